@@ -1,0 +1,75 @@
+# Every target installs what it needs; nothing but Python 3.11 and make is asked for.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+RUN_STAMP := $(VENV)/.stamp-run
+DEV_STAMP := $(VENV)/.stamp-dev
+LOWEST := .venv-lowest
+LOWEST_STAMP := $(LOWEST)/.stamp
+PYTEST := $(BIN)/python -m pytest
+ARGS ?=
+
+.PHONY: help demo test check lint types layers drift unit sandbox lowest e2e bench crds clean
+
+help: ## what can be made
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(RUN_STAMP): requirements/run.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --quiet --require-hashes -r requirements/run.txt
+	@$(PIP) install --quiet --require-hashes --no-deps -r requirements/build.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP) requirements/dev.txt
+	@$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(LOWEST_STAMP): requirements/lowest.txt requirements/dev.txt pyproject.toml
+	@test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet -r requirements/lowest.txt
+	@touch $@
+
+demo: $(RUN_STAMP) ## the whole story in the embedded sandbox (ARGS=--once ends by itself)
+	@$(BIN)/vso demo $(ARGS)
+
+test: check unit sandbox lowest ## lint, types, layers, unit tests, conformance on the sandbox
+
+check: lint types layers drift ## everything that reads the code without running it
+
+lint: $(DEV_STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP)
+	@$(BIN)/mypy
+
+layers: $(DEV_STAMP)
+	@$(BIN)/lint-imports --no-cache
+
+drift: $(DEV_STAMP)
+	@$(BIN)/python -m vso.api.crds --check manifests/crds
+
+crds: $(RUN_STAMP) ## write the CRDs anew from the models
+	@$(BIN)/python -m vso.api.crds --write manifests/crds
+
+unit: $(DEV_STAMP)
+	@$(PYTEST) -q tests/unit tests/properties tests/cancellation tests/testbed -m "not real"
+
+sandbox: $(DEV_STAMP)
+	@$(PYTEST) -q tests/conformance --bed sandbox -m "not real and not bench"
+
+lowest: $(LOWEST_STAMP) ## the unit tests on the lowest supported versions of the dependencies
+	@$(LOWEST)/bin/python -m pytest -q tests/unit -m "not real"
+
+e2e: $(DEV_STAMP) ## the conformance suite on the real servers, built once into a cache
+	@$(BIN)/python -m tests.testbed.build
+	@$(PYTEST) -q tests/testbed tests/conformance --bed real -m "not bench"
+
+bench: $(DEV_STAMP) ## counts at 1 000 objects on the real servers
+	@$(BIN)/python -m tests.testbed.build
+	@$(PYTEST) -q -s tests/bench -m bench --bed real
+
+clean: ## remove what was made in this folder
+	@rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

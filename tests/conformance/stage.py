@@ -1,0 +1,290 @@
+"""The stage of a scenario: an installed operator, and teams that use it as users do.
+
+Everything is looked at from outside: the API server as admin, Vault as root, their audit logs.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.testbed.bed import Bed, KubeError, eventually
+from tests.testbed.operator import Operator
+
+Json = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
+MANIFESTS = ROOT / "manifests"
+OPERATOR_NAMESPACE = "vso-system"
+OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:vault-secrets-operator"
+GROUP = "secrets.hashicorp.com/v1beta1"
+AUDIENCE = "vault"
+
+
+def documents(path: Path) -> list[Json]:
+    """The objects of a YAML file."""
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+class Stage:
+    """A bed with the operator installed in one RBAC mode."""
+
+    def __init__(self, bed: Bed, mode: str = "full") -> None:
+        self.bed = bed
+        self.mode = mode
+        self.operator: Operator | None = None
+
+    def install(self) -> None:
+        """Apply the CRDs, the operator's namespace and its ServiceAccount."""
+        if self.bed.name == "real":
+            for path in sorted((MANIFESTS / "crds").glob("*.yaml")):
+                self.bed.kube.apply(documents(path)[0])
+            self.wait_for_crds()
+        self.bed.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}})
+
+    def wait_for_crds(self) -> None:
+        """Wait until the API server serves every kind."""
+
+        def served() -> bool:
+            try:
+                found = self.bed.kube.get(f"/apis/{GROUP}")
+            except KubeError:
+                return False
+            return len([r for r in found["resources"] if "/" not in r["name"]]) == 10
+
+        eventually(served, timeout=20, message="the API server serves the ten kinds")
+
+    def use_roles(self, mode: str) -> None:
+        """Bind the operator's ServiceAccount to exactly the shipped Roles of the mode."""
+        other = {"full": "write-only", "write-only": "full"}[mode]
+        for document in self.roles(other):
+            self.bed.kube.remove(document)
+        for document in self.roles(mode):
+            self.bed.kube.apply(document)
+
+    @staticmethod
+    def roles(mode: str) -> list[Json]:
+        """The shipped RBAC objects of a mode."""
+        return [
+            d
+            for path in sorted((MANIFESTS / "rbac" / mode).glob("*.yaml"))
+            for d in documents(path)
+            if d["kind"] != "Kustomization"
+        ]
+
+    def start_operator(self, *args: str, wait: bool = True, **kwargs: Any) -> Operator:
+        """Start the operator under its shipped Roles and wait until it is ready."""
+        self.use_roles(self.mode)
+        self.operator = Operator(self.bed, f"--secrets-access={self.mode}", *args, **kwargs)
+        self.operator.start()
+        if wait:
+            self.operator.wait_ready()
+        return self.operator
+
+    def close(self) -> None:
+        """Stop the operator; a crash or a bug in its log fails the module."""
+        if self.operator is None:
+            return
+        log = self.operator.log_text()
+        if self.operator.running:
+            self.operator.stop()
+        assert "InternalError" not in log, log[-4000:]
+        assert "Traceback" not in log, log[-4000:]
+
+    def team(self, namespace: str, **kwargs: Any) -> Team:
+        """Found a team with a namespace of its own."""
+        team = Team(self, namespace, **kwargs)
+        team.found()
+        return team
+
+
+class Team:
+    """One namespace: its ServiceAccount, Vault role and policy, and the objects that it applies."""
+
+    def __init__(self, stage: Stage, namespace: str) -> None:
+        self.stage = stage
+        self.bed = stage.bed
+        self.ns = namespace
+
+    def found(self) -> None:
+        """Create the namespace, the ServiceAccount `app`, the policy and the role."""
+        kube, vault = self.bed.kube, self.bed.vault
+        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.ns}})
+        kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "app", "namespace": self.ns}})
+        self.policy(
+            f'path "kv/data/{self.ns}/*" {{ capabilities = ["read"] }}\npath "kv1/{self.ns}/*" {{ capabilities = ["read"] }}\n'
+        )
+        self.role()
+        del vault
+
+    def policy(self, hcl: str) -> None:
+        """Replace the team's Vault policy."""
+        self.bed.vault.policy(self.ns, hcl)
+
+    def role(self, **changes: Any) -> None:
+        """Write the team's Vault role."""
+        role = {
+            "bound_service_account_names": "app",
+            "bound_service_account_namespaces": self.ns,
+            "audience": AUDIENCE,
+            "token_policies": self.ns,
+            "token_ttl": "20m",
+        }
+        self.bed.vault.write(f"auth/kubernetes/role/{self.ns}", {**role, **changes})
+
+    def disband(self) -> None:
+        """Delete what the team applied; the namespace goes by itself."""
+        self.bed.kube.delete("Namespace", None, self.ns)
+
+    def put(self, path: str, data: Json, mount: str = "kv") -> None:
+        """Write a version of the team's secret at `<team>/<path>`, in KV v2."""
+        self.bed.vault.kv2_put(mount, f"{self.ns}/{path}", data)
+
+    def put_v1(self, path: str, data: Json) -> None:
+        """Write the team's secret at `<team>/<path>`, in KV v1."""
+        self.bed.vault.write(f"kv1/{self.ns}/{path}", data)
+
+    def access(self, *, address: str | None = None, connection: Json | None = None, auth: Json | None = None) -> None:
+        """Apply a VaultConnection `vault` and a VaultAuth `auth`."""
+        self.apply("VaultConnection", "vault", {"address": address or self.bed.vault.url, **(connection or {})})
+        self.apply("VaultAuth", "auth", self.auth_spec(**(auth or {})))
+
+    def auth_spec(self, **changes: Any) -> Json:
+        """The spec of a VaultAuth that works."""
+        kubernetes = {
+            "role": self.ns,
+            "serviceAccount": "app",
+            "audiences": [AUDIENCE],
+            **changes.pop("kubernetes", {}),
+        }
+        return {
+            "vaultConnectionRef": "vault",
+            "method": "kubernetes",
+            "mount": "kubernetes",
+            "kubernetes": kubernetes,
+            **changes,
+        }
+
+    def manifest(self, kind: str, name: str, spec: Json, **metadata: Any) -> Json:
+        """An object of the API group in the team's namespace."""
+        return {
+            "apiVersion": GROUP,
+            "kind": kind,
+            "metadata": {"name": name, "namespace": self.ns, **metadata},
+            "spec": spec,
+        }
+
+    def apply(self, kind: str, name: str, spec: Json, **metadata: Any) -> Json:
+        """Apply an object of the API group."""
+        return self.bed.kube.apply(self.manifest(kind, name, spec, **metadata))
+
+    def secret_spec(
+        self, path: str = "app", *, name: str = "app", destination: Json | None = None, **changes: Any
+    ) -> Json:
+        """The spec of a VaultStaticSecret on `<team>/<path>`."""
+        return {
+            "vaultAuthRef": "auth",
+            "mount": "kv",
+            "type": "kv-v2",
+            "path": f"{self.ns}/{path}",
+            "refreshAfter": "1s",
+            "destination": {"name": name, "create": True, **(destination or {})},
+            **changes,
+        }
+
+    def static(self, name: str = "app", path: str = "app", *, metadata: Json | None = None, **changes: Any) -> Json:
+        """Apply a VaultStaticSecret."""
+        changes.setdefault("destination", {})
+        destination_name = changes["destination"].get("name", name)
+        return self.apply(
+            "VaultStaticSecret", name, self.secret_spec(path, name=destination_name, **changes), **(metadata or {})
+        )
+
+    def get(self, kind: str = "VaultStaticSecret", name: str = "app") -> Json:
+        """An object of the API group as the API server has it."""
+        return self.bed.kube.find(kind, self.ns, name)
+
+    def patch(self, body: Json, kind: str = "VaultStaticSecret", name: str = "app") -> Json:
+        """Merge a change into an object of the API group."""
+        return self.bed.kube.patch(kind, self.ns, name, body)
+
+    def condition(self, type_: str, kind: str = "VaultStaticSecret", name: str = "app") -> Json:
+        """A condition of an object; empty when it is not there."""
+        conditions = self.get(kind, name).get("status", {}).get("conditions", [])
+        return next((c for c in conditions if c["type"] == type_), {})
+
+    def wait_condition(
+        self,
+        type_: str,
+        status: str = "True",
+        reason: str | None = None,
+        *,
+        kind: str = "VaultStaticSecret",
+        name: str = "app",
+        timeout: float = 20,
+    ) -> Json:
+        """Wait until a condition has the status (and reason) for the current generation."""
+
+        def holds() -> Json | None:
+            found = self.get(kind, name)
+            if found.get("status", {}).get("observedGeneration") != found["metadata"]["generation"]:
+                return None
+            condition = next(
+                (c for c in found["status"].get("conditions", []) if c["type"] == type_), {"status": "absent"}
+            )
+            right = condition["status"] == status and (reason is None or condition.get("reason") == reason)
+            return condition if right else None
+
+        return eventually(
+            holds,
+            timeout=timeout,
+            message=lambda: (
+                f"{kind} {self.ns}/{name}: {type_}={status} {reason or ''}; it has {self.get(kind, name).get('status')}"
+            ),
+        )
+
+    def wait_ready(self, name: str = "app", kind: str = "VaultStaticSecret", timeout: float = 20) -> None:
+        """Wait until an object is in order for its current generation."""
+        self.wait_condition("Ready", kind=kind, name=name, timeout=timeout)
+
+    def secret(self, name: str = "app") -> Json | None:
+        """The Kubernetes Secret, or None."""
+        try:
+            return self.bed.kube.find("Secret", self.ns, name)
+        except KubeError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def data(self, name: str = "app") -> dict[str, str] | None:
+        """The decoded data of the Secret, or None when there is no Secret."""
+        found = self.secret(name)
+        if found is None:
+            return None
+        return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+
+    def wait_data(
+        self, expected: dict[str, str] | Callable[[dict[str, str]], bool], name: str = "app", timeout: float = 20
+    ) -> dict[str, str]:
+        """Wait until the Secret's data equals (or satisfies) what is expected."""
+
+        def holds() -> dict[str, str] | None:
+            found = self.data(name)
+            if found is None:
+                return None
+            right = expected(found) if callable(expected) else found == expected
+            return found if right else None
+
+        return eventually(
+            holds,
+            timeout=timeout,
+            message=lambda: f"Secret {self.ns}/{name} holds {expected}; it holds {self.data(name)}",
+        )
+
+    def events(self, name: str = "app", reason: str | None = None) -> list[Json]:
+        """The events on an object of the team."""
+        found = self.bed.kube.get(f"/api/v1/namespaces/{self.ns}/events")["items"]
+        return [e for e in found if e["involvedObject"]["name"] == name and reason in (None, e["reason"])]

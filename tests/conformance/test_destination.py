@@ -1,0 +1,170 @@
+"""Where a secret goes: the Secret's metadata, its owner, conflicts, drift, renames, types."""
+
+from __future__ import annotations
+
+from tests.conformance.stage import Stage, Team
+from tests.testbed.bed import always, eventually
+
+OWNER_LABELS = {
+    "app.kubernetes.io/name": "vault-secrets-operator",
+    "app.kubernetes.io/managed-by": "hashicorp-vso",
+    "app.kubernetes.io/component": "secret-sync",
+}
+
+
+def ready(team: Team, **changes: object) -> None:
+    team.access()
+    team.put("app", {"user": "ada", "password": "v1"})
+    team.static(**changes)  # type: ignore[arg-type]
+    team.wait_ready()
+
+
+def test_a_created_secret_carries_the_owner_labels_and_one_owner_reference(team: Team) -> None:
+    ready(team, destination={"labels": {"tier": "db"}, "annotations": {"note": "x"}, "type": "Opaque"})
+    meta = team.secret()["metadata"]  # type: ignore[index]
+    cr = team.get()["metadata"]
+    assert meta["labels"] == {**OWNER_LABELS, "secrets.hashicorp.com/vso-ownerRefUID": cr["uid"], "tier": "db"}
+    assert meta["annotations"]["note"] == "x"
+    assert meta["ownerReferences"] == [
+        {"apiVersion": "secrets.hashicorp.com/v1beta1", "kind": "VaultStaticSecret", "name": "app", "uid": cr["uid"]}
+    ]
+
+
+def test_the_status_records_the_destination_that_was_written(team: Team) -> None:
+    ready(team)
+    recorded = team.get()["status"]["destination"]
+    meta = team.secret()["metadata"]  # type: ignore[index]
+    assert recorded == {"name": "app", "uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+
+
+def test_deleting_the_object_deletes_its_secret_without_a_finalizer(team: Team) -> None:
+    ready(team)
+    assert "finalizers" not in team.get()["metadata"]
+    team.bed.kube.delete("VaultStaticSecret", team.ns, "app")
+    eventually(lambda: team.secret() is None, message="the Secret goes with its owner")
+
+
+def test_on_delete_retain_keeps_the_secret_when_the_object_goes(team: Team) -> None:
+    ready(team, destination={"onDelete": "Retain"})
+    assert "ownerReferences" not in team.secret()["metadata"]  # type: ignore[index]
+    team.bed.kube.delete("VaultStaticSecret", team.ns, "app")
+    always(lambda: team.secret() is not None, during=3, message="a retained Secret stays")
+
+
+def test_a_foreign_secret_is_not_overwritten_and_the_conflict_is_reported(team: Team) -> None:
+    team.access()
+    team.put("app", {"password": "v1"})
+    team.bed.kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "app", "namespace": team.ns},
+            "stringData": {"a": "b"},
+        }
+    )
+    team.static()
+    condition = team.wait_condition("Stalled", reason="DestinationConflict")
+    assert f"{team.ns}/app" in condition["message"]
+    assert team.data() == {"a": "b"}
+
+
+def test_overwrite_takes_a_foreign_secret_over_and_keeps_its_foreign_labels(team: Team) -> None:
+    team.access()
+    team.put("app", {"password": "v1"})
+    meta = {"name": "app", "namespace": team.ns, "labels": {"theirs": "1"}}
+    team.bed.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"a": "b"}})
+    team.static(destination={"overwrite": True})
+    team.wait_ready()
+    assert set(team.data() or {}) == {"password", "_raw"}
+    assert team.secret()["metadata"]["labels"]["theirs"] == "1"  # type: ignore[index]
+
+
+def test_overwrite_never_takes_a_secret_that_another_object_owns(team: Team) -> None:
+    ready(team)
+    team.static("second", destination={"name": "app", "overwrite": True})
+    condition = team.wait_condition("Stalled", reason="DestinationConflict", name="second")
+    assert "VaultStaticSecret" in condition["message"]
+
+
+def test_without_create_the_data_of_an_existing_secret_is_replaced_and_nothing_else(team: Team) -> None:
+    team.access()
+    team.put("app", {"password": "v1"})
+    meta = {"name": "app", "namespace": team.ns, "labels": {"theirs": "1"}}
+    team.bed.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"a": "b"}})
+    team.static(destination={"create": False})
+    team.wait_ready()
+    assert set(team.data() or {}) == {"password", "_raw"}
+    meta = team.secret()["metadata"]  # type: ignore[index]
+    assert meta["labels"] == {"theirs": "1"}
+    assert "ownerReferences" not in meta
+
+
+def test_without_create_a_missing_secret_is_reported_and_written_once_it_is_there(team: Team) -> None:
+    team.access()
+    team.put("app", {"password": "v1"})
+    team.static(destination={"create": False})
+    team.wait_condition("Ready", "False", "DestinationMissing")
+    team.bed.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "app", "namespace": team.ns}})
+    team.wait_ready(timeout=30)
+
+
+def test_a_label_that_leaves_the_spec_leaves_the_secret(team: Team) -> None:
+    ready(team, destination={"labels": {"one": "1", "two": "2"}})
+    team.patch({"spec": {"destination": {"labels": {"two": None}}}})
+    team.wait_ready()
+    labels = team.secret()["metadata"]["labels"]  # type: ignore[index]
+    assert "one" in labels
+    assert "two" not in labels
+
+
+def test_renaming_the_destination_writes_the_new_secret_and_removes_the_old(team: Team, stage: Stage) -> None:
+    ready(team)
+    team.patch({"spec": {"destination": {"name": "renamed"}}})
+    team.wait_data(lambda data: data["password"] == "v1", name="renamed")
+    eventually(lambda: team.secret("app") is None, message="the old Secret is deleted in full mode")
+
+
+def test_changing_the_type_makes_the_secret_anew_in_full_mode(team: Team) -> None:
+    ready(team)
+    team.patch({"spec": {"destination": {"type": "example.com/custom"}}})
+    eventually(lambda: (team.secret() or {}).get("type") == "example.com/custom", message="the Secret has the new type")
+    team.wait_ready()
+
+
+def test_a_foreign_edit_is_repaired_at_once(team: Team) -> None:
+    ready(team, refreshAfter="1h")
+    team.bed.kube.patch("Secret", team.ns, "app", {"stringData": {"password": "hacked", "extra": "1"}})
+    team.wait_data(lambda data: data["password"] == "v1" and "extra" not in data, timeout=5)
+    eventually(lambda: team.events(reason="DestinationDrifted"), message="the repair is told as an event")
+
+
+def test_a_secret_deleted_by_hand_is_back_at_once(team: Team) -> None:
+    ready(team, refreshAfter="1h")
+    team.bed.kube.delete("Secret", team.ns, "app")
+    team.wait_data(lambda data: data["password"] == "v1", timeout=5)
+
+
+def test_a_secret_made_anew_by_somebody_else_is_a_conflict_not_an_overwrite(team: Team) -> None:
+    ready(team, refreshAfter="1h")
+    team.stage.operator.stop()  # type: ignore[union-attr]
+    team.bed.kube.delete("Secret", team.ns, "app")
+    team.bed.kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "app", "namespace": team.ns},
+            "stringData": {"a": "b"},
+        }
+    )
+    team.stage.operator.start()  # type: ignore[union-attr]
+    team.stage.operator.wait_ready()  # type: ignore[union-attr]
+    team.wait_condition("Stalled", reason="DestinationConflict")
+    assert team.data() == {"a": "b"}
+
+
+def test_a_foreign_label_on_our_secret_stays(team: Team) -> None:
+    ready(team)
+    team.bed.kube.patch("Secret", team.ns, "app", {"metadata": {"labels": {"theirs": "1"}}})
+    team.put("app", {"password": "v2"})
+    team.wait_data(lambda data: data["password"] == "v2")
+    assert team.secret()["metadata"]["labels"]["theirs"] == "1"  # type: ignore[index]

@@ -1,0 +1,153 @@
+"""What it costs, counted in the audit logs of both servers."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.conformance.stage import OPERATOR_USER, Stage, Team
+from tests.testbed.bed import Mark, always, eventually
+
+
+def kube_calls(stage: Stage, mark: Mark, namespace: str) -> Counter[tuple[str, str]]:
+    """The operator's requests about a namespace, by verb and resource."""
+    return Counter(
+        (call.verb, f"{call.resource}/{call.subresource}" if call.subresource else call.resource)
+        for call in stage.bed.kube_audit(mark)
+        if call.user == OPERATOR_USER and call.namespace == namespace
+    )
+
+
+def reads(stage: Stage, mark: Mark, path: str) -> int:
+    """How often the path was read in Vault."""
+    return sum(c.operation == "read" and c.path == path for c in stage.bed.vault_audit(mark))
+
+
+def settled(team: Team) -> None:
+    team.access()
+    team.wait_ready("auth", "VaultAuth")
+    team.wait_ready("vault", "VaultConnection")
+
+
+def test_the_first_sync_makes_two_requests_and_one_event(team: Team, stage: Stage) -> None:
+    settled(team)
+    team.put("app", {"password": "v1"})
+    eventually(lambda: team.events("auth") is not None)
+    mark = stage.bed.mark()
+    team.static(refreshAfter="1h")
+    team.wait_ready()
+    eventually(lambda: team.events("app"), message="the event is there")
+    calls = kube_calls(stage, mark, team.ns)
+    assert calls == {
+        ("create", "secrets"): 1,
+        ("patch", "vaultstaticsecrets/status"): 1,
+        ("create", "events"): 1,
+        ("create", "serviceaccounts/token"): 1,
+    }
+    assert reads(stage, mark, f"kv/data/{team.ns}/app") == 1
+
+
+def test_an_idle_refresh_makes_no_kubernetes_request_and_one_read_per_interval(team: Team, stage: Stage) -> None:
+    settled(team)
+    team.put("app", {"password": "v1"})
+    team.static(refreshAfter="2s")
+    team.wait_ready()
+    eventually(lambda: team.events("app"), message="the event is there")
+    mark = stage.bed.mark()
+    always(lambda: True, during=10)
+    assert kube_calls(stage, mark, team.ns) == {}
+    assert 4 <= reads(stage, mark, f"kv/data/{team.ns}/app") <= 6
+
+
+def test_many_objects_on_one_path_share_one_read_per_interval(team: Team, stage: Stage) -> None:
+    settled(team)
+    team.put("app", {"password": "v1"})
+    for number in range(20):
+        team.static(f"app-{number}", refreshAfter="2s")
+    for number in range(20):
+        team.wait_ready(f"app-{number}")
+    mark = stage.bed.mark()
+    always(lambda: True, during=6)
+    assert 2 <= reads(stage, mark, f"kv/data/{team.ns}/app") <= 4
+
+
+def test_a_changed_secret_costs_two_requests_and_an_event(team: Team, stage: Stage) -> None:
+    settled(team)
+    team.put("app", {"password": "v1"})
+    team.static(refreshAfter="1s")
+    team.wait_ready()
+    eventually(lambda: team.events("app"), message="the first event is there")
+    mark = stage.bed.mark()
+    team.put("app", {"password": "v2"})
+    team.wait_data(lambda data: data["password"] == "v2")
+    eventually(lambda: kube_calls(stage, mark, team.ns).total() >= 3, message="the event follows")
+    always(lambda: True, during=2)
+    calls = kube_calls(stage, mark, team.ns)
+    events = sum(count for (_, resource), count in calls.items() if resource == "events")
+    assert events == 1
+    assert calls[("patch", "secrets")] == 1
+    assert calls[("patch", "vaultstaticsecrets/status")] == 1
+    assert calls.total() == 3
+
+
+def test_a_restart_inside_the_refresh_period_makes_no_request_about_objects_in_order(team: Team, stage: Stage) -> None:
+    settled(team)
+    team.put("app", {"password": "v1"})
+    team.static(refreshAfter="1h")
+    team.wait_ready()
+    eventually(lambda: team.events("app"), message="the event is there")
+    operator = stage.operator
+    assert operator is not None
+    operator.stop()
+    mark = stage.bed.mark()
+    operator.start()
+    operator.wait_ready()
+    always(lambda: True, during=4)
+    assert kube_calls(stage, mark, team.ns) == {}
+    assert reads(stage, mark, f"kv/data/{team.ns}/app") == 0
+
+
+def test_one_login_serves_every_object_of_an_identity(team: Team, stage: Stage) -> None:
+    settled(team)
+    for number in range(5):
+        team.put(f"app-{number}", {"password": "v1"})
+    mark = stage.bed.mark()
+    for number in range(5):
+        team.static(f"app-{number}", path=f"app-{number}")
+    for number in range(5):
+        team.wait_ready(f"app-{number}")
+    tokens = kube_calls(stage, mark, team.ns)[("create", "serviceaccounts/token")]
+    assert tokens == 1
+    assert sum(c.path == "auth/kubernetes/login" for c in stage.bed.vault_audit(mark)) == 1
+
+
+def test_two_identities_on_one_path_read_it_once_each(team: Team, stage: Stage) -> None:
+    settled(team)
+    other = stage.team(f"{team.ns}-b")
+    try:
+        other.policy(f'path "kv/data/{team.ns}/*" {{ capabilities = ["read"] }}')
+        settled(other)
+        team.put("app", {"password": "v1"})
+        mark = stage.bed.mark()
+        team.static(refreshAfter="1h")
+        other.apply("VaultStaticSecret", "app", {**other.secret_spec(refreshAfter="1h"), "path": f"{team.ns}/app"})
+        team.wait_ready()
+        other.wait_ready()
+        assert reads(stage, mark, f"kv/data/{team.ns}/app") == 2
+    finally:
+        other.disband()
+
+
+def test_nothing_but_login_and_read_is_asked_of_vault(team: Team, stage: Stage) -> None:
+    settled(team)
+    team.put("app", {"password": "v1"})
+    mark = stage.bed.mark()
+    team.static(refreshAfter="1s")
+    team.wait_ready()
+    always(lambda: True, during=3)
+    asked = {
+        (call.operation, call.path)
+        for call in stage.bed.vault_audit(mark)
+        if "root" not in call.display_name and call.path not in {"sys/health", "sys/seal-status"}
+    }
+    team_asked = {(operation, path) for operation, path in asked if team.ns in path or path.startswith("auth/")}
+    assert team_asked == {("update", "auth/kubernetes/login"), ("read", f"kv/data/{team.ns}/app")}

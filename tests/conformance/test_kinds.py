@@ -1,0 +1,121 @@
+"""The other kinds: connections and auths in order or not, and kinds that are not acted on say so."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from tests.conformance.stage import Json, Team
+from tests.testbed.bed import always, eventually
+
+DESTINATION: Json = {"name": "x", "create": True}
+NOT_YET: dict[str, Json] = {
+    "VaultAuthGlobal": {"defaultAuthMethod": "kubernetes"},
+    "VaultDynamicSecret": {"mount": "db", "path": "creds/x", "destination": DESTINATION},
+    "VaultPKISecret": {"mount": "pki", "role": "x", "destination": DESTINATION},
+    "SecretTransformation": {"includes": [".*"]},
+}
+NEVER: dict[str, Json] = {
+    "HCPAuth": {"organizationID": "o", "projectID": "p", "servicePrincipal": {"secretRef": "s"}},
+    "HCPVaultSecretsApp": {"appName": "a", "destination": DESTINATION},
+    "CSISecrets": {
+        "accessControl": {"serviceAccountPattern": ".*"},
+        "secrets": {"vaultStaticSecrets": [{"mount": "kv", "path": "x", "type": "kv-v2"}]},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", sorted(NOT_YET))
+def test_a_kind_without_a_controller_yet_is_stalled_not_implemented(team: Team, kind: str) -> None:
+    team.apply(kind, "x", NOT_YET[kind])
+    team.wait_condition("Stalled", reason="NotImplemented", kind=kind, name="x")
+
+
+@pytest.mark.parametrize("kind", sorted(NEVER))
+def test_a_kind_that_never_will_have_one_is_stalled_unsupported(team: Team, kind: str) -> None:
+    team.apply(kind, "x", NEVER[kind])
+    team.wait_condition("Stalled", reason="Unsupported", kind=kind, name="x")
+
+
+def test_a_connection_in_order_tells_the_version_of_vault(team: Team) -> None:
+    team.access()
+    team.wait_ready("vault", "VaultConnection")
+    status = team.get("VaultConnection", "vault")["status"]
+    assert status["valid"] is True
+    assert status["version"] == team.bed.vault.health()["version"]
+    assert status["sealed"] is False
+
+
+def test_a_connection_to_nowhere_is_not_ready_and_says_where(team: Team) -> None:
+    team.apply("VaultConnection", "vault", {"address": "http://127.0.0.1:9"})
+    condition = team.wait_condition("Ready", "False", "VaultUnavailable", kind="VaultConnection", name="vault")
+    assert "127.0.0.1:9" in condition["message"]
+
+
+def test_a_connection_with_a_missing_ca_secret_names_it(team: Team) -> None:
+    team.apply("VaultConnection", "vault", {"address": "https://127.0.0.1:9", "caCertSecretRef": "no-ca"})
+    condition = team.wait_condition("Ready", "False", kind="VaultConnection", name="vault")
+    assert "no-ca" in condition["message"]
+
+
+def test_a_reserved_header_is_refused(team: Team) -> None:
+    team.apply("VaultConnection", "vault", {"address": team.bed.vault.url, "headers": {"x-vault-namespace": "ns1"}})
+    condition = team.wait_condition("Stalled", reason="InvalidSpec", kind="VaultConnection", name="vault")
+    assert "x-vault-namespace" in condition["message"].lower()
+
+
+def test_a_ca_path_outside_the_allowed_prefixes_is_refused(team: Team) -> None:
+    team.apply("VaultConnection", "vault", {"address": "https://127.0.0.1:9", "caCertPath": "/etc/passwd"})
+    condition = team.wait_condition("Stalled", reason="InvalidSpec", kind="VaultConnection", name="vault")
+    assert "allowed-file-prefixes" in condition["message"]
+
+
+def test_a_ca_bundle_that_is_no_certificate_is_refused(team: Team) -> None:
+    bundle = base64.b64encode(b"nonsense").decode()
+    team.apply("VaultConnection", "vault", {"address": "https://127.0.0.1:9", "caBundle": bundle})
+    team.wait_condition("Stalled", reason="InvalidSpec", kind="VaultConnection", name="vault")
+
+
+def test_an_auth_in_order_is_valid_without_a_login(team: Team) -> None:
+    mark = team.bed.mark()
+    team.access()
+    team.wait_ready("auth", "VaultAuth")
+    assert team.get("VaultAuth", "auth")["status"]["valid"] is True
+    assert [c for c in team.bed.vault_audit(mark) if c.path.endswith("/login")] == []
+
+
+def test_an_auth_without_its_connection_recovers_when_it_comes(team: Team) -> None:
+    team.apply("VaultAuth", "auth", team.auth_spec())
+    team.wait_condition("Ready", "False", "ReferenceNotFound", kind="VaultAuth", name="auth")
+    team.apply("VaultConnection", "vault", {"address": team.bed.vault.url})
+    team.wait_ready("auth", "VaultAuth")
+
+
+@pytest.mark.parametrize("method", ["jwt", "approle", "aws"])
+def test_a_login_method_that_is_not_acted_on_yet_is_stalled(team: Team, method: str) -> None:
+    team.apply("VaultConnection", "vault", {"address": team.bed.vault.url})
+    team.apply("VaultAuth", "auth", {"vaultConnectionRef": "vault", "method": method, "mount": method})
+    team.wait_condition("Stalled", reason="NotImplemented", kind="VaultAuth", name="auth")
+
+
+def test_idle_connections_and_auths_are_not_written(team: Team) -> None:
+    team.access()
+    team.wait_ready("auth", "VaultAuth")
+    team.wait_ready("vault", "VaultConnection")
+    versions = eventually(
+        lambda: [
+            team.get(k, n)["metadata"]["resourceVersion"]
+            for k, n in (("VaultAuth", "auth"), ("VaultConnection", "vault"))
+        ]
+    )
+    always(
+        lambda: (
+            [
+                team.get(k, n)["metadata"]["resourceVersion"]
+                for k, n in (("VaultAuth", "auth"), ("VaultConnection", "vault"))
+            ]
+            == versions
+        ),
+        during=3,
+    )

@@ -1,0 +1,113 @@
+"""The operator under test: a separate process with its own ServiceAccount's token and nothing of the administrator's.
+
+Invariant: it reaches the bed through its kubeconfig alone; the host's environment stays outside.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.testbed.bed import Bed
+from tests.testbed.process import Command, Exit, Process, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE = "vso-system"
+SERVICE_ACCOUNT = "vault-secrets-operator"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the operator is in the cluster, and for how long."""
+
+    namespace: str = NAMESPACE
+    service_account: str = SERVICE_ACCOUNT
+    token_seconds: int = 86400
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How this operator differs from the usual one: its folder's name, more environment, a proxy before the API server."""
+
+    name: str = "operator"
+    env: Mapping[str, str] = field(default_factory=dict)
+    server: str | None = None
+    identity: Identity = Identity()
+
+
+class Operator:
+    """`python -m vso run`, started, asked and stopped; `start()` again is a restart with a new token."""
+
+    def __init__(self, bed: Bed, *args: str, setting: Setting | None = None) -> None:
+        self.bed = bed
+        self.setting = setting or Setting()
+        self.directory = bed.directory / self.setting.name
+        self.directory.mkdir(exist_ok=True)
+        self.metrics_port, self.probe_port = free_port(), free_port()
+        self.kubeconfig = self.directory / "kubeconfig.yaml"
+        self.process = Process(self._command(args))
+
+    def start(self) -> None:
+        """Start it, with a fresh token."""
+        identity = self.setting.identity
+        token = self.bed.token_for(identity.namespace, identity.service_account, seconds=identity.token_seconds)
+        self.bed.kubeconfig(self.kubeconfig, token, self.setting.server)
+        self.process.start()
+
+    def wait_ready(self, timeout: float = 30) -> None:
+        """Wait until it says that it is ready."""
+        self.process.wait_ready(self.ready, timeout)
+
+    def ready(self) -> bool:
+        """Whether it says just now that it is ready."""
+        return self.probe("/readyz") == 200
+
+    def probe(self, path: str = "/healthz") -> int:
+        """The status of a health endpoint."""
+        return httpx.get(f"http://127.0.0.1:{self.probe_port}{path}", timeout=5, trust_env=False).status_code
+
+    def stop(self, grace: float = 30) -> Exit:
+        """SIGTERM; how it ended and how long it took."""
+        return self.process.stop(grace)
+
+    def kill(self) -> Exit:
+        """SIGKILL."""
+        return self.process.kill()
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.process.running
+
+    def log_text(self, *, since_start: bool = False) -> str:
+        """Everything that it has logged, or only since its last start."""
+        return self.process.log_text(since_start=since_start)
+
+    def metrics(self) -> str:
+        """The text of its metrics endpoint."""
+        answer = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5, trust_env=False)
+        return answer.raise_for_status().text
+
+    def rss(self) -> int:
+        """Its resident memory in bytes."""
+        return self.process.rss()
+
+    def _command(self, args: tuple[str, ...]) -> Command:
+        run = [
+            *(sys.executable, "-m", "vso", "run", f"--kubeconfig={self.kubeconfig}"),
+            f"--metrics-bind-address=127.0.0.1:{self.metrics_port}",
+            f"--health-probe-bind-address=127.0.0.1:{self.probe_port}",
+            *args,
+        ]
+        env = {
+            "HOME": str(self.directory),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "OPERATOR_NAMESPACE": self.setting.identity.namespace,
+            **self.setting.env,
+        }
+        return Command(self.setting.name, run, self.directory / "operator.log", cwd=self.directory, env=env)

@@ -1,0 +1,244 @@
+"""The real servers: etcd, kube-apiserver, kube-controller-manager and Vault, on the loopback, in one directory.
+
+Invariant: each keeps its port and its data over stop, kill and start; nothing survives `stop()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import httpx
+
+from tests.testbed.bed import Bed, Json
+from tests.testbed.build import binaries
+from tests.testbed.kube_admin import KubeAccess, KubeAdmin
+from tests.testbed.pki import KeyPair, signing_key
+from tests.testbed.process import Command, Exit, Process, free_port
+from tests.testbed.vault_admin import VaultAdmin, initialise
+
+ServerName = Literal["etcd", "kube-apiserver", "kube-controller-manager", "vault"]
+ISSUER = "https://kubernetes.default.svc"
+REVIEWER_NAMESPACE = "kube-system"
+REVIEWER = "vault-token-reviewer"
+
+# What tests lean on; each further controller costs a third of a second at the start.
+_CONTROLLERS = (
+    "garbage-collector-controller",
+    "namespace-controller",
+    "serviceaccount-controller",
+    "deployment-controller",
+    "replicaset-controller",
+    "statefulset-controller",
+    "daemonset-controller",
+    "resourcequota-controller",
+    "clusterrole-aggregation-controller",
+)
+_CONTROLLERS_RUN = "Proceeding to collect garbage"  # its health endpoint says yes before any controller runs
+_AUDIT_POLICY = """\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+"""
+_VAULT_CONFIG = """\
+storage "file" {{ path = "{data}" }}
+listener "tcp" {{
+  address     = "127.0.0.1:{port}"
+  tls_disable = true
+}}
+api_addr      = "http://127.0.0.1:{port}"
+disable_mlock = true
+ui            = false
+"""
+
+
+class RealBed(Bed):
+    """The four servers, each a process that can be stopped, killed and started by its name."""
+
+    name: ClassVar[str] = "real"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._signing = signing_key(directory / "pki")
+        self._etcd_port, self._peer_port, self._kube_port, self._manager_port, self._vault_port = (
+            free_port() for _ in range(5)
+        )
+        self.kube = KubeAdmin(
+            KubeAccess(f"https://127.0.0.1:{self._kube_port}", self.authority.certificate, certificate=self._admin())
+        )
+        self._processes: dict[ServerName, Process] = {}
+
+    @property
+    def vault_url(self) -> str:
+        """Where Vault listens."""
+        return f"http://127.0.0.1:{self._vault_port}"
+
+    def start(self) -> None:
+        """Start everything; etcd and Vault first, the others wait for them."""
+        self._processes = {
+            "etcd": self._etcd(),
+            "vault": self._vault(),
+            "kube-apiserver": self._apiserver(),
+            "kube-controller-manager": self._controller_manager(),
+        }
+        try:
+            for server in self._processes.values():  # all at once: each waits for those that it needs
+                server.start()
+            self._set_up_vault()
+            self._await("kube-apiserver")
+            self._set_up_kubernetes_auth()
+            self._await("kube-controller-manager")
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, clients before servers: one that has open streams lingers for a minute."""
+        self.kube.close()
+        if hasattr(self, "vault"):
+            self.vault.close()
+        for name in ("kube-controller-manager", "vault", "kube-apiserver", "etcd"):
+            if name in self._processes and self._processes[name].running:
+                self.stop_server(name)
+
+    def process(self, name: ServerName) -> Process:
+        """One server's process, to freeze it or to read its log."""
+        return self._processes[name]
+
+    def start_server(self, name: ServerName) -> None:
+        """Start one server again, on its port and its data; Vault is unsealed."""
+        self.process(name).start()
+        if name == "vault":
+            self.vault.reconnect()
+            self._await_listening()
+            self.vault.unseal()
+        if name == "kube-apiserver":
+            self.kube.reconnect()
+        self._await(name)
+
+    def stop_server(self, name: ServerName, grace: float = 2) -> Exit:
+        """Stop one server in good order, or by force after the grace: none loses data by it."""
+        return self.process(name).stop(grace)
+
+    def kill_server(self, name: ServerName) -> Exit:
+        """Kill one server as a crash does."""
+        return self.process(name).kill()
+
+    def _await(self, name: ServerName) -> None:
+        manager = self.process("kube-controller-manager")
+        probes: dict[ServerName, Callable[[], bool]] = {
+            "etcd": lambda: httpx.get(f"http://127.0.0.1:{self._etcd_port}/health", trust_env=False).status_code == 200,
+            "kube-apiserver": lambda: self.kube.raw("GET", "/readyz").status_code == 200,
+            "kube-controller-manager": lambda: _CONTROLLERS_RUN in manager.log_text(since_start=True),
+            "vault": lambda: self.vault.active,
+        }
+        self.process(name).wait_ready(probes[name])
+
+    def _await_listening(self) -> None:
+        url = f"{self.vault_url}/v1/sys/seal-status"
+        self.process("vault").wait_ready(lambda: httpx.get(url, trust_env=False).status_code < 500)
+
+    def _set_up_vault(self) -> None:
+        self._await_listening()
+        self.vault = VaultAdmin(initialise(self.vault_url))
+        self.vault.unseal()
+        self._await("vault")
+        options = {"file_path": str(self.directory / "vault-audit.log"), "log_raw": "false"}
+        self.vault.write("sys/audit/file", {"type": "file", "options": options})
+        self.vault.write("sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
+        self.vault.write("sys/mounts/kv1", {"type": "kv", "options": {"version": "1"}})
+        self.vault.write("sys/auth/kubernetes", {"type": "kubernetes"})
+
+    def _set_up_kubernetes_auth(self) -> None:
+        """Give Vault a ServiceAccount that may review tokens and nothing else."""
+        subject = {"kind": "ServiceAccount", "name": REVIEWER, "namespace": REVIEWER_NAMESPACE}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"}
+        self.kube.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": REVIEWER, "namespace": REVIEWER_NAMESPACE},
+            }
+        )
+        binding: Json = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": REVIEWER},
+        }
+        self.kube.apply({**binding, "roleRef": role, "subjects": [subject]})
+        config = {
+            "kubernetes_host": self.kube.access.url,
+            "kubernetes_ca_cert": self.authority.certificate.read_text(),
+            "token_reviewer_jwt": self.token_for(REVIEWER_NAMESPACE, REVIEWER, seconds=7 * 86400),
+            "disable_local_ca_jwt": True,
+        }
+        self.vault.write("auth/kubernetes/config", config)
+
+    def _etcd(self) -> Process:
+        client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{self._peer_port}"
+        return self._process(
+            "etcd",
+            binaries().etcd,
+            f"--data-dir={self.directory / 'etcd'}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--unsafe-no-fsync",
+        )
+
+    def _apiserver(self) -> Process:
+        serving = self.authority.serving("kube-apiserver")
+        policy = self.directory / "audit-policy.yaml"
+        policy.write_text(_AUDIT_POLICY)
+        return self._process(
+            "kube-apiserver",
+            binaries().kube_apiserver,
+            f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self._kube_port}",
+            f"--tls-cert-file={serving.certificate}",
+            f"--tls-private-key-file={serving.key}",
+            f"--client-ca-file={self.authority.certificate}",
+            f"--service-account-issuer={ISSUER}",
+            f"--service-account-signing-key-file={self._signing.key}",
+            f"--service-account-key-file={self._signing.certificate}",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--authorization-mode=RBAC",
+            "--allow-privileged",
+            "--disable-admission-plugins=ServiceAccount",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self.directory / 'kube-audit.log'}",
+        )
+
+    def _controller_manager(self) -> Process:
+        return self._process(
+            "kube-controller-manager",
+            binaries().kube_controller_manager,
+            f"--kubeconfig={self.admin_kubeconfig}",
+            f"--service-account-private-key-file={self._signing.key}",
+            f"--root-ca-file={self.authority.certificate}",
+            "--use-service-account-credentials",
+            "--leader-elect=false",
+            f"--controllers={','.join(_CONTROLLERS)}",
+            "--kube-api-qps=500",
+            "--kube-api-burst=1000",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self._manager_port}",
+        )
+
+    def _vault(self) -> Process:
+        config = self.directory / "vault.hcl"
+        config.write_text(_VAULT_CONFIG.format(data=self.directory / "vault", port=self._vault_port))
+        return self._process("vault", binaries().vault, "server", f"-config={config}")
+
+    def _process(self, name: str, program: Path, *args: str) -> Process:
+        env = {"HOME": str(self.directory)}
+        return Process(Command(name, [program, *args], self.directory / f"{name}.log", cwd=self.directory, env=env))
+
+    def _admin(self) -> KeyPair:
+        return self.authority.client("testbed-admin", group="system:masters")

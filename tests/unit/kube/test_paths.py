@@ -1,0 +1,65 @@
+"""Paths are made and read back."""
+
+from __future__ import annotations
+
+import pytest
+
+from vso.core.keys import Kind
+from vso.kube.paths import (
+    Target,
+    config_map_path,
+    cr_path,
+    event_path,
+    lease_path,
+    secret_path,
+    service_account_path,
+    target_of,
+    workload_path,
+)
+
+GROUP = "secrets.hashicorp.com"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "target"),
+    [
+        (secret_path(), "/api/v1/secrets", Target("", "secrets")),
+        (secret_path("app"), "/api/v1/namespaces/app/secrets", Target("", "secrets", "app")),
+        (secret_path("app", "a.b"), "/api/v1/namespaces/app/secrets/a.b", Target("", "secrets", "app", "a.b")),
+        (config_map_path("app", "c"), "/api/v1/namespaces/app/configmaps/c", Target("", "configmaps", "app", "c")),
+        (event_path("app"), "/api/v1/namespaces/app/events", Target("", "events", "app")),
+        (
+            service_account_path("app", "web", "token"),
+            "/api/v1/namespaces/app/serviceaccounts/web/token",
+            Target("", "serviceaccounts", "app", "web", "token"),
+        ),
+        (
+            lease_path("sys", "l"),
+            "/apis/coordination.k8s.io/v1/namespaces/sys/leases/l",
+            Target("coordination.k8s.io", "leases", "sys", "l"),
+        ),
+        (
+            cr_path(Kind.VAULT_AUTH),
+            f"/apis/{GROUP}/v1beta1/vaultauths",
+            Target(GROUP, "vaultauths"),
+        ),
+        (
+            cr_path(Kind.HCP_VAULT_SECRETS_APP, "app", "x", "status"),
+            f"/apis/{GROUP}/v1beta1/namespaces/app/hcpvaultsecretsapps/x/status",
+            Target(GROUP, "hcpvaultsecretsapps", "app", "x", "status"),
+        ),
+        (
+            workload_path("argo.Rollout", "app", "web"),
+            "/apis/argoproj.io/v1alpha1/namespaces/app/rollouts/web",
+            Target("argoproj.io", "rollouts", "app", "web"),
+        ),
+        (secret_path("app", "../x"), "/api/v1/namespaces/app/secrets/..%2Fx", Target("", "secrets", "app", "../x")),
+    ],
+)
+def test_a_path_and_what_it_addresses(path: str, text: str, target: Target) -> None:
+    assert path == text
+    assert target_of(path) == target
+
+
+def test_an_unknown_workload_has_no_path() -> None:
+    assert workload_path("CronJob", "app", "x") is None

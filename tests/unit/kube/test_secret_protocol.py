@@ -1,0 +1,292 @@
+"""The write protocol as tables: what is there, what is wanted, what follows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from vso.core.errors import ConfigError, Reason, TransientError, VsoError
+from vso.core.keys import OwnerRef
+from vso.core.sensitive import Sensitive
+from vso.kube.json import JsonObject
+from vso.kube.labels import CONSTANT_LABELS, OWNER_UID_LABEL, owner_labels
+from vso.kube.secret_plan import Recorded, SecretPlan, Seen, metadata_patch, seen_in
+from vso.kube.secret_protocol import (
+    Answer,
+    AnyAnswer,
+    Delete,
+    Finish,
+    Label,
+    Look,
+    Post,
+    PutData,
+    Step,
+    Task,
+    advance,
+    begin,
+    judge,
+)
+
+OURS = {"apiVersion": "secrets.hashicorp.com/v1beta1", "kind": "VaultStaticSecret", "name": "db", "uid": "cr-1"}
+OTHERS = {**OURS, "name": "other", "uid": "cr-2"}
+DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "dep-1"}
+
+PLAN = SecretPlan(
+    namespace="app",
+    name="db-creds",
+    type="Opaque",
+    data={"password": Sensitive.of("hunter2")},
+    labels={"team": "a"},
+    annotations={"note": "x"},
+    owner=OwnerRef("VaultStaticSecret", "db", "cr-1"),
+    owner_uid="cr-1",
+    own=True,
+    overwrite=False,
+)
+OVERWRITE = replace(PLAN, overwrite=True)
+RETAIN = replace(PLAN, owner=None)
+DATA_ONLY = replace(PLAN, own=False)
+
+MINE = Seen("s-1", "7", labels=PLAN.wanted_labels(), annotations={"note": "x"}, owners=(OURS,))
+RETAINED = replace(MINE, owners=())
+FOREIGN = Seen("s-1", "7", labels={"app": "web"})
+THEIRS = Seen("s-1", "7", labels=owner_labels("cr-2"), owners=(OTHERS,))
+THEIRS_RETAINED = replace(THEIRS, owners=())
+
+
+def alive(_namespace: str, uid: str) -> str | None:
+    return {"cr-2": "VaultStaticSecret app/other"}.get(uid)
+
+
+def nobody(_namespace: str, _uid: str) -> str | None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("seen", "plan", "expected"),
+    [
+        pytest.param(MINE, PLAN, "adopted", id="our labels and our owner"),
+        pytest.param(MINE, OVERWRITE, "adopted", id="adopted, not taken over, also with overwrite"),
+        pytest.param(replace(MINE, labels=owner_labels("cr-1")), PLAN, "adopted", id="as the reference writes them"),
+        pytest.param(RETAINED, RETAIN, "adopted", id="retained: the label alone"),
+        pytest.param(MINE, RETAIN, "adopted", id="retained now, owned before"),
+        pytest.param(FOREIGN, OVERWRITE, "taken-over", id="foreign with overwrite"),
+        pytest.param(RETAINED, OVERWRITE, "taken-over", id="our label without an owner, with overwrite"),
+        pytest.param(FOREIGN, DATA_ONLY, "patched", id="create=false writes into a foreign one"),
+        pytest.param(MINE, DATA_ONLY, "patched", id="create=false after create=true"),
+    ],
+)
+def test_what_may_be_written(seen: Seen, plan: SecretPlan, expected: str) -> None:
+    assert judge(seen, plan, alive) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "plan"),
+    [
+        pytest.param(FOREIGN, PLAN, id="foreign without overwrite"),
+        pytest.param(replace(FOREIGN, owners=(DEPLOYMENT,)), PLAN, id="owned by a workload"),
+        pytest.param(RETAINED, PLAN, id="our label without the owner"),
+        pytest.param(replace(MINE, owners=(OURS, DEPLOYMENT)), PLAN, id="a second owner"),
+        pytest.param(replace(MINE, owners=(DEPLOYMENT,)), RETAIN, id="retained, but owned by a workload"),
+        pytest.param(replace(MINE, labels={**CONSTANT_LABELS}), PLAN, id="without the uid label"),
+        pytest.param(replace(MINE, labels={OWNER_UID_LABEL: "cr-1"}), PLAN, id="the uid label alone"),
+        pytest.param(THEIRS, PLAN, id="of another object"),
+        pytest.param(THEIRS, OVERWRITE, id="of another object, overwrite does not help"),
+        pytest.param(THEIRS_RETAINED, OVERWRITE, id="retained by another object that lives"),
+        pytest.param(THEIRS_RETAINED, RETAIN, id="retained by another object that lives, wanted as retained"),
+        pytest.param(replace(THEIRS, labels={}), OVERWRITE, id="owner of ours under stripped labels"),
+        pytest.param(THEIRS, DATA_ONLY, id="create=false does not write into another object's"),
+    ],
+)
+def test_conflicts(seen: Seen, plan: SecretPlan) -> None:
+    with pytest.raises(ConfigError) as caught:
+        judge(seen, plan, alive)
+    assert caught.value.reason is Reason.DESTINATION_CONFLICT
+    assert "app/db-creds" in caught.value.message
+
+
+def test_a_conflict_says_whose_the_secret_is() -> None:
+    with pytest.raises(ConfigError, match="belongs to VaultStaticSecret app/other"):
+        judge(THEIRS, OVERWRITE, alive)
+
+
+def test_what_a_dead_object_retained_is_adopted_by_its_successor() -> None:
+    assert judge(THEIRS_RETAINED, RETAIN, nobody) == "adopted"
+    assert judge(THEIRS_RETAINED, OVERWRITE, nobody) == "taken-over"
+    with pytest.raises(ConfigError):
+        judge(THEIRS_RETAINED, PLAN, nobody)
+
+
+@pytest.mark.parametrize("seen", [THEIRS, replace(MINE, deleting=True), replace(FOREIGN, deleting=True)])
+def test_what_is_about_to_go_is_waited_for(seen: Seen) -> None:
+    with pytest.raises(TransientError):
+        judge(seen, OVERWRITE, nobody)
+
+
+def test_without_knowledge_every_owner_counts_as_alive() -> None:
+    with pytest.raises(ConfigError):
+        judge(THEIRS_RETAINED, RETAIN)
+
+
+@pytest.mark.parametrize(
+    ("plan", "recorded", "expected"),
+    [
+        (PLAN, None, Post()),
+        (PLAN, Recorded("", ""), Post()),
+        (PLAN, Recorded("s-1", "5"), PutData("s-1", "patched")),
+        (DATA_ONLY, None, Look()),
+        (DATA_ONLY, Recorded("s-1", "5"), PutData("s-1", "patched")),
+    ],
+)
+def test_the_first_step(plan: SecretPlan, recorded: Recorded | None, expected: Step) -> None:
+    assert begin(plan, recorded) == expected
+
+
+TASK = Task(PLAN, metadata_changed=False, may_delete=False)
+DELETING = replace(TASK, may_delete=True)
+BORROWED = replace(TASK, plan=DATA_ONLY)
+PATCH = PutData("s-1", "patched")
+
+
+@pytest.mark.parametrize(
+    ("step", "answer", "task", "expected"),
+    [
+        pytest.param(Post(), Answer.Exists(), TASK, Look(), id="409 asks whose it is"),
+        pytest.param(Look(), Answer.There(MINE), TASK, PutData("s-1", "adopted"), id="ours is adopted"),
+        pytest.param(Look(), Answer.Absent(), TASK, Post(), id="gone meanwhile, post again"),
+        pytest.param(Look(), Answer.There(FOREIGN), BORROWED, PATCH, id="create=false learns the uid"),
+        pytest.param(PATCH, Answer.Absent(), TASK, Post(), id="404 means deleted, post"),
+        pytest.param(PATCH, Answer.Another(), TASK, Post(), id="another uid, begin again"),
+        pytest.param(PATCH, Answer.Another(), BORROWED, Look(), id="another uid with create=false, look again"),
+        pytest.param(PATCH, Answer.Fixed(), DELETING, Delete("s-1"), id="another type, with delete"),
+        pytest.param(Delete("s-1"), Answer.There(MINE), DELETING, Post(), id="deleted, then created"),
+        pytest.param(Delete("s-1"), Answer.Absent(), DELETING, Post(), id="deleted by somebody, then created"),
+        pytest.param(Label({}, "adopted"), Answer.Another(), TASK, Post(), id="re-created before the labels"),
+    ],
+)
+def test_the_next_step(step: Step, answer: AnyAnswer, task: Task, expected: Step) -> None:
+    assert advance(step, answer, task) == expected
+
+
+@pytest.mark.parametrize(
+    ("step", "task", "outcome"),
+    [
+        pytest.param(Post(), TASK, "created", id="created"),
+        pytest.param(PATCH, TASK, "patched", id="patched"),
+        pytest.param(PATCH, replace(TASK, metadata_changed=True), "patched", id="metadata is right already"),
+        pytest.param(PutData("s-1", "adopted"), TASK, "adopted", id="adopted as it is"),
+        pytest.param(Label({}, "taken-over"), TASK, "taken-over", id="taken over"),
+    ],
+)
+def test_it_is_finished(step: Step, task: Task, outcome: str) -> None:
+    done = advance(step, Answer.There(MINE), task)
+    assert isinstance(done, Finish)
+    assert (done.written.outcome, done.written.uid, done.written.resource_version) == (outcome, "s-1", "7")
+
+
+@pytest.mark.parametrize(
+    ("step", "seen", "task", "labelled"),
+    [
+        pytest.param(PATCH, FOREIGN, TASK, False, id="not when our metadata did not change"),
+        pytest.param(PATCH, FOREIGN, replace(TASK, metadata_changed=True), True, id="when it changed"),
+        pytest.param(PutData("s-1", "taken-over"), FOREIGN, TASK, True, id="always after taking over"),
+        pytest.param(PATCH, FOREIGN, replace(BORROWED, metadata_changed=True), False, id="never with create=false"),
+    ],
+)
+def test_when_labels_are_written(step: Step, seen: Seen, task: Task, labelled: bool) -> None:
+    assert isinstance(advance(step, Answer.There(seen), task), Label) is labelled
+
+
+@pytest.mark.parametrize(
+    ("step", "answer", "task", "reason"),
+    [
+        pytest.param(Look(), Answer.Absent(), BORROWED, Reason.DESTINATION_MISSING, id="nothing to write into"),
+        pytest.param(PATCH, Answer.Absent(), BORROWED, Reason.DESTINATION_MISSING, id="nothing any more"),
+        pytest.param(PATCH, Answer.Fixed(), TASK, Reason.TYPE_IMMUTABLE, id="another type, without delete"),
+        pytest.param(
+            PATCH, Answer.Fixed(), replace(DELETING, plan=DATA_ONLY), Reason.TYPE_IMMUTABLE, id="not ours to delete"
+        ),
+        pytest.param(Look(), Answer.There(FOREIGN), TASK, Reason.DESTINATION_CONFLICT, id="foreign"),
+    ],
+)
+def test_the_end_without_a_write(step: Step, answer: AnyAnswer, task: Task, reason: Reason) -> None:
+    with pytest.raises(VsoError) as caught:
+        advance(step, answer, task)
+    assert caught.value.reason is reason
+    assert caught.value.remedy
+
+
+def test_metadata_that_is_right_needs_no_patch() -> None:
+    assert metadata_patch(MINE, PLAN) is None
+    assert metadata_patch(replace(MINE, labels={**MINE.labels, "argo": "x"}), PLAN) is None
+
+
+def test_only_what_differs_is_patched_and_foreign_metadata_stays() -> None:
+    seen = replace(MINE, labels={**PLAN.wanted_labels(), "team": "b", "argo": "x"})
+    assert metadata_patch(seen, PLAN) == {"metadata": {"uid": "s-1", "labels": {"team": "a"}}}
+
+
+def test_what_we_set_earlier_and_no_longer_want_is_removed() -> None:
+    seen = replace(
+        MINE,
+        labels={**MINE.labels, "old": "1", "foreign": "2"},
+        annotations={"note": "x", "gone": "1"},
+        set_labels=frozenset({"old", "team"}),
+        set_annotations=frozenset({"gone", "note"}),
+    )
+    assert metadata_patch(seen, PLAN) == {
+        "metadata": {"uid": "s-1", "labels": {"old": None}, "annotations": {"gone": None}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("plan", "seen", "owners"),
+    [
+        pytest.param(PLAN, FOREIGN, [OURS], id="taken over"),
+        pytest.param(PLAN, replace(MINE, owners=(DEPLOYMENT,)), [OURS], id="exactly ours"),
+        pytest.param(PLAN, replace(MINE, owners=({**OURS, "controller": True},)), [OURS], id="four fields, no more"),
+        pytest.param(RETAIN, MINE, None, id="retained: none"),
+    ],
+)
+def test_the_owner_references_are_ours_as_a_whole(plan: SecretPlan, seen: Seen, owners: object) -> None:
+    patch = metadata_patch(seen, plan)
+    assert patch is not None
+    assert patch["metadata"]["ownerReferences"] == owners
+
+
+def test_seen_reads_the_metadata_and_who_set_it() -> None:
+    fields: JsonObject = {"f:labels": {".": {}, "f:team": {}}, "f:annotations": {"f:note": {}}, "f:ownerReferences": {}}
+    entry = {"manager": "vault-secrets-operator", "operation": "Update", "fieldsV1": {"f:metadata": fields}}
+    other = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:x": {}}}}}
+    seen = seen_in(
+        {
+            "metadata": {
+                "uid": "s-1",
+                "resourceVersion": "9",
+                "labels": {"team": "a"},
+                "ownerReferences": [OURS],
+                "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "managedFields": [entry, other],
+            }
+        }
+    )
+    assert seen == Seen(
+        "s-1",
+        "9",
+        labels={"team": "a"},
+        owners=(OURS,),
+        deleting=True,
+        set_labels=frozenset({"team"}),
+        set_annotations=frozenset({"note"}),
+    )
+
+
+def test_owner_labels_win_over_those_of_the_destination() -> None:
+    plan = replace(PLAN, labels={"app.kubernetes.io/name": "mine", "team": "a"})
+    assert plan.wanted_labels() == {"team": "a", **owner_labels("cr-1")}
+
+
+def test_a_plan_prints_no_data() -> None:
+    assert "hunter2" not in repr(PLAN)
+    assert "password" not in repr(PLAN)

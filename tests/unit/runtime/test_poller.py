@@ -1,0 +1,264 @@
+"""Sources looked at once for all who want to know, at instants that a restart does not move."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from datetime import timedelta
+
+import pytest
+
+from tests.fakes.clock import T0, FakeClock, settle
+from tests.fakes.runtime import other_tasks, unavailable
+from vso.runtime.poller import Poller, next_look
+
+PHASES = {"a": 0.5, "b": 0.1, "c": 0.9}
+
+
+class Bench:
+    """A server whose answers are set by hand, and a poller of it."""
+
+    def __init__(self, start: float = 0.0, concurrency: int = 32) -> None:
+        self.clock = FakeClock(T0 + timedelta(seconds=start))
+        self.origin = start
+        self.answers: dict[str, Hashable] = {}
+        self.errors: dict[str, Exception] = {}
+        self.slow: dict[str, float] = {}
+        self.looks: list[tuple[str, float]] = []
+        self.notified: list[frozenset[str]] = []
+        self.poller: Poller[str, str] = Poller(
+            self.clock,
+            self.look,
+            self.notified.append,
+            phase=lambda source: PHASES.get(source, 0.0),
+            concurrency=concurrency,
+            group=lambda source: source.partition("/")[0],
+        )
+
+    async def look(self, source: str) -> Hashable:
+        # On the wall clock, counted from T0, which is a whole number of days.
+        self.looks.append((source, self.origin + self.clock.monotonic()))
+        await self.clock.sleep(self.slow.get(source, 0.0))
+        if source in self.errors:
+            raise self.errors[source]
+        return self.answers.get(source, "same")
+
+    async def run_for(self, seconds: float) -> None:
+        running = asyncio.ensure_future(self.poller.run())
+        await self.clock.advance(seconds)
+        running.cancel()
+        await asyncio.wait((running,))
+        assert not other_tasks()
+
+    def times(self, source: str = "a") -> list[float]:
+        return [at for looked, at in self.looks if looked == source]
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [(0.0, 15.0), (14.9, 15.0), (15.0, 45.0), (44.0, 45.0), (45.5, 75.0)],
+)
+def test_the_next_instant_is_later_and_at_the_phase(after: float, expected: float) -> None:
+    assert next_look(after, 30.0, 0.5) == expected
+
+
+async def test_the_mean_period_equals_the_asked_one_exactly() -> None:
+    bench = Bench()
+    bench.slow["a"] = 1.7  # what a look takes does not add up
+    bench.poller.subscribe("x", {"a": 30.0})
+    await bench.run_for(3600)
+    assert bench.times() == [15.0 + 30.0 * number for number in range(120)]
+
+
+async def test_a_restart_keeps_the_phase() -> None:
+    first = Bench()
+    first.poller.subscribe("x", {"a": 30.0})
+    await first.run_for(100)
+    second = Bench(start=100.0)
+    second.poller.subscribe("x", {"a": 30.0})
+    await second.run_for(100)
+    assert first.times() + second.times() == [15.0 + 30.0 * number for number in range(7)]
+
+
+async def test_a_poller_that_ran_before_runs_again_in_phase() -> None:
+    bench = Bench()
+    bench.slow["a"] = 5.0
+    bench.poller.subscribe("x", {"a": 30.0})
+    await bench.run_for(17)  # cut off in the middle of a look
+    await bench.run_for(60)
+    assert bench.times() == [15.0, 45.0, 75.0]
+
+
+async def test_two_subscribers_with_30_s_and_60_s_make_one_poll_each_30_s() -> None:
+    bench = Bench()
+    bench.poller.subscribe("x", {"a": 60.0})
+    bench.poller.subscribe("y", {"a": 30.0})
+    await bench.run_for(120)
+    assert bench.times() == [15.0, 45.0, 75.0, 105.0]
+
+
+async def test_a_hundred_subscribers_make_one_poll_and_each_hears_of_the_change() -> None:
+    bench = Bench()
+    keys = frozenset(str(number) for number in range(100))
+    for key in keys:
+        bench.poller.subscribe(key, {"a": 30.0})
+        bench.poller.observed("a", "same", by=key)
+    await bench.run_for(31)
+    bench.answers["a"] = "new"
+    await bench.run_for(31)
+    assert len(bench.looks) == 2
+    assert bench.notified == [keys]
+
+
+async def test_the_slower_period_is_back_when_the_fast_subscriber_leaves() -> None:
+    bench = Bench()
+    bench.poller.subscribe("slow", {"a": 60.0})
+    bench.poller.subscribe("fast", {"a": 10.0})
+    await bench.run_for(20)
+    bench.poller.unsubscribe("fast")
+    await bench.run_for(100)
+    assert bench.times() == [5.0, 15.0, 30.0, 90.0]
+
+
+async def test_subscribing_anew_replaces_what_the_key_wanted() -> None:
+    bench = Bench()
+    bench.poller.subscribe("x", {"a": 10.0, "b": 10.0})
+    bench.poller.subscribe("x", {"b": 10.0, "c": 10.0})
+    assert bench.poller.sources() == 2
+    await bench.run_for(10)
+    assert {source for source, _ in bench.looks} == {"b", "c"}
+
+
+async def test_a_pass_that_subscribes_to_the_same_again_moves_nothing() -> None:
+    bench = Bench()
+    running = asyncio.ensure_future(bench.poller.run())
+    for _ in range(60):
+        bench.poller.subscribe("x", {"a": 30.0})
+        await bench.clock.advance(1)
+    running.cancel()
+    assert bench.times() == [15.0, 45.0]
+
+
+async def test_a_source_that_nobody_wants_is_forgotten() -> None:
+    bench = Bench()
+    bench.poller.subscribe("x", {"a": 30.0})
+    bench.poller.unsubscribe("x")
+    bench.poller.unsubscribe("x")
+    await bench.run_for(100)
+    assert bench.looks == []
+    assert bench.poller.statistics().sources == 0
+    assert bench.clock.sleeping == 0
+
+
+async def test_only_a_change_is_told() -> None:
+    bench = Bench()
+    bench.poller.subscribe("x", {"a": 30.0})
+    bench.poller.observed("a", "same", by="x")
+    await bench.run_for(120)
+    assert bench.notified == []
+    bench.answers["a"] = "new"
+    await bench.run_for(120)
+    assert bench.notified == [{"x"}]
+
+
+async def test_a_source_of_which_nothing_is_known_tells_at_its_first_look() -> None:
+    bench = Bench()
+    bench.poller.subscribe("x", {"a": 30.0})
+    await bench.run_for(120)
+    assert bench.notified == [{"x"}]
+
+
+def test_what_one_pass_read_is_told_to_the_other_subscribers() -> None:
+    bench = Bench()
+    for key in ("x", "y", "z"):
+        bench.poller.subscribe(key, {"a": 30.0})
+    bench.poller.observed("a", "one", by="x")  # nothing was known: no news
+    bench.poller.observed("a", "one", by="y")
+    assert bench.notified == []
+    bench.poller.observed("a", "two", by="x")
+    assert bench.notified == [{"y", "z"}]
+
+
+def test_an_observation_of_a_source_that_nobody_polls_is_ignored() -> None:
+    bench = Bench()
+    bench.poller.observed("a", "one", by="x")
+    assert bench.poller.statistics().sources == 0
+
+
+async def test_a_failure_is_told_once_and_so_is_its_end() -> None:
+    bench = Bench()
+    bench.poller.subscribe("x", {"a": 30.0})
+    bench.poller.observed("a", "same", by="x")
+    bench.errors["a"] = unavailable()
+    await bench.run_for(90)
+    assert bench.notified == [{"x"}]
+    bench.errors.clear()
+    await bench.run_for(90)
+    assert bench.notified == [{"x"}, {"x"}]
+
+
+async def test_the_next_look_waits_at_least_as_long_as_the_server_asked() -> None:
+    bench = Bench()
+    bench.poller.subscribe("x", {"a": 10.0})
+    bench.errors["a"] = unavailable(retry_after=22.0)
+    await bench.run_for(20)
+    assert bench.times() == [5.0]
+    bench.errors.clear()
+    await bench.run_for(30)
+    assert bench.times() == [5.0, 35.0, 45.0]
+
+
+async def test_a_look_that_outlasts_its_period_is_not_joined_by_another() -> None:
+    bench = Bench()
+    bench.slow["a"] = 25.0
+    bench.poller.subscribe("x", {"a": 10.0})
+    await bench.run_for(70)
+    assert bench.times() == [5.0, 35.0, 65.0]
+
+
+async def test_no_more_looks_at_once_than_allowed_in_a_group() -> None:
+    bench = Bench(concurrency=2)
+    sources = [f"vault/{number}" for number in range(5)]
+    bench.slow = dict.fromkeys(sources, 1.0)
+    bench.poller.subscribe("x", dict.fromkeys(sources, 60.0))
+    await bench.run_for(65)
+    assert sorted(at for _, at in bench.looks) == [60.0, 60.0, 61.0, 61.0, 62.0]
+
+
+async def test_a_black_holed_group_does_not_delay_another() -> None:
+    bench = Bench(concurrency=2)
+    holes = [f"hole/{number}" for number in range(50)]
+    bench.slow = dict.fromkeys(holes, 1e6)
+    bench.poller.subscribe("x", dict.fromkeys([*holes, "well/1"], 60.0))
+    await bench.run_for(185)
+    assert bench.times("well/1") == [60.0, 120.0, 180.0]
+    assert len(bench.looks) == 5
+
+
+async def test_ten_thousand_sources_cost_one_timer_and_no_tasks() -> None:
+    bench = Bench()
+    for number in range(10_000):
+        bench.poller.subscribe(f"key {number}", {f"source {number}": 3600.0})
+    running = asyncio.ensure_future(bench.poller.run())
+    await settle()
+    assert bench.clock.sleeping == 1
+    assert len(asyncio.all_tasks()) == 2
+    running.cancel()
+
+
+async def test_who_left_while_a_look_was_under_way_is_not_told() -> None:
+    bench = Bench()
+    bench.slow["a"] = 5.0
+    bench.poller.subscribe("x", {"a": 30.0})
+    running = asyncio.ensure_future(bench.poller.run())
+    await bench.clock.advance(16)
+    bench.poller.unsubscribe("x")
+    await bench.clock.advance(100)
+    running.cancel()
+    assert bench.notified == []
+    assert len(bench.looks) == 1
+
+
+def test_a_period_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than none"):
+        Bench().poller.subscribe("x", {"a": 0.0})

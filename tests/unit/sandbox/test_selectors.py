@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from vso.sandbox.selectors import SelectorError, both, fields, labels
+
+POD = {"metadata": {"name": "p", "labels": {"app": "web", "tier": "front"}}, "involvedObject": {"kind": "X"}}
+
+
+@pytest.mark.parametrize(
+    ("selector", "matches"),
+    [
+        ("", True),
+        ("app=web", True),
+        ("app==web,tier=front", True),
+        ("app=api", False),
+        ("app!=api", True),
+        ("missing!=x", True),
+        ("app in (api, web)", True),
+        ("app notin (web)", False),
+        ("missing notin (web)", True),
+        ("app", True),
+        ("!app", False),
+        ("!missing,app in (web,api),tier", True),
+    ],
+)
+def test_labels(selector: str, matches: bool) -> None:
+    assert labels(selector)(POD) is matches
+
+
+@pytest.mark.parametrize(
+    ("selector", "matches"),
+    [
+        ("metadata.name=p", True),
+        ("metadata.name!=p", False),
+        ("involvedObject.kind=X,metadata.name=p", True),
+        ("involvedObject.name=", True),
+        ("metadata.namespace=n", False),
+    ],
+)
+def test_fields(selector: str, matches: bool) -> None:
+    assert fields(selector)(POD) is matches
+
+
+@pytest.mark.parametrize(("label", "field"), [("a=b=c", ""), ("a in b", ""), ("", "spec.secret=x"), ("", "name")])
+def test_what_does_not_parse_is_refused(label: str, field: str) -> None:
+    with pytest.raises(SelectorError):
+        both(label, field)

@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.vault_parts import JWT, LOGIN, SA_UID, VA_UID, VC_UID, Credentials, Observed, Tokens, client_to
+from tests.fakes.vault_server import Drop, Reply, VaultServer, errors
+from vso.core.errors import ConfigError, Reason, TransientError, VsoError
+from vso.runtime.workqueue import Lane
+from vso.vault.errors import InvalidTokenError, PermissionDeniedError
+from vso.vault.session import Session
+from vso.vault.sessions import Sessions
+
+PATH = "kv/data/app"
+
+
+@asynccontextmanager
+async def session_on(
+    server: VaultServer, clock: FakeClock, credentials: Credentials | None = None
+) -> AsyncIterator[tuple[Session, Sessions]]:
+    async with client_to(server.url, clock) as client:
+        sessions = Sessions(clock, credentials or Credentials(), Observed())
+        yield sessions.session(client, LOGIN), sessions
+
+
+async def refusal(session: Session, path: str = PATH, lane: Lane = Lane.URGENT) -> VsoError:
+    with pytest.raises(VsoError) as caught:
+        await session.read(path, lane=lane)
+    return caught.value
+
+
+async def test_a_thousand_readers_share_one_login(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    credentials = Credentials()
+    async with session_on(server, clock, credentials) as (session, _), asyncio.TaskGroup() as tasks:
+        for _ in range(1000):
+            tasks.create_task(session.read(PATH))
+    assert (tokens.logins, credentials.minted) == (1, 1)
+    assert server.asked("auth/kubernetes/login")[0].body == {"role": "app", "jwt": JWT}
+
+
+async def test_two_identities_are_two_sessions_and_two_tokens(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    other = replace(LOGIN, identity=replace(LOGIN.identity, namespace="team-b"))
+    async with client_to(server.url, clock) as client:
+        sessions = Sessions(clock, Credentials(), Observed())
+        for login in (LOGIN, other, LOGIN, other):
+            await sessions.session(client, login).read(PATH)
+        assert sessions.session(client, LOGIN) is sessions.session(client, LOGIN)
+        assert sessions.statistics().logged_in == 2
+    assert tokens.logins == 2
+
+
+async def test_no_expired_token_is_sent_in_ten_hours(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock, ttl=1200)
+    tokens.secret(PATH)
+    async with session_on(server, clock) as (session, _):
+        for _ in range(600):
+            await session.read(PATH)
+            await clock.advance(60)
+    assert tokens.expired_used == 0
+    assert 30 <= tokens.logins <= 38
+    assert len(server.asked(PATH)) == 600
+
+
+async def test_an_idle_session_logs_in_on_use_alone(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock, ttl=60)
+    tokens.secret(PATH)
+    async with session_on(server, clock) as (session, _):
+        await session.read(PATH)
+        await clock.advance(36_000)
+        assert tokens.logins == 1
+        await session.read(PATH)
+    assert (tokens.logins, tokens.expired_used) == (2, 0)
+
+
+async def test_a_failed_early_login_leaves_the_living_token_in_use(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock, ttl=1000)
+    tokens.secret(PATH)
+    async with session_on(server, clock) as (session, _):
+        await session.read(PATH)
+        tokens.refuse = errors(500, "the API server is away")
+        for _ in range(94):
+            await clock.advance(10)
+            await session.read(PATH)
+        assert 2 <= tokens.logins <= 20
+        await clock.advance(60)
+        assert (await refusal(session)).reason is Reason.VAULT_UNAVAILABLE
+        tokens.refuse = None
+        await session.read(PATH)
+    assert tokens.expired_used == 0
+
+
+async def test_a_revoked_token_is_replaced_once_within_the_read(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    async with session_on(server, clock) as (session, _):
+        await session.read(PATH)
+        tokens.revoked.update(tokens.ends)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(10):
+                tasks.create_task(session.read(PATH))
+    assert tokens.logins == 2
+
+
+async def test_tokens_that_are_never_valid_cost_one_login_a_minute(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    server.on("GET", PATH, errors(403, "permission denied", "invalid token"))
+    async with session_on(server, clock) as (session, _):
+        for _ in range(600):
+            error = await refusal(session)
+            assert isinstance(error, InvalidTokenError)
+            await clock.advance(1)
+    assert tokens.logins <= 12
+
+
+async def test_a_denied_read_logs_in_again_at_most_once_a_minute(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH, policy="another")
+    async with session_on(server, clock) as (session, _):
+        for _ in range(600):
+            error = await refusal(session)
+            assert isinstance(error, PermissionDeniedError)
+            assert error.message == (
+                "permission denied on kv/data/app: the policies of role 'app' (VaultAuth team-a/vault) "
+                "give no 'read' there"
+            )
+            await clock.advance(1)
+    assert 9 <= tokens.logins <= 11
+    assert len(tokens.revoked) == tokens.logins - 1
+
+
+async def test_a_policy_added_to_the_role_is_had_on_the_next_try(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH, policy="another")
+    async with session_on(server, clock) as (session, _):
+        await refusal(session)
+        tokens.role_policies.add("another")
+        await clock.advance(10)
+        await session.read(PATH)
+    assert tokens.logins == 2
+
+
+async def test_a_denied_login_burst_is_one_login(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH, policy="another")
+    tokens.secret("kv/data/mine")
+    async with session_on(server, clock) as (session, _):
+        await session.read("kv/data/mine")
+        await clock.advance(100)
+        tokens.role_policies.add("another")
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(20):
+                tasks.create_task(session.read(PATH))
+    assert tokens.logins == 2
+
+
+async def test_the_uses_of_a_token_are_counted(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock, num_uses=2)
+    tokens.secret(PATH)
+    async with session_on(server, clock) as (session, _):
+        for _ in range(6):
+            await session.read(PATH)
+    assert tokens.logins == 3
+    assert len(server.asked(PATH)) == 6
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "told"),
+    [
+        (400, 'invalid role name "app"', "there is no role 'app'"),
+        (403, "invalid audience (aud) claim: audience claim does not match any expected audience", "the audience (vault)"),
+        (403, "service account name not authorized", "not bound to ServiceAccount app"),
+        (403, "namespace not authorized", "not bound to namespace team-a"),
+        (403, "permission denied", "either nothing is mounted there"),
+        (400, "something new", "something new"),
+    ],
+)  # fmt: skip
+async def test_a_refused_login_says_what_to_look_at(
+    server: VaultServer, clock: FakeClock, status: int, text: str, told: str
+) -> None:
+    tokens = Tokens(server, clock)
+    tokens.refuse = errors(status, text)
+    async with session_on(server, clock) as (session, _):
+        error = await refusal(session)
+    assert isinstance(error, ConfigError)
+    assert error.reason is Reason.VAULT_LOGIN_REFUSED
+    assert told in error.message
+    assert "VaultAuth team-a/vault" in error.message
+    assert "canary" not in error.message
+
+
+async def test_refused_logins_are_limited_and_go_on_after_the_window(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    tokens.refuse = errors(403, "permission denied")
+    reasons = []
+    async with session_on(server, clock) as (session, _):
+        for _ in range(80):
+            reasons.append((await refusal(session)).reason)
+            await clock.advance(10)
+        assert tokens.logins == 3
+        assert reasons[:3] == [Reason.VAULT_LOGIN_REFUSED] * 3
+        assert set(reasons[3:]) == {Reason.VAULT_LOGIN_LIMITED}
+        tokens.refuse = None
+        await clock.advance(900)
+        await session.read(PATH)
+    assert tokens.logins == 4
+
+
+async def test_routine_looks_spread_their_tries_over_the_window(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.refuse = errors(403, "permission denied")
+    credentials = Credentials()
+    async with session_on(server, clock, credentials) as (session, _):
+        for _ in range(900):
+            await refusal(session, lane=Lane.REFRESH)
+            await clock.advance(1)
+    assert tokens.logins == 3
+    assert credentials.minted <= 4
+
+
+async def test_a_new_service_account_has_a_try_left(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    tokens.refuse = errors(403, "service account name not authorized")
+    credentials = Credentials()
+    async with session_on(server, clock, credentials) as (session, _):
+        for _ in range(5):
+            await refusal(session)
+            await clock.advance(10)
+        assert tokens.logins == 3
+        tokens.refuse = None
+        credentials.uid = "44444444-4444-4444-8444-444444444444"
+        await session.read(PATH, lane=Lane.URGENT)
+    assert tokens.logins == 4
+
+
+async def test_a_changed_configuration_starts_with_a_clean_history(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    tokens.refuse = errors(400, 'invalid role name "app"')
+    async with client_to(server.url, clock) as client:
+        sessions = Sessions(clock, Credentials(), Observed())
+        for _ in range(4):
+            await refusal(sessions.session(client, LOGIN))
+            await clock.advance(10)
+        tokens.refuse = None
+        await sessions.session(client, replace(LOGIN, generation=2, role="right")).read(PATH)
+
+
+async def test_an_outage_is_no_refusal(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    tokens.refuse = errors(500, "boom")
+    async with session_on(server, clock) as (session, _):
+        for _ in range(10):
+            assert isinstance(await refusal(session), TransientError)
+        tokens.refuse = None
+        await session.read(PATH)
+
+
+async def test_a_missing_service_account_is_told_as_it_is(server: VaultServer, clock: FakeClock) -> None:
+    Tokens(server, clock)
+    credentials = Credentials(failure=ConfigError(Reason.SERVICE_ACCOUNT_NOT_FOUND, "no ServiceAccount team-a/app"))
+    async with session_on(server, clock, credentials) as (session, _):
+        for _ in range(10):
+            assert (await refusal(session)).reason is Reason.SERVICE_ACCOUNT_NOT_FOUND
+    assert server.seen == []
+
+
+async def test_an_answer_without_a_token_is_not_vaults(server: VaultServer, clock: FakeClock) -> None:
+    server.on("PUT", "auth/kubernetes/login", Reply(200, {"auth": None}))
+    async with session_on(server, clock) as (session, _):
+        assert (await refusal(session)).reason is Reason.VAULT_ANSWER_INVALID
+
+
+async def test_reserved_params_are_refused(server: VaultServer, clock: FakeClock) -> None:
+    async with client_to(server.url, clock) as client:
+        sessions = Sessions(clock, Credentials(), Observed())
+        error = await refusal(sessions.session(client, replace(LOGIN, params=(("jwt", "x"), ("a", "b")))))
+    assert (error.reason, "jwt" in error.message) == (Reason.INVALID_SPEC, True)
+    assert server.seen == []
+
+
+async def test_params_and_headers_go_with_the_login_alone(server: VaultServer, clock: FakeClock) -> None:
+    Tokens(server, clock).secret(PATH)
+    login = replace(LOGIN, params=(("extra", "1"),), headers=(("X-Login", "yes"),), namespace="ns")
+    async with client_to(server.url, clock) as client:
+        await Sessions(clock, Credentials(), Observed()).session(client, login).read(PATH, namespace="child")
+    sent, read = server.seen
+    assert sent.body["extra"] == "1"
+    assert (sent.headers["X-Login"], sent.headers["X-Vault-Namespace"]) == ("yes", "ns")
+    assert ("X-Login" in read.headers, read.headers["X-Vault-Namespace"]) == (False, "child")
+
+
+async def test_client_meta_is_as_published(server: VaultServer, clock: FakeClock) -> None:
+    Tokens(server, clock).secret(PATH)
+    async with session_on(server, clock) as (session, _):
+        assert session.client_meta() == ("", "")
+        await session.read(PATH)
+        key, identifier = session.client_meta()
+        clone, _ = session.client_meta("team")
+    digest = hashlib.sha256(f"{VA_UID}-1.{VC_UID}-1.{SA_UID}".encode()).hexdigest()
+    assert key == f"kubernetes-{digest[:14]}{digest[-8:]}"
+    assert clone == f"{key}-team"
+    assert identifier == hashlib.blake2b(b"accessor-of-hvs.canary-1", digest_size=32).hexdigest()
+
+
+async def test_close_gives_every_token_back(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    async with client_to(server.url, clock) as client:
+        sessions = Sessions(clock, Credentials(), Observed())
+        await sessions.session(client, LOGIN).read(PATH)
+        await sessions.session(client, replace(LOGIN, generation=2)).read(PATH)
+        gone = replace(LOGIN, uid="55555555-5555-4555-8555-555555555555")
+        await sessions.session(client, gone).read(PATH)
+        sessions.forget(lambda key: key.auth_uid == gone.uid)
+        assert sessions.statistics().sessions == 1
+        await sessions.close()
+    assert tokens.revoked == set(tokens.ends)
+    assert len(tokens.revoked) == 3
+
+
+async def test_close_does_not_wait_for_a_vault_that_is_away(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    async with session_on(server, clock) as (session, sessions):
+        await session.read(PATH)
+        server.on("PUT", "auth/token/revoke-self", Drop())
+        await sessions.close()
+
+
+async def test_a_session_goes_on_over_a_new_client_of_the_same_vault(server: VaultServer, clock: FakeClock) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    sessions = Sessions(clock, Credentials(), Observed())
+    async with client_to(server.url, clock) as first:
+        session = sessions.session(first, LOGIN)
+        await session.read(PATH)
+    async with client_to(server.url, clock, timeout=9.0) as second:
+        assert sessions.session(second, LOGIN) is session
+        await session.read(PATH)
+    assert tokens.logins == 1

@@ -1,0 +1,1 @@
+"""Settings, logs, metrics, the admin server, the composition root and the commands."""

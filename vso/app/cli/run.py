@@ -1,0 +1,67 @@
+"""`vso run`: the operator, in a cluster or with a kubeconfig.
+
+Invariant: exit code 0 after SIGTERM or a `--once` that left everything in order, 1 after a failure
+or a `--once` that did not, 2 for flags that cannot be understood.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Sequence
+
+import structlog
+
+from vso.app.logs import configure
+from vso.app.metrics import Metrics
+from vso.app.operator import Operator, mac_key
+from vso.app.settings import Settings, SettingsError, from_args
+from vso.app.wiring import USER_AGENT, Base
+from vso.core.clock import SystemClock
+from vso.core.errors import VsoError
+from vso.kube.client import KubeClient
+from vso.kube.config import load
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse flags and environment, then run until stopped."""
+    try:
+        settings = from_args(argv, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"vso run: {error}\n")
+        return 1
+    configure(settings, sys.stderr)
+    try:
+        return asyncio.run(_run(settings))
+    except VsoError as error:
+        structlog.get_logger("vso").error(
+            "stopped", reason=error.reason.value, error=error.message, remedy=error.remedy
+        )
+        return 1
+
+
+def identity(settings: Settings) -> str:
+    """Return a name of this process that no other has: the host's, and the pod's uid or a random one."""
+    return f"{socket.gethostname()}_{settings.pod_uid or uuid.uuid4()}"
+
+
+async def _run(settings: Settings) -> int:
+    clock, stop = SystemClock(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    metrics = Metrics(settings)
+    credentials = await load(settings.kubeconfig)
+    async with KubeClient(credentials, clock, user_agent=USER_AGENT, observer=metrics.kube) as kube:
+        key = await mac_key(kube, settings.namespace, clock, stop)
+        if key is None:
+            return 0
+        rng = random.Random()  # noqa: S311  jitter, not secrets
+        base = Base(settings, clock, rng, kube, metrics, key, identity(settings))
+        in_order = await Operator(base, stop).run()
+    return 0 if in_order or not settings.once else 1

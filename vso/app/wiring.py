@@ -1,0 +1,289 @@
+# LEAD: Settings has `namespace`, `pod_uid`, `cache_sync_timeout` and NO identity; do not rename again (this line goes away).
+"""The composition root: builds every part and joins them; nothing else knows them all.
+
+Invariant: no part finds another by itself. Informers, the client pool and the event recorder
+outlive the controllers; controllers drain before their feeds are cancelled.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from vso.api.meta import Status
+from vso.api.secrets import VaultStaticSecretStatus
+from vso.app.feeds import Feed, FeedConfig, Feeds, make_feeds
+from vso.app.gauges import Readings
+from vso.app.metrics import Metrics
+from vso.app.settings import Settings
+from vso.controllers.access import AuthReconciler, AuthRooms, ConnectionReconciler, ConnectionRooms
+from vso.controllers.cache import Caches
+from vso.controllers.clients import ClientPool
+from vso.controllers.credentials import ServiceAccountTokens
+from vso.controllers.destinations import Destinations
+from vso.controllers.finalizers import Finalizers
+from vso.controllers.memory import Memories
+from vso.controllers.report import Reporter, Voices
+from vso.controllers.resolver import Resolver
+from vso.controllers.restarts import Restarts
+from vso.controllers.sources import Source, SourceReader
+from vso.controllers.static_secret import Rooms, StaticSecretConfig, StaticSecretReconciler
+from vso.controllers.status import StatusWriter
+from vso.controllers.triggers import BY_AUTH, BY_CONNECTION, BY_UID, ReferrerTrigger, SecretTrigger, SelfTrigger
+from vso.controllers.trust import TrustPolicy, TrustStore
+from vso.controllers.unsupported import NEVER, NOT_YET, UnsupportedReconciler
+from vso.core.clock import Clock
+from vso.core.keys import Kind, ObjectKey
+from vso.core.sensitive import Sensitive
+from vso.decide.outcome import Policy
+from vso.decide.schedule import phase
+from vso.kube.client import KubeClient
+from vso.kube.event_recorder import EventRecorder
+from vso.kube.secrets import SecretWriter
+from vso.kube.tokens import TokenMinter
+from vso.runtime.controller import Controller, ControllerConfig
+from vso.runtime.poller import Poller
+from vso.runtime.rate_limiter import RateLimiter
+from vso.runtime.reconcile import Reconciler
+from vso.runtime.workqueue import Lane, WorkQueue
+from vso.vault.client import VaultClient
+from vso.vault.config import ConnectionConfig
+from vso.vault.sessions import Sessions
+
+USER_AGENT = "vso"
+_SECRET_KINDS = (
+    Kind.VAULT_STATIC_SECRET,
+    Kind.VAULT_DYNAMIC_SECRET,
+    Kind.VAULT_PKI_SECRET,
+    Kind.HCP_VAULT_SECRETS_APP,
+)
+_RAMP_PER_SECOND = 400.0
+"""How fast secrets are looked at again when a Vault is back."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """What the parts are built from."""
+
+    settings: Settings
+    clock: Clock
+    rng: random.Random
+    kube: KubeClient
+    metrics: Metrics
+    mac_key: Sensitive
+    identity: str
+    """Of this process, in the leader Lease and in events."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The operator, not yet running."""
+
+    feeds: Feeds
+    caches: Caches
+    clients: ClientPool
+    sessions: Sessions
+    events: EventRecorder
+    poller: Poller[Source, ObjectKey]
+    queues: Mapping[Kind, WorkQueue[ObjectKey]]
+    controllers: tuple[Controller[ObjectKey], ...]
+
+
+class _Builder:
+    """Builds the parts in the order in which they need each other."""
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        settings, clock, rng = base.settings, base.clock, base.rng
+        self.full = settings.secrets_access == "full"
+        self.feeds = make_feeds(
+            base.kube,
+            clock,
+            rng,
+            FeedConfig(settings.watch_namespaces, self.full, settings.namespace),
+            base.metrics,
+        )
+        self.caches: Caches = self.feeds.caches()
+        self.queues = {
+            kind: WorkQueue[ObjectKey](clock, RateLimiter(settings.backoff, rng), name=kind.plural) for kind in Kind
+        }
+        self.events = EventRecorder(base.kube, clock, "vault-secrets-operator", instance=base.identity)
+        self.voices = Voices(self.events, base.metrics)
+        self.static_memories: Memories[VaultStaticSecretStatus] = Memories()
+        self.clients = ClientPool(clock, self._vault_client, self._on_breaker)
+        self.sessions = Sessions(clock, ServiceAccountTokens(TokenMinter(base.kube)), base.metrics.vault)
+        self.resolver = Resolver(
+            self.caches,
+            TrustStore(base.kube, clock, self._trust_policy()),
+            self.clients,
+            self.sessions,
+            settings.namespace,
+        )
+        self.reader = SourceReader(clock, base.mac_key.reveal())
+        self.poller: Poller[Source, ObjectKey] = Poller(
+            clock,
+            self.reader.look,
+            self._on_source_changed,
+            phase=lambda source: phase(str(source)),
+            group=lambda source: source.session_key.connection_uid,
+        )
+
+    def parts(self) -> Parts:
+        """Return everything, joined."""
+        self._join_triggers()
+        reconcilers: dict[Kind, Reconciler[ObjectKey]] = {
+            Kind.VAULT_CONNECTION: self._connections(),
+            Kind.VAULT_AUTH: self._auths(),
+            Kind.VAULT_STATIC_SECRET: self._statics(),
+        }
+        reconcilers.update({kind: self._unsupported(kind) for kind in NEVER | NOT_YET})
+        controllers = tuple(self._controller(kind, reconciler) for kind, reconciler in reconcilers.items())
+        self._base.metrics.watch(self._readings())
+        return Parts(
+            self.feeds, self.caches, self.clients, self.sessions, self.events, self.poller, self.queues, controllers
+        )
+
+    def _readings(self) -> Readings:
+        return Readings(
+            clock=self._base.clock,
+            queues={kind.plural: queue.statistics for kind, queue in self.queues.items()},
+            feeds=self.feeds.all(),
+            poller=self.poller.statistics,
+            sessions=self.sessions.statistics,
+            events=self.events.statistics,
+        )
+
+    def _trust_policy(self) -> TrustPolicy:
+        settings = self._base.settings
+        return TrustPolicy(
+            settings.namespace,
+            settings.allowed_file_prefixes,
+            settings.forbid_insecure_tls,
+            settings.connection_check_interval,
+        )
+
+    def _vault_client(self, config: ConnectionConfig) -> VaultClient:
+        base = self._base
+        return VaultClient(config, base.clock, base.rng, user_agent=USER_AGENT, observer=base.metrics.vault)
+
+    def _on_breaker(self, connection: str, is_open: bool) -> None:
+        namespace, _, name = connection.partition("/")
+        self.queues[Kind.VAULT_CONNECTION].add(ObjectKey(namespace, name))
+        if is_open:
+            return
+        queue = self.queues[Kind.VAULT_STATIC_SECRET]
+        for number, key in enumerate(self.static_memories.failing_on(connection)):
+            queue.add_after(key, number / _RAMP_PER_SECOND)
+
+    def _on_source_changed(self, keys: frozenset[ObjectKey]) -> None:
+        for key in keys:
+            notes = self.static_memories.find(key)
+            if notes is not None:
+                notes.source_changed = True
+            self.queues[Kind.VAULT_STATIC_SECRET].add(key, Lane.REFRESH)
+
+    def _join_triggers(self) -> None:
+        statics, auths = self.queues[Kind.VAULT_STATIC_SECRET], self.queues[Kind.VAULT_AUTH]
+        by_auth, by_connection = self._statics_by_auth, self._auths_by_connection
+        for kind in Kind:
+            for feed in self.feeds.of(kind):
+                feed.add_handler(SelfTrigger(self.queues[kind], partial(_is_synced, feed)))
+        for feed in self.feeds.of(Kind.VAULT_AUTH):
+            feed.add_handler(ReferrerTrigger(statics, by_auth))
+        for feed in self.feeds.of(Kind.VAULT_CONNECTION):
+            feed.add_handler(ReferrerTrigger(auths, by_connection))
+            feed.add_handler(
+                ReferrerTrigger(statics, lambda c: [key for auth in by_connection(c) for key in by_auth(str(auth))])
+            )
+        owners = self.caches[Kind.VAULT_STATIC_SECRET]
+        for feed in self.feeds.secrets.values():
+            feed.add_handler(
+                SecretTrigger(statics, lambda uid: owners.by_index(BY_UID, uid), self.static_memories.find)
+            )
+
+    def _statics_by_auth(self, auth: str) -> Iterable[ObjectKey]:
+        return self.caches[Kind.VAULT_STATIC_SECRET].by_index(BY_AUTH, auth)
+
+    def _auths_by_connection(self, connection: str) -> Iterable[ObjectKey]:
+        return self.caches[Kind.VAULT_AUTH].by_index(BY_CONNECTION, connection)
+
+    def _connections(self) -> ConnectionReconciler:
+        kind = Kind.VAULT_CONNECTION
+        rooms = ConnectionRooms(
+            self.caches[kind],
+            Memories(),
+            self.resolver,
+            self.clients,
+            self._reporter(kind),
+            Finalizers(self._base.kube, kind),
+        )
+        interval = self._base.settings.connection_check_interval
+        return ConnectionReconciler(rooms, self._base.clock, check_interval=interval)
+
+    def _auths(self) -> AuthReconciler:
+        kind = Kind.VAULT_AUTH
+        rooms = AuthRooms(
+            self.caches[kind], Memories(), self.resolver, self._reporter(kind), Finalizers(self._base.kube, kind)
+        )
+        return AuthReconciler(rooms, self._base.clock)
+
+    def _statics(self) -> StaticSecretReconciler:
+        kind, base = Kind.VAULT_STATIC_SECRET, self._base
+        rooms = Rooms(
+            cache=self.caches[kind],
+            memories=self.static_memories,
+            resolver=self.resolver,
+            reader=self.reader,
+            poller=self.poller,
+            destinations=Destinations(
+                SecretWriter(base.kube, delete_allowed=self.full, owner_of=self._owner_of),
+                self.caches.secrets,
+                may_delete=self.full,
+                drift_interval=base.settings.drift_interval,
+            ),
+            restarts=Restarts(base.kube, base.clock),
+            reporter=self._reporter(kind),
+            finalizers=Finalizers(base.kube, kind),
+        )
+        config = StaticSecretConfig(base.mac_key, base.settings.exclude_raw)
+        return StaticSecretReconciler(rooms, base.clock, config)
+
+    def _owner_of(self, namespace: str, uid: str) -> str | None:
+        if not self.caches[Kind.VAULT_STATIC_SECRET].watches(namespace):
+            return f"the object with uid {uid}"
+        for kind in _SECRET_KINDS:
+            for key in self.caches[kind].by_index(BY_UID, uid):
+                return f"{kind} {key}"
+        return None
+
+    def _unsupported(self, kind: Kind) -> UnsupportedReconciler:
+        memories: Memories[Status] = Memories()
+        return UnsupportedReconciler(kind, self.caches[kind], memories, self._reporter(kind), self._base.clock)
+
+    def _reporter(self, kind: Kind) -> Reporter[Any]:
+        settings = self._base.settings
+        policy = Policy(settings.backoff, timedelta(seconds=settings.config_recheck_interval))
+        return Reporter(kind, StatusWriter(self._base.kube, kind), self.voices, policy)
+
+    def _controller(self, kind: Kind, reconciler: Reconciler[ObjectKey]) -> Controller[ObjectKey]:
+        settings = self._base.settings
+        is_secret = kind is Kind.VAULT_STATIC_SECRET
+        config = ControllerConfig(
+            workers=settings.max_concurrent_reconciles if is_secret else 4,
+            pass_timeout=settings.reconcile_timeout,
+            config_recheck=settings.config_recheck_interval,
+        )
+        return Controller(kind.plural, self.queues[kind], reconciler, self._base.clock, config, self._base.metrics)
+
+
+def _is_synced(feed: Feed) -> bool:
+    return feed.synced
+
+
+def build(base: Base) -> Parts:
+    """Return the operator's parts, joined and at rest."""
+    return _Builder(base).parts()

@@ -1,0 +1,1 @@
+"""Gather, decide, act: the only floor where Kubernetes, Vault and decisions meet."""

@@ -1,0 +1,83 @@
+"""One Vault client per VaultConnection, replaced when its configuration changes.
+
+Invariant: at most one live client per connection; a replaced one serves the requests it has in
+hand and is then closed. Every client's probe loop belongs to the pool's task group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from vso.core.clock import Clock
+from vso.vault.client import VaultClient
+from vso.vault.config import ConnectionConfig
+
+_GRACE = 60.0
+"""Seconds that a replaced client goes on serving what it has in hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    config: ConnectionConfig
+    client: VaultClient
+
+
+class ClientPool:
+    """The live clients, by the uid of their VaultConnection."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        make: Callable[[ConnectionConfig], VaultClient],
+        on_breaker: Callable[[str, bool], None],
+    ) -> None:
+        self._clock = clock
+        self._make = make
+        self._on_breaker = on_breaker
+        self._slots: dict[str, _Slot] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def client(self, config: ConnectionConfig) -> VaultClient:
+        """Return the client for this configuration, making it when it is new or has changed."""
+        slot = self._slots.get(config.uid)
+        if slot is not None and slot.config == config:
+            return slot.client
+        if slot is not None:
+            self._spawn(self._retire(slot.client), "vault-client-retire")
+        made = self._make(config)
+        made.on_state(lambda is_open: self._on_breaker(config.name, is_open))
+        self._slots[config.uid] = _Slot(config, made)
+        self._spawn(made.run(), f"vault-client-{config.name}")
+        return made
+
+    def forget(self, uid: str) -> None:
+        """The VaultConnection is gone: close its client."""
+        slot = self._slots.pop(uid, None)
+        if slot is not None:
+            self._spawn(self._retire(slot.client), "vault-client-retire")
+
+    async def run(self) -> None:
+        """Own the clients' loops until cancelled, then close every client."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                await asyncio.Event().wait()
+        finally:
+            self._tasks = None
+            for slot in self._slots.values():
+                await slot.client.close()
+            self._slots.clear()
+
+    async def _retire(self, client: VaultClient) -> None:
+        try:
+            await self._clock.sleep(_GRACE)
+        finally:
+            await client.close()
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        if self._tasks is None:
+            work.close()
+            raise RuntimeError("the client pool is not running")
+        self._tasks.create_task(work, name=name)

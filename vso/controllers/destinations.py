@@ -1,0 +1,139 @@
+"""The Secret at the end of the way: written, checked for drift, emptied or deleted.
+
+Invariant: what we know of a Secret is what our own writes returned and what a metadata-only watch
+shows; its values are never read back. Where there is no watch (write-only mode, or a Secret that is
+not ours), a write that changes nothing is repeated every `drift_interval`: the resourceVersion that
+it returns tells whether somebody else wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vso.api.secrets import VaultStaticSecret, VaultStaticSecretStatus
+from vso.controllers.cache import ObjectCache
+from vso.controllers.looks import Look
+from vso.controllers.memory import version_number
+from vso.core.keys import Kind, ObjectKey, OwnerRef
+from vso.core.sensitive import Sensitive
+from vso.decide.schedule import phase
+from vso.decide.sync import SyncPlan
+from vso.kube.secrets import Recorded, SecretPlan, SecretWriter, Written
+
+StaticLook = Look[VaultStaticSecret, VaultStaticSecretStatus]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What the watch says about the recorded destination."""
+
+    missing: bool = False
+    drifted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What a write has left behind."""
+
+    written: Written
+    drifted: bool
+    """Somebody else had written since our last write."""
+    orphan: str
+    """The old Secret of a rename that could only be emptied."""
+
+
+class Destinations:
+    """Writes the Secrets of one kind of object."""
+
+    def __init__(
+        self, writer: SecretWriter, secrets: ObjectCache | None, *, may_delete: bool, drift_interval: float
+    ) -> None:
+        self._writer = writer
+        self._secrets = secrets
+        self._may_delete = may_delete
+        self._drift_interval = drift_interval
+
+    def drift(self, look: StaticLook) -> Drift:
+        """Compare the watch with what was recorded; no request."""
+        recorded = look.status.destination
+        if recorded is None or self._secrets is None or not look.cr.spec.destination.create:
+            return Drift()
+        if look.notes.deleted_uid == recorded.uid:
+            return Drift(missing=True)
+        seen = self._secrets.get(ObjectKey(look.key.namespace, recorded.name))
+        if seen is None:
+            # Only before the first write of this process is the watch known to be ahead of us.
+            return Drift(missing=look.notes.written_version == 0)
+        known = max(version_number(recorded.resource_version), look.notes.written_version)
+        return Drift(drifted=seen.uid != recorded.uid or version_number(seen.resource_version) > known)
+
+    def check_due(self, look: StaticLook) -> bool:
+        """Tell whether a write that should change nothing is due, to learn of other writers."""
+        due = look.notes.drift_due
+        return self._checked_by_writing(look) and due is not None and look.monotonic >= due
+
+    def next_check(self, look: StaticLook) -> float | None:
+        """Return the seconds until the next such write; None where a watch does the work."""
+        if not self._checked_by_writing(look):
+            look.notes.drift_due = None
+            return None
+        if look.notes.drift_due is None:
+            look.notes.drift_due = look.monotonic + self._drift_interval * (0.5 + phase(look.record.uid) / 2)
+        elif look.monotonic >= look.notes.drift_due:
+            look.notes.drift_due = look.monotonic + self._drift_interval
+        return max(0.0, look.notes.drift_due - look.monotonic)
+
+    async def apply(self, look: StaticLook, plan: SyncPlan, data: Mapping[str, Sensitive]) -> Landed:
+        """Write the destination, then see to the one that a rename left behind."""
+        status = look.status.destination
+        recorded = None
+        if status is not None and status.name == look.cr.spec.destination.name:
+            recorded = Recorded(uid=status.uid, resource_version=status.resource_version)
+        written = await self._writer.put(secret_plan(look, data), recorded=recorded, metadata_changed=plan.metadata)
+        known = max(version_number(status.resource_version), look.notes.written_version) if status else 0
+        moved = version_number(written.resource_version) > known
+        look.notes.written_version = version_number(written.resource_version)
+        look.notes.deleted_uid = ""
+        orphan = await self._leave(look, plan.orphan) if plan.orphan else ""
+        unasked = recorded is not None and moved and not plan.data_changed and not plan.metadata
+        return Landed(
+            written, drifted=unasked or (written.outcome == "created" and recorded is not None), orphan=orphan
+        )
+
+    async def remove(self, look: StaticLook) -> None:
+        """Take our data away: the Secret goes, or is emptied where it may not be deleted."""
+        status = look.status.destination
+        if status is not None:
+            await self._leave(look, status.name)
+
+    async def _leave(self, look: StaticLook, name: str) -> str:
+        """Delete the Secret of that name if it is still the recorded one; else empty it and name it."""
+        recorded = look.status.destination
+        uid = recorded.uid if recorded is not None else ""
+        if self._may_delete and look.cr.spec.destination.create:
+            await self._writer.delete(look.key.namespace, name, uid)
+            return ""
+        await self._writer.empty(look.key.namespace, name, uid)
+        return name
+
+    def _checked_by_writing(self, look: StaticLook) -> bool:
+        return self._secrets is None or not look.cr.spec.destination.create
+
+
+def secret_plan(look: StaticLook, data: Mapping[str, Sensitive]) -> SecretPlan:
+    """Return the Secret that the object asks for."""
+    destination, meta = look.cr.spec.destination, look.cr.metadata
+    retained = destination.on_delete == "Retain"
+    return SecretPlan(
+        namespace=meta.namespace,
+        name=destination.name,
+        type=destination.type or "Opaque",
+        data=data,
+        labels=destination.labels,
+        annotations=destination.annotations,
+        owner=None if retained else OwnerRef(Kind.VAULT_STATIC_SECRET, meta.name, meta.uid),
+        owner_uid=meta.uid,
+        own=destination.create,
+        overwrite=destination.overwrite,
+    )

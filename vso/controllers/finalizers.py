@@ -1,0 +1,38 @@
+"""Finalizers of the reference operator, taken off on sight.
+
+Invariant: an object of ours that has nothing to clean up in Vault carries no finalizer, so that no
+namespace waits for an operator that is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vso.core.keys import GROUP, Kind
+from vso.core.records import Record
+from vso.kube.client import KubeClient, PatchType
+from vso.kube.errors import NotFoundError
+from vso.kube.paths import cr_path
+
+
+class Finalizers:
+    """Releases the objects of one kind."""
+
+    def __init__(self, client: KubeClient, kind: Kind) -> None:
+        self._client = client
+        self._kind = kind
+        self._name = f"{kind.lower()}.{GROUP}/finalizer"
+
+    async def release(self, record: Record, finalizers: Iterable[str]) -> bool:
+        """Take the reference's finalizer off, other parties' stay; False when it was not there."""
+        present = tuple(finalizers)
+        if self._name not in present:
+            return False
+        left = [name for name in present if name != self._name]
+        body = {"metadata": {"resourceVersion": record.resource_version, "finalizers": left}}
+        path = cr_path(self._kind, record.key.namespace, record.key.name)
+        try:
+            await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True)
+        except NotFoundError:
+            return True  # It went in the meantime.
+        return True

@@ -1,0 +1,78 @@
+"""What one process remembers of each secret between passes.
+
+Invariant: memory saves requests and never decides what is right. Losing all of it, as a restart
+does, changes no outcome: the status and the world are compared again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from vso.core.keys import ObjectKey
+from vso.core.records import Record
+
+S = TypeVar("S")
+
+
+def version_number(resource_version: str) -> int:
+    """Return a resourceVersion as a number; etcd's revisions grow, and 0 stands for none.
+
+    Kubernetes declares resourceVersions comparable as integers from 1.35 on, and etcd-backed
+    servers always behaved so; anything else reads as 0, which only costs a needless look.
+    """
+    return int(resource_version) if resource_version.isdigit() else 0
+
+
+@dataclass(slots=True)
+class Memory(Generic[S]):
+    """The notes on one secret."""
+
+    uid: str
+    look: int
+    """Labels and annotations, hashed, as of the last look."""
+    source_changed: bool = False
+    drift_due: float | None = None
+    """On the monotonic clock; None until the first pass has set it."""
+    written_version: int = 0
+    """The destination's resourceVersion that our last write returned."""
+    deleted_uid: str = ""
+    """The destination's uid when the watch showed its deletion."""
+    digest: str = ""
+    """MAC of the data that our last write sent, where status keeps none."""
+    status: S | None = None
+    """The status that we wrote last, until the watch has caught up with it."""
+    status_version: int = 0
+    failing_on: str = ""
+    """The connection that the last pass failed on; empty when it did not."""
+    restart_failed: bool = False
+    """A rollout target was not restarted: the pass is repeated until it is."""
+
+
+class Memories(Generic[S]):
+    """The notes of all secrets of a kind."""
+
+    def __init__(self) -> None:
+        self._notes: dict[ObjectKey, Memory[S]] = {}
+
+    def of(self, record: Record) -> Memory[S]:
+        """Return the notes on the object, new ones when it is new or was made anew."""
+        notes = self._notes.get(record.key)
+        if notes is None or notes.uid != record.uid:
+            notes = self._notes[record.key] = Memory(record.uid, record.look)
+        return notes
+
+    def find(self, key: ObjectKey) -> Memory[S] | None:
+        """Return the notes under the key, if there are any."""
+        return self._notes.get(key)
+
+    def forget(self, key: ObjectKey) -> None:
+        """The object is gone."""
+        self._notes.pop(key, None)
+
+    def failing_on(self, connection: str) -> list[ObjectKey]:
+        """Return the secrets whose last pass failed on the connection."""
+        return [key for key, notes in self._notes.items() if notes.failing_on == connection]
+
+    def __len__(self) -> int:
+        return len(self._notes)

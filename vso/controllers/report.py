@@ -1,0 +1,125 @@
+"""Telling the outcome of a pass: status, event, log, freshness; the same way for every kind.
+
+Invariant: every pass that changed its mind about an object says so in one status write, and a pass
+that did not says nothing; an event goes out only with a status that was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from vso.api.meta import Resource, Status
+from vso.controllers.looks import Look
+from vso.controllers.memory import Memory
+from vso.controllers.status import StatusWriter
+from vso.core.errors import ConfigError, TransientError, VsoError
+from vso.core.keys import Kind, ObjectKey
+from vso.core.records import Record
+from vso.decide.assess import Assessment, News, assess
+from vso.decide.outcome import Failing, InOrder, Outcome, Policy, Suspended
+from vso.kube.errors import ConflictError
+from vso.kube.event_recorder import EventRecorder
+from vso.vault.errors import VaultDownError
+
+S = TypeVar("S", bound=Status)
+
+_log = structlog.get_logger("vso.reconcile")
+_DOWN_RECHECK = 300.0
+"""Seconds between looks while a whole Vault is away: its return wakes everybody by itself."""
+
+
+class FreshnessObserver(Protocol):
+    """Who keeps a gauge per object."""
+
+    def assessed(self, kind: Kind, key: ObjectKey, *, ready: bool, reason: str) -> None:
+        """A pass has ended with that standing."""
+        ...
+
+    def gone(self, kind: Kind, key: ObjectKey) -> None:
+        """The object does not exist any more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Voices:
+    """Where the outcome is told."""
+
+    events: EventRecorder
+    freshness: FreshnessObserver
+
+
+class Reporter(Generic[S]):
+    """Tells the outcomes of one kind."""
+
+    def __init__(self, kind: Kind, writer: StatusWriter[S], voices: Voices, policy: Policy) -> None:
+        self._kind = kind
+        self._writer = writer
+        self._voices = voices
+        self._policy = policy
+
+    def effective(self, record: Record, observed: S, notes: Memory[S]) -> S:
+        """Return the newer of what the watch shows and what we wrote last."""
+        return self._writer.effective(record, observed, notes)
+
+    async def in_order(
+        self, look: Look[Resource, S], change: Callable[[S], S], outcome: InOrder, news: News | None = None
+    ) -> None:
+        """Say that the object is in order; `change` adds what the kind's own status tells."""
+        look.notes.failing_on = ""
+        assessment = self._assess(look, outcome, self._policy)
+        await self._say(look, change(assessment.on(look.status)), assessment, news or assessment.news)
+
+    async def suspended(self, look: Look[Resource, S]) -> None:
+        """Say that the object rests."""
+        assessment = self._assess(look, Suspended(), self._policy)
+        await self._say(look, assessment.on(look.status), assessment, assessment.news)
+
+    async def failed(self, look: Look[Resource, S], error: VsoError, stale_after: timedelta | None = None) -> VsoError:
+        """Say that the pass failed; return the error that tells the queue when to look again."""
+        if isinstance(error, ConflictError):
+            return error  # The object moved on under the pass: the next one decides on the new state.
+        policy = self._policy if stale_after is None else replace(self._policy, stale_after=stale_after)
+        assessment = self._assess(look, Failing.of(error), policy)
+        _log.warning(
+            "pass failed", kind=self._kind.value, object=str(look.key), reason=error.reason.value, error=error.message
+        )
+        try:
+            await self._say(look, assessment.on(look.status), assessment, assessment.news)
+        except VsoError as untold:
+            return untold
+        return _queue_error(error, assessment)
+
+    def forget(self, key: ObjectKey) -> None:
+        """The object is gone."""
+        self._voices.freshness.gone(self._kind, key)
+
+    def _assess(self, look: Look[Resource, S], outcome: Outcome, policy: Policy) -> Assessment:
+        return assess(outcome, look.status, look.record.generation, look.now, policy)
+
+    async def _say(self, look: Look[Resource, S], status: S, assessment: Assessment, news: News | None) -> None:
+        written = await self._writer.write(look.record, look.notes, look.status, status)
+        ready = next((c for c in assessment.conditions if c.type == "Ready"), None)
+        self._voices.freshness.assessed(
+            self._kind,
+            look.key,
+            ready=ready is not None and ready.status == "True",
+            reason="" if ready is None else ready.reason,
+        )
+        if written and news is not None:
+            self._voices.events.record(self._kind, look.key, look.record.uid, news.type, news.reason, news.message)
+
+
+def _queue_error(error: VsoError, assessment: Assessment) -> VsoError:
+    """Translate what the assessment knows about time into what the queue understands."""
+    soon = assessment.requeue_after
+    if isinstance(error, VaultDownError):
+        wait = _DOWN_RECHECK if soon is None else min(soon, _DOWN_RECHECK)
+        return TransientError(error.reason, error.message, max(wait, error.retry_after or 0.0))
+    if isinstance(error, ConfigError) and soon is not None:
+        return TransientError(error.reason, error.message, soon)
+    return error

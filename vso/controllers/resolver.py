@@ -1,0 +1,177 @@
+"""From a secret's `vaultAuthRef` to a live Vault session, along the references.
+
+Invariant: references are followed through the watch caches and cost no request; the ServiceAccount
+always comes from the consumer's namespace, never from the VaultAuth's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vso.api.access import VaultAuth, VaultConnection
+from vso.api.scheme import parse_as
+from vso.controllers.cache import Caches
+from vso.controllers.clients import ClientPool
+from vso.controllers.trust import TrustStore
+from vso.core.durations import parse_duration
+from vso.core.errors import ConfigError, Reason
+from vso.core.keys import Kind, ObjectKey
+from vso.decide.references import allowed, connection_allowed, missing_reference, parse_ref
+from vso.vault.client import VaultClient
+from vso.vault.config import ConnectionConfig, Identity, LoginConfig
+from vso.vault.session import Session
+from vso.vault.sessions import Sessions
+
+DEFAULT_NAME = "default"
+_METHODS = {"kubernetes": "kubernetes"}
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The objects between a secret and Vault."""
+
+    auth: VaultAuth
+    connection: VaultConnection
+
+    @property
+    def connection_name(self) -> str:
+        """Return namespace/name of the VaultConnection."""
+        return f"{self.connection.metadata.namespace}/{self.connection.metadata.name}"
+
+
+class Resolver:
+    """Follows references and opens sessions."""
+
+    def __init__(
+        self, caches: Caches, trust: TrustStore, clients: ClientPool, sessions: Sessions, operator_namespace: str
+    ) -> None:
+        self._caches = caches
+        self._trust = trust
+        self._clients = clients
+        self._sessions = sessions
+        self._operator_namespace = operator_namespace
+
+    def auth_key(self, reference: str | None, namespace: str) -> ObjectKey:
+        """Return the VaultAuth that a secret in `namespace` refers to."""
+        return parse_ref(reference, namespace, self._operator_namespace)
+
+    def connection_key(self, auth: VaultAuth) -> ObjectKey:
+        """Return the VaultConnection that a VaultAuth refers to."""
+        own = ObjectKey(auth.metadata.namespace, auth.metadata.name)
+        is_default = own == ObjectKey(self._operator_namespace, DEFAULT_NAME)
+        reference = auth.spec.vault_connection_ref or (DEFAULT_NAME if is_default else None)
+        return parse_ref(reference, own.namespace, self._operator_namespace)
+
+    def path(self, reference: str | None, namespace: str) -> Path:
+        """Return the objects that the reference leads to; ConfigError says where the way ends."""
+        key = self.auth_key(reference, namespace)
+        auth = self._auth(key, namespace)
+        if not allowed(namespace, key, auth.spec.allowed_namespaces, self._operator_namespace):
+            raise ConfigError(Reason.NAMESPACE_NOT_ALLOWED, f"VaultAuth {key} does not admit namespace {namespace}")
+        return Path(auth, self.connection_of(auth))
+
+    def connection_of(self, auth: VaultAuth) -> VaultConnection:
+        """Return the VaultConnection of a VaultAuth."""
+        key = self.connection_key(auth)
+        record = self._caches[Kind.VAULT_CONNECTION].get(key)
+        if record is None:
+            referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
+            raise self._dangling(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
+        connection = parse_as(VaultConnection, record.body)
+        if not connection_allowed(auth.metadata.namespace, key, connection.spec.allowed_namespaces):
+            raise ConfigError(
+                Reason.NAMESPACE_NOT_ALLOWED,
+                f"VaultConnection {key} does not admit namespace {auth.metadata.namespace}",
+            )
+        return connection
+
+    async def client(self, connection: VaultConnection, *, renew: bool = False) -> VaultClient:
+        """Return the client of a connection; `renew` reads its TLS material again."""
+        tls = await self._trust.tls(connection, renew=renew)
+        return self._clients.client(replace(connection_config(connection), tls=tls))
+
+    async def session(self, path: Path, consumer: str) -> Session:
+        """Return the session of a consumer's namespace on that path; no request is made yet."""
+        client = await self.client(path.connection)
+        return self._sessions.session(client, login_config(path.auth, consumer))
+
+    def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
+        record = self._caches[Kind.VAULT_AUTH].get(key)
+        if record is None:
+            raise self._dangling(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
+        return parse_as(VaultAuth, record.body)
+
+    def _dangling(self, kind: Kind, key: ObjectKey, referrer: str, field: str) -> ConfigError:
+        cache = self._caches[kind]
+        if not cache.watches(key.namespace):
+            return ConfigError(
+                Reason.REFERENCE_NOT_FOUND,
+                f"{field} of {referrer} names {kind} {key}, in a namespace that this operator does not watch",
+            )
+        return missing_reference(kind, key, field, cache.names(key.namespace))
+
+
+def connection_config(connection: VaultConnection) -> ConnectionConfig:
+    """Return the connection's settings, without its TLS material."""
+    meta, spec = connection.metadata, connection.spec
+    rate = spec.rate_limit
+    try:
+        timeout = parse_duration(spec.timeout).total_seconds() if spec.timeout else 60.0
+    except ValueError as error:
+        raise ConfigError(Reason.INVALID_SPEC, f"spec.timeout: {error}") from None
+    return ConnectionConfig(
+        name=f"{meta.namespace}/{meta.name}",
+        uid=meta.uid,
+        generation=meta.generation,
+        address=spec.address,
+        namespace=spec.namespace,
+        headers=tuple(sorted(spec.headers.items())),
+        timeout=timeout,
+        max_concurrency=spec.max_concurrency,
+        rate_limit=None if rate is None else (float(rate.requests_per_second), int(rate.burst)),
+    )
+
+
+def login_config(auth: VaultAuth, consumer: str) -> LoginConfig:
+    """Return how a consumer's namespace logs in by this VaultAuth; ConfigError names what is missing."""
+    meta, spec = auth.metadata, auth.spec
+    where = f"VaultAuth {meta.namespace}/{meta.name}"
+    if spec.vault_auth_global_ref is not None:
+        raise ConfigError(Reason.NOT_IMPLEMENTED, f"{where}: spec.vaultAuthGlobalRef is not acted on yet")
+    if spec.method not in _METHODS:
+        method = spec.method or ""
+        raise ConfigError(
+            Reason.NOT_IMPLEMENTED if method else Reason.INVALID_SPEC,
+            f"{where}: method {method!r} is not acted on yet; kubernetes is"
+            if method
+            else f"{where}: spec.method is empty",
+        )
+    kubernetes = spec.kubernetes
+    missing = [
+        name
+        for name, value in (
+            ("spec.mount", spec.mount),
+            ("spec.kubernetes.role", kubernetes and kubernetes.role),
+            ("spec.kubernetes.serviceAccount", kubernetes and kubernetes.service_account),
+        )
+        if not value
+    ]
+    if missing or kubernetes is None:
+        raise ConfigError(Reason.INVALID_SPEC, f"{where}: {' and '.join(missing)} must be set for method kubernetes")
+    return LoginConfig(
+        name=f"{meta.namespace}/{meta.name}",
+        uid=meta.uid,
+        generation=meta.generation,
+        method=spec.method,
+        mount=spec.mount,
+        namespace=spec.namespace,
+        role=kubernetes.role,
+        params=tuple(sorted(spec.params.items())),
+        headers=tuple(sorted(spec.headers.items())),
+        identity=Identity(
+            namespace=consumer,
+            service_account=kubernetes.service_account,
+            audiences=kubernetes.audiences,
+            expiration_seconds=kubernetes.token_expiration_seconds,
+        ),
+    )

@@ -1,0 +1,51 @@
+"""Restarts of the workloads that use a Secret, once per change of its data.
+
+Invariant: a restart is owed exactly while `status.rolledOutDigest` differs from the digest of the
+data that was written; no recorded digest means adopt. A crash between Secret and restart leaves
+the debt in the status, and the next pass pays it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vso.api.shared import RolloutTarget
+from vso.core.clock import Clock
+from vso.core.errors import VsoError
+from vso.kube.client import KubeClient
+from vso.kube.workloads import restart
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """What became of each target."""
+
+    done: tuple[str, ...]
+    failed: tuple[tuple[str, VsoError], ...]
+
+    @property
+    def problem(self) -> str:
+        """Every failing target with its cause; empty when all were restarted."""
+        return "; ".join(f"{target}: {error.message}" for target, error in self.failed)
+
+
+class Restarts:
+    """Patches the pod templates of rollout targets."""
+
+    def __init__(self, client: KubeClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    async def restart(self, namespace: str, targets: Iterable[RolloutTarget], digest: str) -> Restarted:
+        """Restart every target, each on its own: one that fails does not stop the others."""
+        done: list[str] = []
+        failed: list[tuple[str, VsoError]] = []
+        for target in targets:
+            label = f"{target.kind} {namespace}/{target.name}"
+            try:
+                await restart(self._client, namespace, target.kind, target.name, digest, self._clock.now())
+                done.append(label)
+            except VsoError as error:
+                failed.append((label, error))
+        return Restarted(tuple(done), tuple(failed))

@@ -1,0 +1,100 @@
+"""What is read from Vault, shared by everyone who wants the same thing under the same identity.
+
+A source is (session, Vault namespace, mount, path, version): never the path alone, since two
+identities may see different things there. Invariant: reads of one source that are in flight
+together are one request; a result is shared for a few seconds and then forgotten, so that no
+secret value stays in memory between polls.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from vso.core.clock import Clock
+from vso.core.errors import VsoError
+from vso.core.sensitive import keyed_digest
+from vso.decide.gojson import go_json
+from vso.runtime.single_flight import SingleFlight
+from vso.runtime.workqueue import Lane
+from vso.vault.config import SessionKey
+from vso.vault.engines import KvRequest, KvSecret, read_kv
+from vso.vault.session import Session
+
+Fingerprint = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One place in Vault as one identity sees it; hashable, compared without the live session."""
+
+    session_key: SessionKey
+    namespace: str
+    request: KvRequest
+    session: Session = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.session.connection_name} {self.namespace} {self.request.url_path()}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    began: float
+    result: KvSecret | VsoError
+
+
+class SourceReader:
+    """Reads sources once for all who ask within `shared_for` seconds."""
+
+    def __init__(self, clock: Clock, digest_key: bytes, *, shared_for: float = 5.0) -> None:
+        self._clock = clock
+        self._digest_key = digest_key
+        self._shared_for = shared_for
+        self._flights: SingleFlight[Source, _Answer] = SingleFlight()
+        self._answers: dict[Source, _Answer] = {}
+        self._order: deque[tuple[float, Source]] = deque()
+
+    async def read(self, source: Source, lane: Lane, *, fresh: bool = False) -> KvSecret:
+        """Return what Vault holds; raises the VsoError that the read met.
+
+        `fresh` asks for a read that begins now, at the latest joined to one in flight.
+        """
+        self._forget_old()
+        answer = None if fresh else self._answers.get(source)
+        if answer is None:
+            answer = await self._flights.run(source, lambda: self._fetch(source, lane))
+        if isinstance(answer.result, VsoError):
+            raise answer.result
+        return answer.result
+
+    async def look(self, source: Source) -> Fingerprint:
+        """Poll the source: a value that differs whenever the content or the failure does."""
+        try:
+            return self.fingerprint(await self.read(source, Lane.REFRESH, fresh=True))
+        except VsoError as error:
+            return ("failed", error.reason, error.message)
+
+    def fingerprint(self, secret: KvSecret) -> Fingerprint:
+        """Return a keyed digest of what was read, with its version."""
+        return ("read", secret.version, keyed_digest(self._digest_key, go_json(secret.raw)))
+
+    async def _fetch(self, source: Source, lane: Lane) -> _Answer:
+        began = self._clock.monotonic()
+        try:
+            result: KvSecret | VsoError = await read_kv(
+                source.session, source.request, namespace=source.namespace, lane=lane
+            )
+        except VsoError as error:
+            result = error
+        answer = _Answer(began, result)
+        self._answers[source] = answer
+        self._order.append((began + self._shared_for, source))
+        return answer
+
+    def _forget_old(self) -> None:
+        now = self._clock.monotonic()
+        while self._order and self._order[0][0] <= now:
+            _, source = self._order.popleft()
+            answer = self._answers.get(source)
+            if answer is not None and answer.began + self._shared_for <= now:
+                del self._answers[source]

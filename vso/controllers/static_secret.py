@@ -1,0 +1,260 @@
+"""VaultStaticSecret: gather, decide, act.
+
+Invariant: the order of the acts is read, write, restart, say. Each step compares the world with
+the status, never with memory, so that a crash in any gap is healed by the next pass; a failure
+before the write leaves the Secret as it was, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from vso.api.scheme import parse_as
+from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus
+from vso.controllers.cache import ObjectCache
+from vso.controllers.destinations import Destinations
+from vso.controllers.finalizers import Finalizers
+from vso.controllers.looks import Look
+from vso.controllers.memory import Memories
+from vso.controllers.report import Reporter
+from vso.controllers.resolver import Path, Resolver
+from vso.controllers.restarts import Restarted, Restarts
+from vso.controllers.sources import Source, SourceReader
+from vso.controllers.static_status import Synced, news_of, outcome_of, status_of
+from vso.core.clock import Clock
+from vso.core.errors import ConfigError, Reason, TransientError, VsoError
+from vso.core.keys import ObjectKey
+from vso.core.sensitive import Sensitive
+from vso.decide import sync
+from vso.decide.conditions import in_order
+from vso.decide.mac import secret_mac
+from vso.decide.references import vault_namespace
+from vso.decide.schedule import duration_of, refresh_period, stale_after
+from vso.decide.transform import KvAnswer, KvSource, build, sources
+from vso.runtime.poller import Poller
+from vso.runtime.reconcile import Result
+from vso.runtime.workqueue import Lane
+from vso.vault.engines import KvRequest, KvSecret
+from vso.vault.session import Session
+
+RESYNC_ANNOTATIONS = ("vso.hashicorp.com/resync", "reconcile.fluxcd.io/requestedAt")
+_SHORTEST_PERIOD = 1.0
+RELEASE_PAUSE = 0.5
+"""Seconds that the watch has to catch up after a finalizer went."""
+
+
+@dataclass(frozen=True)
+class StaticSecretConfig:
+    """What the operator's settings say about static secrets."""
+
+    mac_key: Sensitive
+    exclude_raw: bool = False
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The collaborators of a pass."""
+
+    cache: ObjectCache
+    memories: Memories[VaultStaticSecretStatus]
+    resolver: Resolver
+    reader: SourceReader
+    poller: Poller[Source, ObjectKey]
+    destinations: Destinations
+    restarts: Restarts
+    reporter: Reporter[VaultStaticSecretStatus]
+    finalizers: Finalizers
+
+
+class StaticSecretReconciler:
+    """Makes one Secret what its VaultStaticSecret says."""
+
+    def __init__(self, rooms: Rooms, clock: Clock, config: StaticSecretConfig) -> None:
+        self._rooms = rooms
+        self._clock = clock
+        self._config = config
+
+    async def reconcile(self, key: ObjectKey) -> Result:
+        """Look at one object; the raised error, if any, is already in its status."""
+        look = self._look(key)
+        if look is None:
+            return Result()
+        released = await self._rooms.finalizers.release(look.record, look.cr.metadata.finalizers)
+        if look.record.deleting:
+            self._forget(key)
+            return Result()
+        if released:
+            return Result(requeue_after=RELEASE_PAUSE)
+        if look.cr.spec.suspend:
+            self._rooms.poller.unsubscribe(key)
+            await self._rooms.reporter.suspended(look)
+            return Result()
+        try:
+            wait = await self._synchronise(look)
+        except VsoError as error:
+            raise await self._rooms.reporter.failed(look, error, staleness(look.cr.spec)) from None
+        if look.notes.restart_failed:
+            raise TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
+        return Result(requeue_after=wait)
+
+    def _look(self, key: ObjectKey) -> Look[VaultStaticSecret, VaultStaticSecretStatus] | None:
+        record = self._rooms.cache.get(key)
+        if record is None:
+            self._forget(key)
+            return None
+        cr = parse_as(VaultStaticSecret, record.body)
+        notes = self._rooms.memories.of(record)
+        status = self._rooms.reporter.effective(record, cr.status, notes)
+        return Look(record, cr, status, notes, self._clock.now(), self._clock.monotonic())
+
+    def _forget(self, key: ObjectKey) -> None:
+        self._rooms.poller.unsubscribe(key)
+        self._rooms.memories.forget(key)
+        self._rooms.reporter.forget(key)
+
+    async def _synchronise(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> float | None:
+        path, wanted = await self._open(look)
+        facts = self._facts(look)
+        why = sync.plan_look(facts)
+        if why is None:
+            return self._rooms.destinations.next_check(look)
+        look.notes.failing_on = path.connection_name
+        answers = await self._read(look, wanted, fresh=why in sync.FRESH)
+        found = {place: KvAnswer(data=secret.data, raw=secret.raw) for place, secret in answers.items()}
+        data = build(look.cr.spec, found, exclude_raw_default=self._config.exclude_raw)
+        synced = await self._act(look, why, data, version=next(iter(answers.values())).version)
+        look.notes.look = look.record.look
+        source = next(iter(wanted.values()))
+        meta = source.session.client_meta(source.namespace)
+        resync = look.resync_wanted(RESYNC_ANNOTATIONS)
+        await self._rooms.reporter.in_order(
+            look,
+            lambda status: status_of(look, status, synced, meta, resync),
+            outcome_of(synced),
+            news_of(look, synced),
+        )
+        look.notes.restart_failed = synced.restarted is not None and bool(synced.restarted.failed)
+        return self._rooms.destinations.next_check(look)
+
+    async def _open(
+        self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]
+    ) -> tuple[Path, Mapping[KvSource, Source]]:
+        """Follow the references and subscribe to what the spec wants; costs no request."""
+        spec, namespace = look.cr.spec, look.key.namespace
+        try:
+            path = self._rooms.resolver.path(spec.vault_auth_ref, namespace)
+            session = await self._rooms.resolver.session(path, namespace)
+            inner = vault_namespace(spec.namespace, path.auth.spec.namespace, path.connection.spec.namespace)
+            wanted = {place: _source(session, place, inner) for place in sources(spec)}
+        except ConfigError:
+            self._rooms.poller.unsubscribe(look.key)
+            raise
+        period = poll_period(spec)
+        self._rooms.poller.subscribe(look.key, dict.fromkeys(wanted.values(), period) if period else {})
+        return path, wanted
+
+    def _facts(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> sync.Facts:
+        status, spec = look.status, look.cr.spec
+        drift = self._rooms.destinations.drift(look)
+        wanted_resync = look.resync_wanted(RESYNC_ANNOTATIONS)
+        return sync.Facts(
+            synced_uid=status.destination.uid if status.destination else "",
+            generation=look.record.generation,
+            last_generation=status.last_generation,
+            in_order=in_order(status, look.record.generation),
+            resync_asked=bool(wanted_resync) and wanted_resync != status.last_handled_resync,
+            touched=look.notes.look != look.record.look,
+            secret_missing=drift.missing,
+            secret_drifted=drift.drifted,
+            drift_check_due=self._rooms.destinations.check_due(look),
+            source_changed=look.notes.source_changed,
+            restart_due=bool(spec.rollout_restart_targets)
+            and sync.restart_owed(status.rolled_out_digest, status.secret_mac),
+        )
+
+    async def _read(
+        self,
+        look: Look[VaultStaticSecret, VaultStaticSecretStatus],
+        wanted: Mapping[KvSource, Source],
+        *,
+        fresh: bool,
+    ) -> Mapping[KvSource, KvSecret]:
+        """Read every source; one that fails fails the pass, and nothing is written."""
+        look.notes.source_changed = False
+        lane = Lane.REFRESH if look.status.destination else Lane.URGENT
+        answers: dict[KvSource, KvSecret] = {}
+        for place, source in wanted.items():
+            try:
+                secret = await self._rooms.reader.read(source, lane, fresh=fresh)
+            except VsoError as error:
+                self._rooms.poller.observed(source, ("failed", error.reason, error.message), by=look.key)
+                raise await self._source_error(look, error) from None
+            self._rooms.poller.observed(source, self._rooms.reader.fingerprint(secret), by=look.key)
+            answers[place] = secret
+        return answers
+
+    async def _source_error(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], error: VsoError) -> VsoError:
+        """A secret that was there before and is not any more has been deleted; Vault does not say so."""
+        if error.reason == Reason.SOURCE_NOT_FOUND and look.status.destination is not None:
+            error = ConfigError(Reason.SOURCE_DELETED, error.message)
+        if error.reason == Reason.SOURCE_DELETED and look.cr.spec.on_source_deleted == "Delete":
+            await self._rooms.destinations.remove(look)
+        return error
+
+    async def _act(
+        self,
+        look: Look[VaultStaticSecret, VaultStaticSecretStatus],
+        why: sync.Why,
+        data: Mapping[str, Sensitive],
+        *,
+        version: str,
+    ) -> Synced:
+        """Write the destination and restart its consumers, as far as the plan asks for it."""
+        status, spec = look.status, look.cr.spec
+        digest = secret_mac(self._config.mac_key.reveal(), data)
+        recorded = status.destination
+        plan = sync.plan_sync(
+            why,
+            sync.Compared(
+                name=spec.destination.name,
+                recorded_name=recorded.name if recorded else "",
+                digest=digest,
+                recorded_digest=status.secret_mac if spec.hmac_secret_data else look.notes.digest,
+            ),
+        )
+        landed = await self._rooms.destinations.apply(look, plan, data) if plan.write else None
+        look.notes.digest = digest
+        restarted = await self._restart(look, digest)
+        return Synced(why, digest, version, landed, restarted, data_changed=plan.data_changed)
+
+    async def _restart(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], digest: str) -> Restarted | None:
+        targets = look.cr.spec.rollout_restart_targets
+        if not targets or not look.cr.spec.hmac_secret_data:
+            return None
+        if not sync.restart_owed(look.status.rolled_out_digest, digest):
+            return None
+        return await self._rooms.restarts.restart(look.key.namespace, targets, digest)
+
+
+def staleness(spec: VaultStaticSecretSpec) -> timedelta | None:
+    """Return the age from which on the data is not Ready; None where the spec cannot be understood."""
+    try:
+        return stale_after(
+            duration_of(spec.refresh_after, "spec.refreshAfter"), duration_of(spec.stale_after, "spec.staleAfter")
+        )
+    except ConfigError:
+        return None
+
+
+def poll_period(spec: VaultStaticSecretSpec) -> float | None:
+    """Return the seconds between polls of the spec's sources; None for no polling."""
+    asked = duration_of(spec.refresh_after, "spec.refreshAfter")
+    period = refresh_period(asked, compared=spec.hmac_secret_data)
+    return None if period is None else max(period.total_seconds(), _SHORTEST_PERIOD)
+
+
+def _source(session: Session, place: KvSource, vault_namespace: str) -> Source:
+    request = KvRequest(mount=place.mount, path=place.path, type=place.type, version=place.version)
+    return Source(session.key, vault_namespace, request, session)

@@ -1,0 +1,105 @@
+"""Who cares? From a change on a watch to the keys that must be looked at.
+
+Invariant: synchronous and cheap, since it runs inside the watch; it names keys and never carries
+news. A change of status alone wakes nobody: it is our own echo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import orjson
+
+from vso.api.secrets import VaultStaticSecretStatus
+from vso.controllers.memory import Memory, version_number
+from vso.core.errors import ConfigError
+from vso.core.keys import ObjectKey
+from vso.core.records import Record
+from vso.decide.references import parse_ref
+from vso.runtime.workqueue import Lane, WorkQueue
+
+BY_AUTH = "auth"
+BY_CONNECTION = "connection"
+BY_UID = "uid"
+
+
+def reference_index(field: str, operator_namespace: str) -> Callable[[Record], Iterable[str]]:
+    """Return an index function that files an object under what its spec field refers to."""
+
+    def index(record: Record) -> Iterable[str]:
+        reference = orjson.loads(record.body).get("spec", {}).get(field)
+        try:
+            return (str(parse_ref(reference, record.key.namespace, operator_namespace)),)
+        except ConfigError:
+            return ()
+
+    return index
+
+
+def uid_index(record: Record) -> Iterable[str]:
+    """File an object under its own uid."""
+    return (record.uid,)
+
+
+def concerns_us(old: Record | None, new: Record | None) -> bool:
+    """Tell whether a change asks for a look: anything but an echo of the status."""
+    if old is None or new is None or old.uid != new.uid:
+        return True
+    return (old.generation, old.look, old.deleting) != (new.generation, new.look, new.deleting)
+
+
+@dataclass(frozen=True)
+class SelfTrigger:
+    """A change of an object wakes its own controller."""
+
+    queue: WorkQueue[ObjectKey]
+    synced: Callable[[], bool]
+    """False during the first list: what is there already is looked at behind what is new."""
+
+    def __call__(self, old: Record | None, new: Record | None) -> None:
+        """Handle one change of the watch."""
+        record = new or old
+        if record is not None and concerns_us(old, new):
+            self.queue.add(record.key, Lane.URGENT if self.synced() else Lane.REFRESH)
+
+
+@dataclass(frozen=True)
+class ReferrerTrigger:
+    """A change of an object wakes those that refer to it."""
+
+    queue: WorkQueue[ObjectKey]
+    referrers: Callable[[str], Iterable[ObjectKey]]
+
+    def __call__(self, old: Record | None, new: Record | None) -> None:
+        """Handle one change of the watch."""
+        record = new or old
+        if record is None or not concerns_us(old, new):
+            return
+        for key in self.referrers(str(record.key)):
+            self.queue.add(key, Lane.REFRESH)
+
+
+@dataclass(frozen=True)
+class SecretTrigger:
+    """A change of an owned Secret that is not our own echo wakes its owner."""
+
+    queue: WorkQueue[ObjectKey]
+    owner: Callable[[str], Iterable[ObjectKey]]
+    """Finds the object with that uid."""
+    notes: Callable[[ObjectKey], Memory[VaultStaticSecretStatus] | None]
+
+    def __call__(self, old: Record | None, new: Record | None) -> None:
+        """Handle one change of the watch; owners without notes have not been looked at yet and will be."""
+        record = new or old
+        if record is None:
+            return
+        for key in self.owner(record.owner_uid):
+            notes = self.notes(key)
+            if notes is None:
+                continue
+            if new is None:
+                notes.deleted_uid = record.uid
+            elif version_number(new.resource_version) <= notes.written_version:
+                continue
+            self.queue.add(key, Lane.URGENT)

@@ -1,0 +1,148 @@
+"""Where a VaultConnection's CA and client certificate come from.
+
+Invariant: Secrets and ConfigMaps are read from the VaultConnection's own namespace, by name; a file
+of the operator's pod only for a VaultConnection in the operator's namespace and below an allowed
+prefix, so that no tenant can make the operator read a file. Answers are kept for `keep` seconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from pathlib import Path
+
+from vso.api.access import VaultConnection
+from vso.core.clock import Clock
+from vso.core.errors import ConfigError, Reason
+from vso.core.keys import ObjectKey
+from vso.core.sensitive import Sensitive
+from vso.kube.client import KubeClient
+from vso.kube.errors import NotFoundError
+from vso.kube.json import JsonObject
+from vso.kube.paths import config_map_path, secret_path
+from vso.vault.config import TlsConfig
+
+
+@dataclass(frozen=True)
+class TrustPolicy:
+    """What the operator's administrator allows."""
+
+    operator_namespace: str
+    file_prefixes: tuple[str, ...] = ()
+    forbid_insecure: bool = False
+    keep: float = 60.0
+
+
+class TrustStore:
+    """Reads the TLS material of connections, a few seconds old at most."""
+
+    def __init__(self, client: KubeClient, clock: Clock, policy: TrustPolicy) -> None:
+        self._client = client
+        self._clock = clock
+        self._policy = policy
+        self._kept: dict[tuple[str, int], tuple[float, TlsConfig]] = {}
+
+    async def tls(self, connection: VaultConnection, *, renew: bool = False) -> TlsConfig:
+        """Return the TLS settings of the connection; ConfigError says what is missing."""
+        which = (connection.metadata.uid, connection.metadata.generation)
+        kept = self._kept.get(which)
+        now = self._clock.monotonic()
+        if kept is not None and not renew and now < kept[0] + self._policy.keep:
+            return kept[1]
+        found = await self._read(connection)
+        self._kept = {key: value for key, value in self._kept.items() if key[0] != which[0]}
+        self._kept[which] = (now, found)
+        return found
+
+    async def _read(self, connection: VaultConnection) -> TlsConfig:
+        spec = connection.spec
+        if spec.skip_tls_verify and self._policy.forbid_insecure:
+            raise ConfigError(
+                Reason.INVALID_SPEC, "spec.skipTLSVerify is forbidden by --forbid-insecure-tls; give a CA instead"
+            )
+        certificate, key = await self._client_certificate(connection)
+        return TlsConfig(
+            server_name=spec.tls_server_name or "",
+            ca_pem=await self._ca(connection),
+            skip_verify=spec.skip_tls_verify,
+            client_cert_pem=certificate,
+            client_key=key,
+        )
+
+    async def _ca(self, connection: VaultConnection) -> bytes | None:
+        spec, namespace = connection.spec, connection.metadata.namespace
+        pem: bytes | None = None
+        if spec.ca_cert_secret_ref and spec.ca_cert_path:
+            raise ConfigError(Reason.INVALID_SPEC, "spec.caCertSecretRef and spec.caCertPath exclude each other")
+        if spec.ca_bundle:
+            pem = _decode(spec.ca_bundle, "spec.caBundle")
+        elif spec.ca_cert_secret_ref:
+            pem = await self._from_secret(ObjectKey(namespace, spec.ca_cert_secret_ref), "ca.crt")
+        elif spec.ca_cert_config_map_ref:
+            ref = spec.ca_cert_config_map_ref
+            pem = await self._from_config_map(ObjectKey(namespace, ref.name), ref.key)
+        elif spec.ca_cert_path:
+            pem = self._from_file(spec.ca_cert_path, namespace, "spec.caCertPath")
+        if pem is not None and b"-----BEGIN CERTIFICATE-----" not in pem and not spec.skip_tls_verify:
+            raise ConfigError(Reason.INVALID_SPEC, f"the CA bundle of VaultConnection {namespace} holds no certificate")
+        return pem
+
+    async def _client_certificate(self, connection: VaultConnection) -> tuple[bytes | None, Sensitive | None]:
+        spec, namespace = connection.spec, connection.metadata.namespace
+        if spec.client_cert_secret_ref:
+            ref = spec.client_cert_secret_ref
+            name = ObjectKey(namespace, ref.name)
+            return (
+                await self._from_secret(name, ref.cert_key),
+                Sensitive(await self._from_secret(name, ref.key_key)),
+            )
+        if spec.client_cert_path and spec.client_key_path:
+            return (
+                self._from_file(spec.client_cert_path, namespace, "spec.clientCertPath"),
+                Sensitive(self._from_file(spec.client_key_path, namespace, "spec.clientKeyPath")),
+            )
+        return None, None
+
+    async def _from_secret(self, name: ObjectKey, key: str) -> bytes:
+        data = await self._data("Secret", name, secret_path(name.namespace, name.name))
+        return _decode(_entry(data, key, f"Secret {name}"), f"Secret {name}")
+
+    async def _from_config_map(self, name: ObjectKey, key: str) -> bytes:
+        data = await self._data("ConfigMap", name, config_map_path(name.namespace, name.name))
+        return _entry(data, key, f"ConfigMap {name}").encode()
+
+    async def _data(self, kind: str, name: ObjectKey, path: str) -> JsonObject:
+        try:
+            found = (await self._client.get(path)).get("data")
+        except NotFoundError:
+            raise ConfigError(Reason.REFERENCE_NOT_FOUND, f"{kind} {name} does not exist") from None
+        return found if isinstance(found, dict) else {}
+
+    def _from_file(self, path: str, namespace: str, field: str) -> bytes:
+        resolved = Path(path).resolve()
+        allowed = any(resolved.is_relative_to(Path(prefix).resolve()) for prefix in self._policy.file_prefixes)
+        if ".." in Path(path).parts or namespace != self._policy.operator_namespace or not allowed:
+            raise ConfigError(
+                Reason.INVALID_SPEC,
+                f"{field} is read only for a VaultConnection in namespace {self._policy.operator_namespace} "
+                "and below a prefix of --allowed-file-prefixes",
+            )
+        try:
+            return resolved.read_bytes()
+        except OSError as error:
+            raise ConfigError(Reason.INVALID_SPEC, f"{field} {path} cannot be read: {error.strerror}") from error
+
+
+def _entry(data: JsonObject, key: str, where: str) -> str:
+    value = data.get(key)
+    if not isinstance(value, str) or not value:
+        raise ConfigError(Reason.REFERENCE_NOT_FOUND, f"{where} has no key {key!r}; it has {sorted(data)}")
+    return value
+
+
+def _decode(text: str, where: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=False)
+    except binascii.Error:
+        raise ConfigError(Reason.INVALID_SPEC, f"{where} is not base64") from None

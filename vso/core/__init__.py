@@ -1,0 +1,1 @@
+"""Values, clock and errors that every floor shares; standard library only."""

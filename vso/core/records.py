@@ -1,0 +1,29 @@
+"""The compact form in which a watched object is cached.
+
+Invariant: a record is immutable and small (the object as bytes without managedFields, and the few
+fields that triggers and indexes compare); it is parsed into a model only while it is reconciled.
+A dict of the same object costs ten times as much memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vso.core.keys import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One object of the API server, as seen last."""
+
+    key: ObjectKey
+    uid: str
+    resource_version: str
+    generation: int
+    look: int
+    """A hash of labels and annotations: a change of it asks for one fresh look."""
+    deleting: bool
+    body: bytes
+    """The object as JSON, without managedFields and kubectl's last-applied annotation."""
+    owner_uid: str = ""
+    """The uid of the owner reference, for metadata-only records of Secrets."""

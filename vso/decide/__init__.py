@@ -1,0 +1,1 @@
+"""Judgement: pure functions over frozen values; no clock, no log, no await, `now` is an argument."""

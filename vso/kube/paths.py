@@ -1,0 +1,94 @@
+"""URL paths of the API server, built and read back.
+
+Invariant: every request path of this adapter is made here, so that an error can name the resource,
+and with it the exact RBAC rule, from the path alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, unquote
+
+from vso.core.keys import GROUP, VERSION, Kind
+
+_APPS: Final = "/apis/apps/v1"
+_WORKLOADS: Final = {
+    "Deployment": (_APPS, "deployments"),
+    "StatefulSet": (_APPS, "statefulsets"),
+    "DaemonSet": (_APPS, "daemonsets"),
+    "argo.Rollout": ("/apis/argoproj.io/v1alpha1", "rollouts"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a path addresses, in the words of RBAC."""
+
+    group: str
+    resource: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+    @property
+    def full_resource(self) -> str:
+        """The resource with its subresource, as a Role spells it."""
+        return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+    def __str__(self) -> str:
+        place = f"{self.namespace}/{self.name}".strip("/")
+        return f"{self.full_resource} {place}".rstrip()
+
+
+def _join(prefix: str, resource: str, namespace: str, *rest: str) -> str:
+    scope = ("namespaces", namespace) if namespace else ()
+    parts = (*scope, resource, *(part for part in rest if part))
+    return "/".join((prefix, *(quote(part, safe="") for part in parts)))
+
+
+def cr_path(kind: Kind, namespace: str = "", name: str = "", subresource: str = "") -> str:
+    """Return the path of our own kinds; no namespace means the whole cluster."""
+    return _join(f"/apis/{GROUP}/{VERSION}", kind.plural, namespace, name, subresource)
+
+
+def secret_path(namespace: str = "", name: str = "") -> str:
+    """Return the path of a Secret, or of the collection."""
+    return _join("/api/v1", "secrets", namespace, name)
+
+
+def config_map_path(namespace: str, name: str = "") -> str:
+    """Return the path of a ConfigMap, or of the collection."""
+    return _join("/api/v1", "configmaps", namespace, name)
+
+
+def event_path(namespace: str, name: str = "") -> str:
+    """Return the path of a core Event, or of the collection."""
+    return _join("/api/v1", "events", namespace, name)
+
+
+def service_account_path(namespace: str, name: str, subresource: str = "") -> str:
+    """Return the path of a ServiceAccount, or of its token."""
+    return _join("/api/v1", "serviceaccounts", namespace, name, subresource)
+
+
+def lease_path(namespace: str, name: str = "") -> str:
+    """Return the path of a Lease, or of the collection."""
+    return _join("/apis/coordination.k8s.io/v1", "leases", namespace, name)
+
+
+def workload_path(kind: str, namespace: str, name: str) -> str | None:
+    """Return the path of a restart target, or None for a kind that cannot be restarted."""
+    known = _WORKLOADS.get(kind)
+    return None if known is None else _join(known[0], known[1], namespace, name)
+
+
+def target_of(path: str) -> Target:
+    """Return what a path made by this module addresses."""
+    parts = [unquote(part) for part in path.strip("/").split("/")]
+    group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1] if len(parts) > 1 else "", parts[3:])
+    namespace = ""
+    if len(rest) > 2 and rest[0] == "namespaces":
+        namespace, rest = rest[1], rest[2:]
+    resource, name, subresource = (*rest, "", "", "")[:3]
+    return Target(group, resource, namespace, name, subresource)

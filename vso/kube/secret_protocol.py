@@ -1,0 +1,221 @@
+"""The write protocol of destination Secrets as a state machine without I/O.
+
+Invariant: pure. `begin` names the first step, `advance` the one that follows from an answer, and
+`Finish` ends it; the requests themselves are made in `vso.kube.secrets`. A Secret that belongs to
+another of our objects is never touched, and one that belongs to nobody only with `overwrite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NoReturn, TypeAlias, assert_never
+
+from vso.core.errors import ConfigError, Reason, TransientError
+from vso.core.keys import GROUP
+from vso.kube.json import JsonObject
+from vso.kube.labels import CONSTANT_LABELS, OWNER_UID_LABEL, owner_labels
+from vso.kube.secret_plan import Outcome, Recorded, SecretPlan, Seen, Written, meta_digest, metadata_patch
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Create the Secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask for the metadata by a merge patch that changes nothing, as a dry run."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutData:
+    """Replace the data of the Secret with that uid."""
+
+    uid: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Correct our labels, annotations and owner reference by a merge patch."""
+
+    body: JsonObject
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Make room for a Secret of another type."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing is left to do."""
+
+    written: Written
+
+
+Step: TypeAlias = Post | Look | PutData | Label | Delete | Finish
+
+
+class Answer:
+    """What the API server said to a step, where it was no failure of the step itself."""
+
+    @dataclass(frozen=True, slots=True)
+    class There:
+        """The Secret, after the step."""
+
+        seen: Seen
+
+    @dataclass(frozen=True, slots=True)
+    class Exists:
+        """A Secret of that name is there already."""
+
+    @dataclass(frozen=True, slots=True)
+    class Absent:
+        """There is none of that name."""
+
+    @dataclass(frozen=True, slots=True)
+    class Another:
+        """There is one of that name with another uid."""
+
+    @dataclass(frozen=True, slots=True)
+    class Fixed:
+        """Its type, or all of it, cannot be changed."""
+
+
+AnyAnswer: TypeAlias = Answer.There | Answer.Exists | Answer.Absent | Answer.Another | Answer.Fixed
+
+OwnerOf: TypeAlias = Callable[[str, str], str | None]
+"""Names the living object of ours in a namespace that has a uid; None when there is none."""
+
+
+def somebody(_namespace: str, uid: str) -> str | None:
+    """Take every owner for alive: the answer of those who cannot tell."""
+    return f"the object with uid {uid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A plan with the circumstances that decide how it is carried out."""
+
+    plan: SecretPlan
+    metadata_changed: bool
+    may_delete: bool
+    owner_of: OwnerOf = somebody
+
+
+def begin(plan: SecretPlan, recorded: Recorded | None) -> Step:
+    """Return the first step."""
+    if recorded is not None and recorded.uid:
+        return PutData(recorded.uid, "patched")
+    return Post() if plan.own else Look()
+
+
+def advance(step: Step, answer: AnyAnswer, task: Task) -> Step:
+    """Return the step that follows; a VsoError when there is none."""
+    match answer:
+        case Answer.There(seen):
+            return _after_success(step, seen, task)
+        case Answer.Exists():
+            return Look()
+        case Answer.Absent():
+            if not task.plan.own:
+                raise ConfigError(
+                    Reason.DESTINATION_MISSING, f"{task.plan} does not exist, and destination.create is false"
+                )
+            return Post()
+        case Answer.Another():
+            # Somebody re-created it: what is recorded means nothing any more, begin again.
+            return begin(task.plan, None)
+        case Answer.Fixed():
+            if isinstance(step, PutData) and task.may_delete and task.plan.own:
+                return Delete(step.uid)
+            raise _unchangeable(task.plan)
+        case _:
+            assert_never(answer)
+
+
+def _after_success(step: Step, seen: Seen, task: Task) -> Step:
+    plan = task.plan
+    match step:
+        case Post():
+            return Finish(_written(plan, seen, "created"))
+        case Look():
+            return PutData(seen.uid, judge(seen, plan, task.owner_of))
+        case PutData(_, outcome):
+            body = None
+            if plan.own and (outcome != "patched" or task.metadata_changed):
+                body = metadata_patch(seen, plan)
+            return Finish(_written(plan, seen, outcome)) if body is None else Label(body, outcome)
+        case Label(_, outcome):
+            return Finish(_written(plan, seen, outcome))
+        case Delete():
+            return Post()
+        case Finish():
+            return step
+        case _:
+            assert_never(step)
+
+
+def judge(seen: Seen, plan: SecretPlan, owner_of: OwnerOf = somebody) -> Outcome:
+    """Tell whether a Secret that is there may be written; a ConfigError names whose it is."""
+    if seen.deleting:
+        raise TransientError(Reason.KUBERNETES_CONFLICT, f"{plan} is being deleted; it is created anew afterwards")
+    claimant = _other_claimant(seen, plan)
+    if not plan.own:
+        if claimant and (name := owner_of(plan.namespace, claimant)):
+            _conflict(plan, f"belongs to {name}")
+        return "patched"
+    if not claimant:
+        return _judge_unclaimed(seen, plan)
+    name = owner_of(plan.namespace, claimant)
+    if name:
+        _conflict(plan, f"belongs to {name}")
+    if seen.owners:
+        raise TransientError(
+            Reason.KUBERNETES_CONFLICT, f"{plan} is of an object that is gone; the garbage collector takes it away"
+        )
+    if plan.owner is None:
+        return "adopted"
+    return _take_over(plan, "was retained by an object that is gone")
+
+
+def _judge_unclaimed(seen: Seen, plan: SecretPlan) -> Outcome:
+    ours = all(seen.labels.get(key) == value for key, value in owner_labels(plan.owner_uid).items())
+    uids = [ref.get("uid") for ref in seen.owners]
+    if ours and (uids == [plan.owner_uid] or (plan.owner is None and not uids)):
+        return "adopted"
+    return _take_over(plan, "exists and is not ours")
+
+
+def _take_over(plan: SecretPlan, why_not: str) -> Outcome:
+    if not plan.overwrite:
+        _conflict(plan, why_not)
+    return "taken-over"
+
+
+def _other_claimant(seen: Seen, plan: SecretPlan) -> str:
+    """Return the uid of another object of ours that the Secret names as its owner."""
+    marked = all(seen.labels.get(key) == value for key, value in CONSTANT_LABELS.items())
+    named = [str(ref.get("uid", "")) for ref in seen.owners if str(ref.get("apiVersion", "")).startswith(f"{GROUP}/")]
+    if marked:
+        named.append(seen.labels.get(OWNER_UID_LABEL, ""))
+    return next((uid for uid in named if uid and uid != plan.owner_uid), "")
+
+
+def _conflict(plan: SecretPlan, whose: str) -> NoReturn:
+    raise ConfigError(Reason.DESTINATION_CONFLICT, f"{plan} {whose}; nothing was written")
+
+
+def _unchangeable(plan: SecretPlan) -> ConfigError:
+    return ConfigError(
+        Reason.TYPE_IMMUTABLE, f"{plan} has another type than {plan.type}, or is immutable; neither can be changed"
+    )
+
+
+def _written(plan: SecretPlan, seen: Seen, outcome: Outcome) -> Written:
+    return Written(plan.name, seen.uid, seen.resource_version, outcome, meta_digest(plan))

@@ -1,0 +1,244 @@
+"""Looking at sources that do not tell when they change, once for all who want to know.
+
+Invariant: a source is looked at once per period, the smallest that its subscribers ask for, and
+never twice at a time. The instants are stateless: whole periods of the wall clock plus a phase of
+the source's own, so that the mean period is the asked one exactly, a restart finds nothing due at
+once, and a thousand sources do not come due together. One heap and one timer serve all; the looks
+of one group (of one server, say) wait for each other and never for those of another group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from vso.core.clock import Clock
+from vso.core.errors import TransientError, VsoError
+from vso.runtime.lease_scheduler import LeaseScheduler
+
+S = TypeVar("S", bound=Hashable)
+K = TypeVar("K", bound=Hashable)
+
+
+def next_look(after: float, period: float, phase: float) -> float:
+    """Return the first instant later than `after` that lies `phase` of a period past whole periods."""
+    offset = phase * period
+    return (math.floor((after - offset) / period) + 1) * period + offset
+
+
+@dataclass(slots=True)
+class _Watched(Generic[K]):
+    """One source: who wants it how often, and what was seen last."""
+
+    subscribers: dict[K, float] = field(default_factory=dict)
+    # A thousand subscribers ask for a handful of periods: the smallest is found among those.
+    periods: Counter[float] = field(default_factory=Counter)
+    fingerprint: Hashable = None
+    known: bool = False
+    looking: bool = False
+    due: float = -math.inf  # wall clock
+    not_before: float = -math.inf  # wall clock; the server asked to be left alone until then
+
+    @property
+    def period(self) -> float:
+        return min(self.periods)
+
+    def join(self, key: K, seconds: float) -> None:
+        self.leave(key)
+        self.subscribers[key] = seconds
+        self.periods[seconds] += 1
+
+    def leave(self, key: K) -> None:
+        seconds = self.subscribers.pop(key, None)
+        if seconds is not None:
+            self.periods[seconds] -= 1
+            if not self.periods[seconds]:
+                del self.periods[seconds]
+
+
+@dataclass(slots=True)
+class _Gate(Generic[S]):
+    """The looks of one group: those that wait and how many workers are at them."""
+
+    waiting: deque[S] = field(default_factory=deque)
+    workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PollerStatistics:
+    """A snapshot for tests and metrics; `looks` and `changes` count since the start."""
+
+    sources: int
+    subscribers: int
+    waiting: int
+    workers: int
+    looks: int
+    changes: int
+
+
+class Poller(Generic[S, K]):
+    """Sources, their subscribers, and the next look at each."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        look: Callable[[S], Awaitable[Hashable]],
+        notify: Callable[[frozenset[K]], None],
+        *,
+        phase: Callable[[S], float],
+        concurrency: int = 32,
+        group: Callable[[S], Hashable] = lambda _: None,
+    ) -> None:
+        self._clock = clock
+        self._ask = look
+        self._notify = notify
+        self._phase = phase
+        self._concurrency = concurrency
+        self._group = group
+        self._watched: dict[S, _Watched[K]] = {}
+        self._subscriptions: dict[K, frozenset[S]] = {}
+        self._gates: dict[Hashable, _Gate[S]] = {}
+        self._timer: LeaseScheduler[S] = LeaseScheduler(clock, self._come_due)
+        self._looks = 0
+        self._changes = 0
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def subscribe(self, key: K, periods: Mapping[S, float]) -> None:
+        """The key wants to hear of changes of these sources, each looked at every so many seconds.
+
+        Takes the place of what the key wanted before. Subscribe before reading, so that `observed`
+        finds the source: a source of which nothing is known notifies at its first look.
+        """
+        if any(seconds <= 0 for seconds in periods.values()):
+            raise ValueError("a source is polled every so many seconds, more than none")
+        for source in self._subscriptions.get(key, frozenset()) - periods.keys():
+            self._leave(source, key)
+        for source, seconds in periods.items():
+            self._join(source, key, seconds)
+        if periods:
+            self._subscriptions[key] = frozenset(periods)
+        else:
+            self._subscriptions.pop(key, None)
+
+    def unsubscribe(self, key: K) -> None:
+        """The key wants to hear of nothing more."""
+        self.subscribe(key, {})
+
+    def observed(self, source: S, fingerprint: Hashable, *, by: K | None = None) -> None:
+        """A pass of the key `by` has read the source: the others need not wait for the next look."""
+        watched = self._watched.get(source)
+        if watched is not None:
+            was_known = watched.known
+            if self._remember(watched, fingerprint) and was_known:
+                self._tell(watched, by)
+
+    async def run(self) -> None:
+        """Look at each source when it is due, until cancelled."""
+        self._gates.clear()
+        for source, watched in self._watched.items():
+            watched.looking = False  # an earlier run may have been cut off
+            self._schedule(source, watched)
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._timer.run()
+        finally:
+            self._tasks = None
+
+    def sources(self) -> int:
+        """Return how many sources are polled."""
+        return len(self._watched)
+
+    def statistics(self) -> PollerStatistics:
+        """Return what is going on."""
+        gates = self._gates.values()
+        return PollerStatistics(
+            sources=len(self._watched),
+            subscribers=len(self._subscriptions),
+            waiting=sum(len(gate.waiting) for gate in gates),
+            workers=sum(gate.workers for gate in gates),
+            looks=self._looks,
+            changes=self._changes,
+        )
+
+    def _join(self, source: S, key: K, seconds: float) -> None:
+        watched = self._watched.setdefault(source, _Watched())
+        before = watched.period if watched.periods else None
+        watched.join(key, seconds)
+        if watched.period != before:
+            self._schedule(source, watched)
+
+    def _leave(self, source: S, key: K) -> None:
+        watched = self._watched[source]
+        before = watched.period
+        watched.leave(key)
+        if not watched.subscribers:
+            del self._watched[source]
+            self._timer.cancel(source)
+        elif watched.period != before:
+            self._schedule(source, watched)
+
+    def _schedule(self, source: S, watched: _Watched[K]) -> None:
+        if watched.looking:
+            return  # it is scheduled when the look has ended
+        now = self._clock.now().timestamp()
+        # Half a period past the last instant: rounding must not find the same instant again.
+        after = max(now, watched.not_before, watched.due + watched.period / 2 if watched.due <= now else now)
+        watched.due = next_look(after, watched.period, self._phase(source))
+        # The timer runs on the monotonic clock: a step of the wall clock spoils one period at most.
+        self._timer.set(source, self._clock.monotonic() + watched.due - now)
+
+    def _come_due(self, source: S) -> None:
+        if self._tasks is None:
+            return
+        gate = self._gates.setdefault(self._group(source), _Gate())
+        gate.waiting.append(source)
+        self._watched[source].looking = True
+        if gate.workers < self._concurrency:
+            gate.workers += 1
+            self._tasks.create_task(self._work(gate))
+
+    async def _work(self, gate: _Gate[S]) -> None:
+        try:
+            while gate.waiting:
+                await self._look(gate.waiting.popleft())
+        finally:
+            gate.workers -= 1
+
+    async def _look(self, source: S) -> None:
+        watched = self._watched.get(source)
+        if watched is None or not watched.looking:
+            return  # nobody wants it any more, or somebody wants it anew
+        self._looks += 1
+        try:
+            fingerprint = await self._fingerprint(source, watched)
+        finally:
+            watched.looking = False
+        if self._watched.get(source) is watched:
+            self._schedule(source, watched)
+            if self._remember(watched, fingerprint):
+                self._tell(watched, None)
+
+    async def _fingerprint(self, source: S, watched: _Watched[K]) -> Hashable:
+        try:
+            return await self._ask(source)
+        except VsoError as error:
+            if isinstance(error, TransientError) and error.retry_after is not None:
+                watched.not_before = self._clock.now().timestamp() + error.retry_after
+            return ("failed", error.reason)
+
+    @staticmethod
+    def _remember(watched: _Watched[K], fingerprint: Hashable) -> bool:
+        news = not watched.known or watched.fingerprint != fingerprint
+        watched.known = True
+        watched.fingerprint = fingerprint
+        return news
+
+    def _tell(self, watched: _Watched[K], by: K | None) -> None:
+        self._changes += 1
+        others = frozenset(watched.subscribers) - {by}
+        if others:
+            self._notify(others)

@@ -1,0 +1,218 @@
+"""Vault's own paths: mounts, auth methods, policies (`sys/`) and the token store (`auth/token/`).
+
+Invariant: the mount tables and the policies live here; the core in `vault` only looks at them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+
+from vso.core.clock import Clock
+from vso.sandbox.engines import NOT_FOUND, Backend, Engine, KvV1, KvV2
+from vso.sandbox.objects import JsonObject, dig
+from vso.sandbox.policies import DEFAULT_POLICY, ROOT, PolicyError, Rule, capabilities, parse
+from vso.sandbox.vault_kubernetes import KubernetesAuth, Review
+from vso.sandbox.vault_tokens import Grant, Token, TokenStore
+from vso.sandbox.vault_types import (
+    INVALID_TOKEN,
+    UNSUPPORTED_PATH,
+    Answer,
+    VaultRefusalError,
+    VaultRequest,
+    seconds,
+    words,
+)
+
+
+class Policies:
+    """The named policies and what tokens may by them."""
+
+    def __init__(self) -> None:
+        self._texts = {"default": DEFAULT_POLICY, ROOT: ""}
+        self._rules: dict[str, tuple[Rule, ...]] = {"default": parse(DEFAULT_POLICY)}
+
+    def write(self, name: str, text: str) -> None:
+        """Store a policy; a text that does not parse is refused."""
+        try:
+            self._rules[name] = parse(_plain(text))
+        except PolicyError as error:
+            raise VaultRefusalError(400, str(error)) from None
+        self._texts[name] = _plain(text)
+
+    def delete(self, name: str) -> None:
+        """Forget a policy."""
+        self._texts.pop(name, None)
+        self._rules.pop(name, None)
+
+    def names(self) -> list[str]:
+        """Return the names of all policies."""
+        return sorted(self._texts)
+
+    def text(self, name: str) -> str:
+        """Return the text of a policy."""
+        if name not in self._texts:
+            raise NOT_FOUND
+        return self._texts[name]
+
+    def capabilities(self, names: Iterable[str], path: str) -> frozenset[str]:
+        """Return what the policies allow on a path."""
+        names = tuple(names)
+        if ROOT in names:
+            return frozenset({ROOT})
+        return capabilities((rule for name in names for rule in self._rules.get(name, ())), path)
+
+
+def _plain(text: str) -> str:
+    if "{" in text:
+        return text
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return text
+
+
+class System:
+    """The `sys/` backend."""
+
+    def __init__(self, clock: Clock, review: Review) -> None:
+        self._clock = clock
+        self._review = review
+        self.policies = Policies()
+        self.mounts: dict[str, Engine] = {}
+        self.auths: dict[str, KubernetesAuth] = {}
+
+    def mount(self, path: str, version: str) -> None:
+        """Mount a key-value engine."""
+        path = f"{path.strip('/')}/"
+        if path in self.mounts:
+            raise VaultRefusalError(400, f"path is already in use at {path}")
+        self.mounts[path] = KvV2(self._clock) if version == "2" else KvV1()
+
+    def enable_auth(self, path: str) -> None:
+        """Enable the kubernetes method."""
+        path = f"{path.strip('/')}/"
+        if path in self.auths:
+            raise VaultRefusalError(400, f"path is already in use at {path}")
+        self.auths[path] = KubernetesAuth(path, self._review)
+
+    def backend(self, path: str) -> tuple[str, Backend | None]:
+        """Return the longest mount that the path is below, and what is mounted there."""
+        table: dict[str, Backend] = {**self.mounts, **{f"auth/{mount}": auth for mount, auth in self.auths.items()}}
+        mount = max((found for found in table if path.startswith(found)), key=len, default="")
+        return mount, table.get(mount)
+
+    def kind(self, path: str) -> tuple[str, str]:
+        """Return the mount that the path is below, and its type."""
+        if path.startswith("sys/"):
+            return "sys/", "system"
+        if path.startswith("auth/token/"):
+            return "auth/token/", "token"
+        mount, backend = self.backend(path)
+        return mount, "" if backend is None else "kubernetes" if mount.startswith("auth/") else "kv"
+
+    def handle(self, request: VaultRequest, path: str, token: Token) -> Answer:
+        """Answer a request below sys/."""
+        head, _, name = path.partition("/")
+        match head:
+            case "mounts":
+                return self._mounts(request, name)
+            case "auth":
+                return self._auths(request, name)
+            case "policies" | "policy":
+                acl = head == "policies"
+                return self._policies(request, name.removeprefix("acl").strip("/") if acl else name, acl=acl)
+            case "capabilities-self":
+                return self._capabilities(request, token)
+            case "audit":
+                return Answer()
+            case _:
+                raise VaultRefusalError(404, UNSUPPORTED_PATH)
+
+    def _mounts(self, request: VaultRequest, name: str) -> Answer:
+        if request.operation == "read":
+            about = {path: {"type": "kv", "options": {"version": e.version}} for path, e in self.mounts.items()}
+            return Answer(dict(about))
+        if request.operation == "delete":
+            self.mounts.pop(f"{name.strip('/')}/", None)
+            return Answer()
+        kind = request.body.get("type")
+        if kind not in ("kv", "kv-v1", "kv-v2"):
+            raise VaultRefusalError(400, f"plugin not found in the catalog: {kind}")
+        version = "2" if kind == "kv-v2" else str(dig(dict(request.body), "options", "version") or "1")
+        self.mount(name, version)
+        return Answer()
+
+    def _auths(self, request: VaultRequest, name: str) -> Answer:
+        if request.operation == "read":
+            return Answer({path: {"type": "kubernetes"} for path in self.auths} | {"token/": {"type": "token"}})
+        if request.operation == "delete":
+            self.auths.pop(f"{name.strip('/')}/", None)
+        elif request.body.get("type") != "kubernetes":
+            raise VaultRefusalError(400, f"plugin not found in the catalog: {request.body.get('type')}")
+        else:
+            self.enable_auth(name)
+        return Answer()
+
+    def _policies(self, request: VaultRequest, name: str, *, acl: bool) -> Answer:
+        match request.operation:
+            case "list":
+                return Answer({"keys": self.policies.names(), "policies": self.policies.names()})
+            case "read" if not name:
+                return Answer({"keys": self.policies.names(), "policies": self.policies.names()})
+            case "read":
+                text = self.policies.text(name)
+                return Answer({"name": name, "policy": text} | ({} if acl else {"rules": text}))
+            case "delete":
+                self.policies.delete(name)
+            case _:
+                self.policies.write(name, str(request.body.get("policy") or ""))
+        return Answer()
+
+    def _capabilities(self, request: VaultRequest, token: Token) -> Answer:
+        paths = words(request.body.get("paths")) or words(request.body.get("path"))
+        found: JsonObject = {p: sorted(self.policies.capabilities(token.grant.policies, p)) or ["deny"] for p in paths}
+        return Answer(found | ({"capabilities": found[paths[0]]} if len(paths) == 1 else {}))
+
+
+def handle_token(store: TokenStore, request: VaultRequest, path: str, token: Token) -> Answer:
+    """Answer a request below auth/token/."""
+    match path:
+        case "lookup-self":
+            return Answer(store.lookup(token))
+        case "renew-self":
+            store.renew(token, seconds(request.body.get("increment")))
+            return Answer(auth=store.auth(token))
+        case "revoke-self":
+            store.revoke(token.id)
+            return Answer()
+        case "create" | "create-orphan":
+            return Answer(auth=store.auth(store.issue(_child(request, token, orphan=path != "create"))))
+        case "lookup" | "renew" | "revoke":
+            other = store.find(str(request.body.get("token") or token.id))
+            if other is None:
+                raise VaultRefusalError(403, INVALID_TOKEN if path == "lookup" else "bad token")
+            return handle_token(store, request, f"{path}-self", other)
+        case _:
+            raise VaultRefusalError(404, UNSUPPORTED_PATH)
+
+
+def _child(request: VaultRequest, parent: Token, *, orphan: bool) -> Grant:
+    body = request.body
+    policies = set(words(body.get("policies"))) or set(parent.grant.policies)
+    if not body.get("no_default_policy") and ROOT not in policies:
+        policies.add("default")
+    limit = seconds(body.get("explicit_max_ttl"))
+    return Grant(
+        policies=tuple(sorted(policies)),
+        display_name="-".join(filter(None, ("token", str(body.get("display_name") or "")))),
+        path=f"auth/token/{'create-orphan' if orphan else 'create'}",
+        ttl=seconds(body.get("period") or body.get("ttl")) or (0.0 if ROOT in policies else 2_764_800.0),
+        max_ttl=limit,
+        num_uses=int(body.get("num_uses") or 0),
+        renewable=bool(body.get("renewable", True)),
+        metadata=dict(body.get("meta") or {}),
+        parent="" if orphan or body.get("no_parent") else parent.id,
+        explicit_max=bool(limit),
+    )

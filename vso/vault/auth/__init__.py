@@ -1,0 +1,1 @@
+"""One small module per login method; each turns a credential into a Token."""

@@ -1,0 +1,50 @@
+"""What a login yields.
+
+Invariant: the repr shows neither the token nor its accessor.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from vso.core.errors import Reason, TransientError
+from vso.core.numbers import JsonNumber
+from vso.core.sensitive import Sensitive
+from vso.vault.json import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A Vault token and what Vault said about it."""
+
+    token: Sensitive
+    accessor: str = field(default="", repr=False)
+    ttl: float = math.inf
+    """Seconds; a token without a lease duration does not end."""
+    renewable: bool = False
+    policies: tuple[str, ...] = ()
+    type: str = "service"
+    num_uses: int = 0
+    """How many requests it is good for; 0 is without limit."""
+
+
+def token_from(body: JsonObject, path: str) -> Token:
+    """Return the token in the `auth` block of an answer."""
+    auth = body.get("auth")
+    if not isinstance(auth, dict) or not isinstance(auth.get("client_token"), str) or not auth["client_token"]:
+        raise TransientError(Reason.VAULT_ANSWER_INVALID, f"Vault's answer to {path} holds no token")
+    policies = auth.get("token_policies") or auth.get("policies") or []
+    return Token(
+        token=Sensitive.of(auth["client_token"]),
+        accessor=str(auth.get("accessor") or ""),
+        ttl=_number(auth.get("lease_duration")) or math.inf,
+        renewable=auth.get("renewable") is True,
+        policies=tuple(str(policy) for policy in policies),
+        type=str(auth.get("token_type") or "service"),
+        num_uses=int(_number(auth.get("num_uses"))),
+    )
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, JsonNumber) else 0.0

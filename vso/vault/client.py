@@ -1,0 +1,275 @@
+"""The one way to a Vault: every request of a connection passes through its VaultClient.
+
+Invariant: at most `max_concurrency` requests in hand; while the breaker is open no request but one
+`sys/health` a second goes out, and everybody else fails at once with the cause. The token goes to
+the configured address and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlencode
+
+import tenacity
+
+from vso.core.clock import Clock
+from vso.core.errors import ConfigError, Reason, VsoError
+from vso.core.sensitive import Sensitive
+from vso.runtime.workqueue import Lane
+from vso.vault.config import ConnectionConfig, Pairs
+from vso.vault.errors import (
+    Asked,
+    BehindError,
+    DroppedError,
+    TokenSpentError,
+    VaultDownError,
+    answer_invalid,
+    error_for,
+)
+from vso.vault.gate import Gate
+from vso.vault.json import JsonObject
+from vso.vault.limiter import Limiter, LimiterStatistics
+from vso.vault.observer import VaultObserver
+from vso.vault.paths import encode_path
+from vso.vault.transport import Answer, Exchange, Transport
+
+MAX_BODY = 32 * 1024 * 1024
+_PROBE_EVERY = 1.0
+_PROBE_TIMEOUT = 5.0
+_ATTEMPTS = 3
+
+BodyValue = str | int | bool | Sensitive | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VaultRequest:
+    """One API call. `path` is plain text without /v1; it is encoded on the way."""
+
+    method: str
+    path: str
+    token: Sensitive | None = None
+    expires: float | None = None
+    """On clock.monotonic(): after it the token is not sent any more, however long a slot took."""
+    namespace: str = ""
+    body: Mapping[str, BodyValue] | None = field(default=None, repr=False)
+    query: Pairs = ()
+    headers: Pairs = field(default=(), repr=False)
+    lane: Lane = Lane.REFRESH
+
+    def under(self, token: Sensitive, expires: float) -> VaultRequest:
+        """Return the same request with a token."""
+        return replace(self, token=token, expires=expires)
+
+
+@dataclass(frozen=True)
+class VaultAnswer:
+    """What Vault said; `body` is {} for an answer without one."""
+
+    status: int
+    body: JsonObject = field(repr=False)
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What sys/health says; `error` when it could not be asked."""
+
+    reachable: bool
+    initialized: bool = False
+    sealed: bool = False
+    standby: bool = False
+    version: str = ""
+    error: VsoError | None = None
+
+
+class VaultClient:
+    """Requests to one VaultConnection."""
+
+    def __init__(
+        self,
+        config: ConnectionConfig,
+        clock: Clock,
+        rng: random.Random,
+        *,
+        user_agent: str,
+        observer: VaultObserver,
+        max_body: int = MAX_BODY,
+    ) -> None:
+        self.config = config
+        self._clock = clock
+        self._rng = rng
+        self._observer = observer
+        self._transport = Transport(config, max_body)
+        self._limiter = Limiter(clock, config.max_concurrency, config.rate_limit)
+        self._headers = {**dict(config.headers), "User-Agent": user_agent, "X-Vault-Request": "true"}
+        self._gate = Gate(clock, self._limiter.fail_waiting)
+        self._gate.on_state(lambda is_open: observer.breaker(config.name, is_open=is_open))
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether requests fail at once."""
+        return self._gate.is_open
+
+    def on_state(self, callback: Callable[[bool], None]) -> None:
+        """Have the callback called with True when the breaker opens and False when it closes."""
+        self._gate.on_state(callback)
+
+    def statistics(self) -> LimiterStatistics:
+        """Return how many requests are in hand and how many wait."""
+        return self._limiter.statistics()
+
+    async def send(self, request: VaultRequest) -> VaultAnswer:
+        """Make the request; a 404 that holds data or warnings is an answer, everything else from 400 on an error.
+
+        A GET whose connection is refused or dropped, or that a standby is too far behind for, is tried again.
+        """
+        exchange = self._exchange(request)
+        self._gate.check()
+        async with self._limiter.slot(request.lane):
+            self._gate.check()
+            try:
+                answer: VaultAnswer = await self._retrying(request)(self._once, request, exchange)
+            except VaultDownError as error:
+                self._gate.failed(error)
+                raise
+            except TokenSpentError:
+                raise
+            except VsoError:
+                self._gate.answered()
+                raise
+        self._gate.answered()
+        return answer
+
+    async def health(self) -> Health:
+        """Ask sys/health, whatever the breaker says; never raises a VsoError."""
+        started = self._clock.monotonic()
+        try:
+            # Real time: it bounds the socket and the wait for a slot that a black hole still holds.
+            async with asyncio.timeout(min(self.config.timeout, _PROBE_TIMEOUT)):
+                found = await self._ask_health()
+        except TimeoutError:
+            found = Health(reachable=False, error=self._transport.silent())
+        except VsoError as error:
+            found = Health(reachable=False, error=error)
+        self._observe("health", started, ok=found.error is None)
+        return found
+
+    async def run(self) -> None:
+        """Look once a second whether Vault is back, as long as the breaker is open."""
+        while True:
+            await self._gate.wait_open()
+            await self._clock.sleep(_PROBE_EVERY)
+            health = await self.health()
+            if health.error is not None:
+                self._gate.failed(health.error)
+            else:
+                self._gate.recovered()
+
+    async def close(self) -> None:
+        """Close the sockets; whoever still asks is told that the connection is gone."""
+        await self._transport.close()
+
+    def _retrying(self, request: VaultRequest) -> tenacity.AsyncRetrying:
+        return tenacity.AsyncRetrying(
+            sleep=self._clock.sleep,
+            stop=tenacity.stop_after_attempt(_ATTEMPTS if request.method == "GET" else 1),
+            wait=lambda state: 0.25 * state.attempt_number * (0.5 + self._rng.random()),
+            retry=tenacity.retry_if_exception(self._worth_retrying),
+            reraise=True,
+        )
+
+    def _worth_retrying(self, error: BaseException) -> bool:
+        return isinstance(error, DroppedError | BehindError) and not self._gate.is_open
+
+    async def _once(self, request: VaultRequest, exchange: Exchange) -> VaultAnswer:
+        if request.expires is not None and self._clock.monotonic() >= request.expires:
+            raise TokenSpentError
+        started = self._clock.monotonic()
+        ok = False
+        try:
+            answer = await self._transport.exchange(exchange, self.config.timeout)
+            ok = answer.status < 400 or answer.status == 404
+        finally:
+            self._observe(_operation(request), started, ok=ok)
+        return self._judge(request, answer)
+
+    def _exchange(self, request: VaultRequest) -> Exchange:
+        headers = {**self._headers, **dict(request.headers)}
+        namespace = request.namespace or self.config.namespace
+        if not namespace.isprintable():
+            raise ConfigError(Reason.VAULT_REQUEST_INVALID, "the Vault namespace holds a control character")
+        if namespace:
+            headers["X-Vault-Namespace"] = namespace
+        if request.token is not None:
+            headers["X-Vault-Token"] = request.token.reveal_text()
+        body = None
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+            body = json.dumps({key: _plain(value) for key, value in request.body.items()}).encode()
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return Exchange(request.method, f"{self.config.base}/v1/{encode_path(request.path)}{query}", headers, body)
+
+    def _judge(self, request: VaultRequest, answer: Answer) -> VaultAnswer:
+        body = answer.body
+        holds = body is not None and (bool(body.get("data")) or bool(body.get("warnings")))
+        if answer.status >= 400 and not (answer.status == 404 and holds):
+            asked = Asked(self._transport.where, request.method, request.path)
+            raise error_for(asked, answer.status, _redacted(body, request), answer.retry_after)
+        if body is None and not answer.empty:
+            raise answer_invalid(self._transport.where, f"{request.method} {request.path} is answered without JSON")
+        found = body or {}
+        return VaultAnswer(answer.status, found, str(found.get("request_id") or ""))
+
+    async def _ask_health(self) -> Health:
+        where = self._transport.where
+        async with self._limiter.slot(Lane.URGENT):
+            request = VaultRequest("GET", "sys/health")
+            answer = await self._transport.exchange(self._exchange(request), _PROBE_TIMEOUT)
+        body = answer.body
+        if body is None or not isinstance(body.get("sealed"), bool):
+            if answer.status >= 400:
+                raise error_for(Asked(where, "GET", "sys/health"), answer.status, body)
+            raise answer_invalid(where, "sys/health is answered without Vault's JSON")
+        initialized, sealed = body.get("initialized") is True, body["sealed"]
+        down = VaultDownError(Reason.VAULT_SEALED, f"{where} is sealed") if sealed or not initialized else None
+        return Health(
+            reachable=True,
+            initialized=initialized,
+            sealed=sealed,
+            standby=body.get("standby") is True,
+            version=str(body.get("version") or ""),
+            error=down,
+        )
+
+    def _observe(self, operation: str, started: float, *, ok: bool) -> None:
+        self._observer.request(self.config.name, operation, self._clock.monotonic() - started, ok=ok)
+
+
+def _operation(request: VaultRequest) -> str:
+    last = request.path.rpartition("/")[2]
+    if request.method == "GET":
+        return "read"
+    return {"login": "login", "renew-self": "renew", "renew": "renew", "revoke-self": "revoke"}.get(last, "write")
+
+
+def _plain(value: BodyValue) -> object:
+    return value.reveal_text() if isinstance(value, Sensitive) else value
+
+
+def _redacted(body: JsonObject | None, request: VaultRequest) -> JsonObject | None:
+    """Return the body whose error texts do not echo a credential of the request."""
+    if body is None or not isinstance(body.get("errors"), list):
+        return body
+    given = [request.token, *(value for value in (request.body or {}).values() if isinstance(value, Sensitive))]
+    secrets = [secret.reveal_text() for secret in given if isinstance(secret, Sensitive) and len(secret)]
+    texts = []
+    for text in body["errors"]:
+        shown = str(text)
+        for secret in secrets:
+            shown = shown.replace(secret, "***")
+        texts.append(shown)
+    return {**body, "errors": texts}

@@ -1,0 +1,144 @@
+"""How a Vault is reached and how one logs in to it, as frozen values.
+
+Invariant: whatever exists as a ConnectionConfig or LoginConfig has passed its checks; the reprs
+show neither header values nor keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from vso.core.errors import ConfigError, Reason
+from vso.core.sensitive import Sensitive
+
+Pairs = tuple[tuple[str, str], ...]
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OURS = frozenset({"x-vault-namespace", "x-vault-token", "x-vault-request"})
+
+
+@dataclass(frozen=True)
+class TlsConfig:
+    """What to trust, and what to show of ourselves."""
+
+    server_name: str = ""
+    ca_pem: bytes | None = None
+    skip_verify: bool = False
+    client_cert_pem: bytes | None = None
+    client_key: Sensitive | None = None
+
+
+@dataclass(frozen=True)
+class ConnectionConfig:
+    """One VaultConnection."""
+
+    name: str
+    """namespace/name, for messages and metrics."""
+    uid: str
+    generation: int
+    address: str
+    namespace: str = ""
+    headers: Pairs = field(default=(), repr=False)
+    tls: TlsConfig = TlsConfig()
+    timeout: float = 60.0
+    max_concurrency: int = 16
+    rate_limit: tuple[float, int] | None = None
+    """Requests per second and burst."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not work; the message names the field."""
+        _check_address(self.address)
+        check_headers(self.headers)
+        if self.timeout <= 0:
+            raise ConfigError(Reason.INVALID_SPEC, "spec.timeout must be longer than 0s")
+        if self.max_concurrency < 1:
+            raise ConfigError(Reason.INVALID_SPEC, "spec.maxConcurrency must be at least 1")
+        if self.rate_limit is not None and (self.rate_limit[0] <= 0 or self.rate_limit[1] < 1):
+            raise ConfigError(Reason.INVALID_SPEC, "spec.rateLimit needs requestsPerSecond > 0 and burst >= 1")
+
+    @property
+    def base(self) -> str:
+        """The address without a slash at its end."""
+        return self.address.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The ServiceAccount that a login speaks for; always of the consumer's namespace."""
+
+    namespace: str
+    service_account: str
+    audiences: tuple[str, ...] = ()
+    expiration_seconds: int = 600
+
+
+@dataclass(frozen=True)
+class LoginConfig:
+    """One VaultAuth, for one consumer."""
+
+    name: str
+    uid: str
+    generation: int
+    method: str
+    mount: str
+    namespace: str
+    """The Vault namespace of the login and, by default, of the requests."""
+    role: str
+    params: Pairs = ()
+    headers: Pairs = field(default=(), repr=False)
+    identity: Identity = Identity("", "")
+
+    def __post_init__(self) -> None:
+        """Refuse headers that are not ours to give away."""
+        check_headers(self.headers)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKey:
+    """Everything that makes two uses of Vault the same session: equal keys share one token."""
+
+    connection_uid: str
+    connection_generation: int
+    auth_uid: str
+    auth_generation: int
+    identity: Identity
+    digest: str
+    """Of what matters for the token and is not told by the generations (a merged global, say)."""
+
+
+def session_key(connection: ConnectionConfig, login: LoginConfig) -> SessionKey:
+    """Return the key of the session that these two describe.
+
+    Trust material and limits are left out: another CA for the same Vault leaves its tokens valid.
+    """
+    told = (connection.base, connection.namespace, connection.headers)
+    asked = (login.method, login.mount, login.namespace, login.role, login.params, login.headers)
+    digest = hashlib.blake2b(repr((told, asked)).encode(), digest_size=16).hexdigest()
+    return SessionKey(connection.uid, connection.generation, login.uid, login.generation, login.identity, digest)
+
+
+def check_headers(headers: Pairs) -> None:
+    """Refuse header names that are reserved or malformed, and values that would end a header."""
+    for name, value in headers:
+        if name.lower() in _OURS:
+            raise ConfigError(Reason.INVALID_SPEC, f"spec.headers: {name} cannot be overridden")
+        if not _HEADER_NAME.fullmatch(name) or any(char in value for char in "\r\n\0"):
+            raise ConfigError(Reason.INVALID_SPEC, f"spec.headers: {name!r} is not a valid header")
+
+
+def _check_address(address: str) -> None:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        # Not quoted: what cannot be parsed may hold a password.
+        raise ConfigError(Reason.INVALID_SPEC, "spec.address is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(Reason.INVALID_SPEC, "spec.address must be http://host:port or https://host:port")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(Reason.INVALID_SPEC, "spec.address must not hold a user name or password")
+    if parts.query or parts.fragment:
+        raise ConfigError(Reason.INVALID_SPEC, "spec.address must not have a query or fragment")

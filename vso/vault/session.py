@@ -1,0 +1,186 @@
+"""A token's life: logged in once for everyone who shares it, replaced before it ends.
+
+Invariant: one login in flight per session, however many wait for it; no request carries a token
+past its end; a 403 leads to at most one login a minute for each of its two meanings (the token is
+gone, or the role's policies may have changed).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from vso.core.errors import VsoError
+from vso.runtime.single_flight import SingleFlight
+from vso.runtime.workqueue import Lane
+from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
+from vso.vault.config import LoginConfig, Pairs, SessionKey, session_key
+from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
+from vso.vault.logins import Held, LoginParts, Logins
+
+_FORCED_EVERY = 60.0
+_NEW = 2.0
+"""Seconds in which a token counts as fresh: its policies cannot have changed since."""
+_REVOKE_WITHIN = 2.0
+
+
+class Session:
+    """One identity's way into one Vault."""
+
+    def __init__(self, client: VaultClient, login: LoginConfig, parts: LoginParts) -> None:
+        self.key: SessionKey = session_key(client.config, login)
+        self.login = login
+        self._client = client
+        self._clock = parts.clock
+        self._logins = Logins(login, parts, repr(self.key))
+        self._held: Held | None = None
+        self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
+        self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
+        self._forced: dict[type[VsoError], float] = {}
+
+    @property
+    def connection_name(self) -> str:
+        """namespace/name of the VaultConnection."""
+        return self._client.config.name
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether a token is held."""
+        return self._held is not None
+
+    def adopt(self, client: VaultClient) -> None:
+        """Go on over another client of the same Vault (a changed CA, say); the token stays."""
+        self._client = client
+
+    async def read(
+        self, path: str, *, namespace: str = "", query: Pairs = (), lane: Lane = Lane.REFRESH
+    ) -> VaultAnswer:
+        """GET the path under this session's token, logging in where that is due."""
+        request = VaultRequest("GET", path, namespace=namespace or self.login.namespace, query=query, lane=lane)
+        held = await self._token(lane)
+        try:
+            return await self._send(held, request)
+        except InvalidTokenError as error:
+            replacement = await self._after_invalid(held, lane, error)
+        except PermissionDeniedError as error:
+            replacement = await self._after_denied(held, lane, error)
+        try:
+            return await self._send(replacement, request)
+        except PermissionDeniedError as error:
+            raise error.named(self._who) from None
+
+    def client_meta(self, namespace: str = "") -> tuple[str, str]:
+        """Return cacheKey and id for status.vaultClientMeta; both empty before the first login."""
+        if self._latest is None:
+            return "", ""
+        key, accessor = self.key, self._latest.token.accessor
+        told = (
+            f"{key.auth_uid}-{key.auth_generation}.{key.connection_uid}-{key.connection_generation}"
+            f".{self._latest.provider_uid}"
+        )
+        digest = hashlib.sha256(told.encode()).digest()
+        cache_key = f"{self.login.method}-{(digest[:7] + digest[28:]).hex()}".lower()
+        if namespace and namespace != self.login.namespace:
+            cache_key = f"{cache_key}-{namespace}"
+        identifier = hashlib.blake2b(accessor.encode(), digest_size=32).hexdigest() if accessor else ""
+        return cache_key, identifier
+
+    async def revoke(self) -> None:
+        """Give the token back, best effort and bounded; the next read logs in again."""
+        held, self._held = self._held, None
+        if held is not None:
+            await self._discard(held)
+
+    @property
+    def _who(self) -> str:
+        return f"role {self.login.role!r} (VaultAuth {self.login.name})"
+
+    async def _token(self, lane: Lane) -> Held:
+        """Return a token that may be sent; one that nears its end is replaced, or used up if that fails."""
+        held, now = self._held, self._clock.monotonic()
+        if held is not None and held.usable(now) and now < held.renew_at:
+            return held
+        try:
+            return await self._log_in(lane)
+        except VsoError:
+            now = self._clock.monotonic()
+            if held is None or held is not self._held or not held.usable(now):
+                raise
+            held.renew_at = now + max(1.0, (held.expires_at - now) / 4)
+            return held
+
+    async def _send(self, held: Held, request: VaultRequest) -> VaultAnswer:
+        held.uses_left -= 1
+        async with self._using(held):
+            return await self._client.send(request.under(held.token.token, held.expires_at))
+
+    async def _after_invalid(self, held: Held, lane: Lane, error: InvalidTokenError) -> Held:
+        if self._held is held:
+            if not isinstance(error, TokenSpentError):
+                self._force_nowait(InvalidTokenError, error)
+            self._held = None
+        return await self._token(lane)
+
+    async def _after_denied(self, held: Held, lane: Lane, error: PermissionDeniedError) -> Held:
+        """Return a token with the role's policies of now, when the one at hand may have older ones."""
+        denied = error.named(self._who)
+        now = self._clock.monotonic()
+        if self._held is not None and self._held is not held and self._held.usable(now):
+            return self._held
+        if now - held.obtained_at < _NEW:
+            raise denied from None
+        if not self._flights.statistics().flights:
+            self._force_nowait(PermissionDeniedError, denied)
+        try:
+            fresh = await self._log_in(lane)
+        except VsoError:
+            raise denied from None
+        if fresh is not held:
+            await self._retire(held)
+        return fresh
+
+    def _force_nowait(self, kind: type[VsoError], error: VsoError) -> None:
+        """Note one more login that a 403 asks for; raises the error where the minute has not passed."""
+        now = self._clock.monotonic()
+        if now - self._forced.get(kind, -math.inf) < _FORCED_EVERY:
+            raise error from None
+        self._forced[kind] = now
+
+    async def _log_in(self, lane: Lane) -> Held:
+        if not self._flights.statistics().flights:
+            self._logins.check(lane)
+        return await self._flights.run(self.key, self._fetch)
+
+    async def _fetch(self) -> Held:
+        held = self._held = self._latest = await self._logins.fetch(self._client)
+        return held
+
+    @asynccontextmanager
+    async def _using(self, held: Held) -> AsyncIterator[None]:
+        held.users += 1
+        try:
+            yield
+        finally:
+            held.users -= 1
+            if held.retired and held.users == 0:
+                await self._discard(held)
+
+    async def _retire(self, held: Held) -> None:
+        """Revoke a replaced token as soon as nobody uses it: logins forced by 403s must not pile up."""
+        if not held.retired:
+            held.retired = True
+            if held.users == 0:
+                await self._discard(held)
+
+    async def _discard(self, held: Held) -> None:
+        # A batch token has no accessor and cannot be revoked.
+        if not held.token.accessor or not held.usable(self._clock.monotonic()):
+            return
+        request = VaultRequest("PUT", "auth/token/revoke-self", namespace=self.login.namespace, lane=Lane.URGENT)
+        with contextlib.suppress(VsoError, TimeoutError):
+            async with asyncio.timeout(_REVOKE_WITHIN):
+                await self._client.send(request.under(held.token.token, held.expires_at))

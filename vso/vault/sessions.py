@@ -1,0 +1,77 @@
+"""All sessions of the process.
+
+Invariant: one session per SessionKey; when a configuration changes, the session of the old one
+makes room, and its token is given back at the latest when the process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vso.core.clock import Clock
+from vso.vault.client import VaultClient
+from vso.vault.config import Identity, LoginConfig, SessionKey, session_key
+from vso.vault.logins import CredentialSource, LoginParts
+from vso.vault.observer import VaultObserver
+from vso.vault.session import Session
+
+_CLOSE_WITHIN = 3.0
+_REMEMBERED = 256
+"""How many replaced sessions are kept for their tokens to be revoked; older tokens end by themselves."""
+
+_Place = tuple[str, str, Identity]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatistics:
+    """A snapshot for tests and metrics."""
+
+    sessions: int
+    logged_in: int
+
+
+class Sessions:
+    """Finds or makes the session of an identity on a connection."""
+
+    def __init__(self, clock: Clock, credentials: CredentialSource, observer: VaultObserver) -> None:
+        self._parts = LoginParts(clock, credentials, observer)
+        self._sessions: dict[_Place, Session] = {}
+        self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
+
+    def session(self, client: VaultClient, login: LoginConfig) -> Session:
+        """Return the one session for this connection, login and identity; makes no request."""
+        key = session_key(client.config, login)
+        place = (key.connection_uid, key.auth_uid, key.identity)
+        found = self._sessions.get(place)
+        if found is not None and found.key == key:
+            found.adopt(client)
+            return found
+        if found is not None:
+            self._replaced.append(found)
+        made = Session(client, login, self._parts)
+        self._sessions[place] = made
+        return made
+
+    def forget(self, predicate: Callable[[SessionKey], bool]) -> None:
+        """Drop the sessions whose key fits: their connection or auth is gone."""
+        for place, session in list(self._sessions.items()):
+            if predicate(session.key):
+                self._replaced.append(self._sessions.pop(place))
+
+    async def close(self) -> None:
+        """Revoke every token, best effort, within a few seconds in all."""
+        every = [*self._sessions.values(), *self._replaced]
+        self._sessions.clear()
+        self._replaced.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_WITHIN), asyncio.TaskGroup() as tasks:
+                for session in every:
+                    tasks.create_task(session.revoke())
+
+    def statistics(self) -> SessionStatistics:
+        """Return how many sessions there are and how many hold a token."""
+        return SessionStatistics(len(self._sessions), sum(session.logged_in for session in self._sessions.values()))

@@ -1,0 +1,191 @@
+"""One HTTP exchange with Vault: bytes out, status and JSON in, every failure named.
+
+Invariant: no foreign exception leaves this module, and none is chained to what does: aiohttp's
+carry the request's headers, hence the token. Nothing of a body that is not JSON is ever quoted.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from vso.core.errors import Reason, TransientError
+from vso.vault.config import ConnectionConfig
+from vso.vault.errors import DroppedError, VaultDownError, answer_invalid
+from vso.vault.json import JsonObject, NotJsonError, parse
+from vso.vault.tls import failure_text, ssl_context
+
+_SILENT = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_HOPS = 2
+_SILENCE = "no answer"
+_DROPPED = "the connection is refused or dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What goes over the wire; the headers may hold a token."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; `body` is None when it was no JSON object."""
+
+    status: int
+    body: JsonObject | None = field(repr=False)
+    retry_after: float | None = None
+    empty: bool = False
+
+
+class Transport:
+    """The sockets of one connection."""
+
+    def __init__(self, config: ConnectionConfig, max_body: int) -> None:
+        self._config = config
+        self._max_body = max_body
+        self._ssl = ssl_context(config.tls) if config.base.startswith("https:") else True
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    @property
+    def where(self) -> str:
+        """How messages name the Vault."""
+        return f"Vault at {self._config.base}"
+
+    async def exchange(self, exchange: Exchange, seconds: float) -> Answer:
+        """Send it and read the whole answer; raises TransientError when there is none of Vault's."""
+        try:
+            return await self._follow(exchange, aiohttp.ClientTimeout(total=seconds))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            named = self._named(error)
+        raise named from None
+
+    def silent(self) -> TransientError:
+        """Return the error for a Vault that does not answer in time."""
+        return VaultDownError(Reason.VAULT_UNAVAILABLE, f"{self.where}: {_SILENCE}")
+
+    async def close(self) -> None:
+        """Close every socket."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _follow(self, exchange: Exchange, timeout: aiohttp.ClientTimeout) -> Answer:
+        url = exchange.url
+        for _ in range(_HOPS):
+            async with self._http().request(
+                exchange.method,
+                URL(url, encoded=True),
+                headers=exchange.headers,
+                data=exchange.body,
+                allow_redirects=False,
+                timeout=timeout,
+                server_hostname=self._config.tls.server_name or None,
+            ) as response:
+                if response.status not in _REDIRECTS:
+                    return await self._answer(response)
+                url = self._redirect(url, response.status, response.headers.get("Location", ""))
+        raise answer_invalid(self.where, "it redirects in a circle")
+
+    def _redirect(self, url: str, status: int, location: str) -> str:
+        """Return where to go: only ever the same scheme, host and port, and only for a 307."""
+        target = URL(url, encoded=True).join(URL(location, encoded=True))
+        origin = f"{target.scheme}://{target.host}:{target.port}"
+        source = urlsplit(self._config.base)
+        same = (target.scheme, target.host) == (source.scheme, source.hostname) and target.port == URL(url).port
+        if status == 307 and same:
+            return str(target)
+        if status == 307 and "/v1/" in target.path:
+            raise VaultDownError(
+                Reason.VAULT_STANDBY,
+                f"{self.where} is a standby and redirects to {origin}; the token is not sent there",
+            )
+        raise answer_invalid(self.where, f"it redirects ({status}) to {origin}")
+
+    async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
+        content = await self._read(response)
+        retry_after = _seconds(response.headers.get("Retry-After"))
+        if not content.strip():
+            return Answer(response.status, None, retry_after, empty=True)
+        try:
+            return Answer(response.status, parse(content), retry_after)
+        except NotJsonError:
+            if response.status == 400 and b"HTTP request to an HTTPS server" in content:
+                raise VaultDownError(
+                    Reason.VAULT_TLS_ERROR, f"{self.where} speaks TLS: write https in spec.address"
+                ) from None
+            return Answer(response.status, None, retry_after)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        chunks: list[bytes] = []
+        room = self._max_body
+        async for chunk in response.content.iter_any():
+            room -= len(chunk)
+            if room < 0:
+                response.close()
+                raise answer_invalid(self.where, f"the answer is longer than {self._max_body} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _http(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise TransientError(Reason.VAULT_UNAVAILABLE, f"{self.where}: the connection was replaced")
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self._config.max_concurrency, ssl=self._ssl)
+            self._session = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+            )
+        return self._session
+
+    def _named(self, error: Exception) -> TransientError:
+        """Name a failure; refused and dropped share one text, as do the kinds of silence: they alternate."""
+        tls = failure_text(error)
+        if tls is not None:
+            return VaultDownError(Reason.VAULT_TLS_ERROR, f"{self.where}: {tls}")
+        text = _unreachable(error)
+        family = VaultDownError if text else DroppedError
+        return family(Reason.VAULT_UNAVAILABLE, f"{self.where}: {text or _DROPPED}")
+
+
+def _unreachable(error: Exception) -> str:
+    """Return what keeps Vault away, or nothing when the connection was refused or dropped."""
+    match error:
+        case aiohttp.ClientProxyConnectionError():
+            return "the proxy cannot be reached"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy answers {error.status}"
+        case aiohttp.ClientConnectorDNSError() | socket.gaierror():
+            return "the host name cannot be resolved"
+        case TimeoutError():
+            return _SILENCE
+        case OSError() if _number(error) in _SILENT:
+            return _SILENCE
+        case aiohttp.ClientResponseError() | ValueError():
+            return "the answer is not HTTP"
+        case _:
+            return ""
+
+
+def _number(error: OSError) -> int | None:
+    inner = getattr(error, "os_error", None)
+    return inner.errno if isinstance(inner, OSError) else error.errno
+
+
+def _seconds(header: str | None) -> float | None:
+    """Return Retry-After in seconds; its other form, a date, is not one that Vault uses."""
+    try:
+        return None if header is None else min(max(0.0, float(header)), 3600.0)
+    except ValueError:
+        return None
