@@ -44,6 +44,8 @@ class Stage:
                 self.bed.kube.apply(documents(path)[0])
             self.wait_for_crds()
         self.bed.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}})
+        meta = {"name": "vault-secrets-operator", "namespace": OPERATOR_NAMESPACE}
+        self.bed.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
 
     def wait_for_crds(self) -> None:
         """Wait until the API server serves every kind."""

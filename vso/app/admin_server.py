@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
@@ -86,8 +85,8 @@ class AdminServer:
         made: dict[Address, web.Application] = {}
         if health := self._settings.health_probe_bind_address:
             routes = made.setdefault(health, web.Application()).router
-            routes.add_get("/healthz", lambda _request: _answer(self._checks.ill))
-            routes.add_get("/readyz", lambda _request: _answer(self._checks.unready))
+            routes.add_get("/healthz", self._alive)
+            routes.add_get("/readyz", self._ready)
         if metrics := self._settings.metrics_bind_address:
             made.setdefault(metrics, web.Application()).router.add_get("/metrics", self._scraped)
         return made
@@ -102,11 +101,16 @@ class AdminServer:
             raise ConfigError(Reason.INVALID_SPEC, f"cannot listen on {address}: {error.strerror}") from error
         self.bound[address] = runner.addresses[0][1]
 
+    async def _alive(self, _request: web.Request) -> web.Response:
+        return _answer(self._checks.ill())
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        return _answer(self._checks.unready())
+
     async def _scraped(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
-async def _answer(check: Callable[[], tuple[str, ...]]) -> web.Response:
-    problems = check()
+def _answer(problems: tuple[str, ...]) -> web.Response:
     text = "".join(f"{problem}\n" for problem in problems) or "ok\n"
     return web.Response(text=text, status=503 if problems else 200)

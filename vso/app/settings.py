@@ -1,4 +1,3 @@
-# LEAD: Settings has `namespace`, `pod_uid`, `cache_sync_timeout` and NO identity; do not rename again (this line goes away).
 """Flags and environment, once understood: one frozen value that the rest of the program reads.
 
 The environment wins over a flag where the table says so, unless it says zero, as in the reference

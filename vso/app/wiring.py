@@ -1,4 +1,3 @@
-# LEAD: Settings has `namespace`, `pod_uid`, `cache_sync_timeout` and NO identity; do not rename again (this line goes away).
 """The composition root: builds every part and joins them; nothing else knows them all.
 
 Invariant: no part finds another by itself. Informers, the client pool and the event recorder

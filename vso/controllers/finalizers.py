@@ -14,6 +14,8 @@ from vso.kube.client import KubeClient, PatchType
 from vso.kube.errors import NotFoundError
 from vso.kube.paths import cr_path
 
+_SPELLED = {Kind.VAULT_PKI_SECRET: "vaultpkisecrets"}
+
 
 class Finalizers:
     """Releases the objects of one kind."""
@@ -21,7 +23,8 @@ class Finalizers:
     def __init__(self, client: KubeClient, kind: Kind) -> None:
         self._client = client
         self._kind = kind
-        self._name = f"{kind.lower()}.{GROUP}/finalizer"
+        # The reference operator's name for certificates is a plural.
+        self._name = f"{_SPELLED.get(kind, kind.lower())}.{GROUP}/finalizer"
 
     async def release(self, record: Record, finalizers: Iterable[str]) -> bool:
         """Take the reference's finalizer off, other parties' stay; False when it was not there."""

@@ -149,6 +149,11 @@ def decode_secret_metadata(value: JsonObject) -> Record:
     return _record(meta, look_of(labels, child(meta, "annotations")), b"", owner)
 
 
+def finalizers_of(record: Record) -> tuple[str, ...]:
+    """Return the finalizers of an object of ours, by its record."""
+    return tuple(child(decode_object(record.body), "metadata").get("finalizers") or ())
+
+
 def look_of(labels: JsonObject, annotations: JsonObject) -> int:
     """Return a stable 64-bit hash of labels and annotations."""
     text = encode([sorted(labels.items()), sorted(annotations.items())])

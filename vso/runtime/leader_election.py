@@ -94,7 +94,7 @@ def plan_election(
     expires = observed_at + max(float(record.duration_seconds), config.lease_duration)
     if now >= expires:
         return Acquire(record)
-    return Wait(record.holder, min(config.standby_poll, expires - now))
+    return Wait(record.holder, config.standby_poll)
 
 
 class LeaseLock(Protocol):

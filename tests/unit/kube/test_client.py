@@ -82,17 +82,16 @@ async def test_a_refused_token_is_renewed_once() -> None:
 
 async def test_a_read_is_repeated_when_the_connection_breaks_and_a_write_is_not() -> None:
     clock = FakeClock()
-    async with serving() as server, connected(server, clock=clock) as client:
-        server.script.extend([Reply(cut=True)] * 4)
+    async with serving(lambda _: Reply(cut=True)) as server, connected(server, clock=clock) as client:
         with pytest.raises(UnreachableError):
             await client.create(secret_path("app"), {})
-        assert len(server.requests) == 1
+        assert [seen.method for seen in server.requests] == ["POST"]
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(_refused(client))
             while not reading.done():
                 await clock.advance(1.0)
-        # aiohttp itself repeats an idempotent request once on a kept connection.
-        assert 4 <= len(server.requests) <= 5
+        # Three times by us; aiohttp sends an idempotent request a second time on its own.
+        assert [seen.method for seen in server.requests[1:]] in (["GET"] * 3, ["GET"] * 6)
 
 
 async def _refused(client: KubeClient) -> None:
@@ -102,18 +101,23 @@ async def _refused(client: KubeClient) -> None:
 
 async def test_nobody_listens() -> None:
     async with KubeClient(Credentials("http://127.0.0.1:1", NoToken()), SystemClock()) as client:
-        with pytest.raises(UnreachableError, match="create secrets app|POST secrets app"):
+        with pytest.raises(UnreachableError, match="POST secrets app"):
             await client.create(secret_path("app"), {})
 
 
 async def test_no_more_than_so_many_at_a_time() -> None:
-    async with serving(lambda _: Reply(200, {}, hang=True)) as server, connected(server, max_in_flight=3) as client:
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(10):
-                tasks.create_task(client.get(PATH))
-            while server.in_flight < 3:
-                await settle()
-            server.release.set()
+    async with (
+        serving(lambda _: Reply(200, {}, hang=True)) as server,
+        connected(server, max_in_flight=3) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for _ in range(10):
+            tasks.create_task(client.get(PATH))
+        while server.in_flight < 3:
+            await settle()
+        server.release.set()
+        while len(server.requests) < 10:
+            await settle()
     assert server.most_in_flight == 3
     assert len(server.requests) == 10
 

@@ -154,9 +154,14 @@ async def test_a_missing_client_certificate_is_named(authority: Issued, tmp_path
 
         def refuse() -> None:
             plain, _ = listener.accept()
-            with plain, suppress(ssl.SSLError, OSError):
-                plain.settimeout(5)
-                context.wrap_socket(plain, server_side=True)
+            plain.settimeout(5)
+            # The second handle keeps the kernel from answering unread bytes with a reset, which would eat the alert.
+            with plain.dup() as kept:
+                with plain, suppress(ssl.SSLError, OSError):
+                    context.wrap_socket(plain, server_side=True)
+                kept.shutdown(socket.SHUT_WR)
+                while kept.recv(65536):
+                    pass
 
         thread = threading.Thread(target=refuse, daemon=True)
         thread.start()

@@ -17,10 +17,12 @@ from collections.abc import Sequence
 
 import structlog
 
+import vso
 from vso.app.logs import configure
 from vso.app.metrics import Metrics
 from vso.app.operator import Operator, mac_key
 from vso.app.settings import Settings, SettingsError, from_args
+from vso.app.uninstall import uninstall
 from vso.app.wiring import USER_AGENT, Base
 from vso.core.clock import SystemClock
 from vso.core.errors import VsoError
@@ -35,7 +37,12 @@ def main(argv: Sequence[str]) -> int:
     except SettingsError as error:
         sys.stderr.write(f"vso run: {error}\n")
         return 1
+    if settings.version:
+        sys.stdout.write(version_text(settings.output))
+        return 0
     configure(settings, sys.stderr)
+    for warning in settings.warnings:
+        structlog.get_logger("vso").warning("a setting changes nothing", warning=warning)
     try:
         return asyncio.run(_run(settings))
     except VsoError as error:
@@ -50,6 +57,11 @@ def identity(settings: Settings) -> str:
     return f"{socket.gethostname()}_{settings.pod_uid or uuid.uuid4()}"
 
 
+def version_text(form: str) -> str:
+    """Return the version, plain or as JSON or YAML (of which JSON is a part)."""
+    return f"vso {vso.__version__}\n" if not form else f'{{"version": "{vso.__version__}"}}\n'
+
+
 async def _run(settings: Settings) -> int:
     clock, stop = SystemClock(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -58,6 +70,9 @@ async def _run(settings: Settings) -> int:
     metrics = Metrics(settings)
     credentials = await load(settings.kubeconfig)
     async with KubeClient(credentials, clock, user_agent=USER_AGENT, observer=metrics.kube) as kube:
+        if settings.uninstall:
+            async with asyncio.timeout(settings.pre_delete_hook_timeout_seconds):
+                return 0 if await uninstall(kube, settings.watch_namespaces) else 1
         key = await mac_key(kube, settings.namespace, clock, stop)
         if key is None:
             return 0
