@@ -139,7 +139,7 @@ class Team:
 
     def disband(self) -> None:
         """Delete what the team applied; the namespace goes by itself."""
-        self.bed.kube.delete("Namespace", None, self.ns)
+        self.bed.kube.remove({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.ns}})
 
     def put(self, path: str, data: Json, mount: str = "kv") -> None:
         """Write a version of the team's secret at `<team>/<path>`, in KV v2."""

@@ -41,7 +41,7 @@ def test_deleting_the_object_deletes_its_secret_without_a_finalizer(team: Team) 
     ready(team)
     assert "finalizers" not in team.get()["metadata"]
     team.bed.kube.delete("VaultStaticSecret", team.ns, "app")
-    eventually(lambda: team.secret() is None, message="the Secret goes with its owner")
+    eventually(lambda: team.secret() is None, timeout=60, message="the Secret goes with its owner")
 
 
 def test_on_delete_retain_keeps_the_secret_when_the_object_goes(team: Team) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
-from tests.conformance.stage import OPERATOR_USER, Stage, Team
+from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team
 from tests.testbed.bed import eventually
 from tests.testbed.proxy import Proxy, Status, path_has
 
+JWT = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.")
 CANARY = "canary-7f3a9c1e5b"
 OPERATOR_ARGS = ("--log-level=debug", "--backoff-initial-interval=1s", "--backoff-max-interval=3s")
 
@@ -75,7 +77,7 @@ def test_neither_tokens_nor_jwts_are_logged(team: Team, stage: Stage) -> None:
         }
         assert tokens
         said = everything_but_secrets(team, stage)
-        assert "eyJ" not in said
+        assert JWT.search(said) is None  # a list's continue token begins alike, but has no dot
         for token in tokens:
             assert token not in said
 
@@ -88,7 +90,8 @@ def test_every_request_of_the_operator_is_within_its_roles(team: Team, stage: St
     team.wait_ready()
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2")
-    calls = [call for call in stage.bed.kube_audit(mark) if call.user == OPERATOR_USER]
+    ours = {team.ns, OPERATOR_NAMESPACE, ""}  # the namespace of an earlier scenario refuses what is new while it goes
+    calls = [call for call in stage.bed.kube_audit(mark) if call.user == OPERATOR_USER and call.namespace in ours]
     assert calls
     assert [call for call in calls if call.code == 403] == []
     assert not [

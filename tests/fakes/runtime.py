@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -100,6 +100,7 @@ class FakeLease:
     record: LeaseRecord | None = None
     faults: dict[str, Callable[[], None]] = field(default_factory=dict)
     hanging: set[str] = field(default_factory=set)
+    answer_after: Callable[[], Awaitable[None]] | None = None
     calls: list[str] = field(default_factory=list)
     version: int = 0
 
@@ -137,6 +138,8 @@ class FakeLock:
         stored = self.lease.store(record)
         if f"{self.who} answers" in self.lease.hanging:
             await asyncio.Event().wait()  # taken by the server, the answer is lost
+        if self.lease.answer_after is not None:
+            await self.lease.answer_after()
         return stored
 
     async def _reach(self, verb: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -137,3 +138,51 @@ class Machine(RuleBasedStateMachine):
 
 TestWorkQueue = Machine.TestCase
 TestWorkQueue.settings = settings(max_examples=80, stateful_step_count=60, deadline=None)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    keys=st.lists(st.tuples(st.integers(0, 15), LANES), max_size=60),
+    limit=st.integers(1, 3),
+    seed=st.integers(0, 1000),
+)
+def test_groups_keep_their_limits_and_every_key_has_its_turn(
+    keys: list[tuple[int, Lane]], limit: int, seed: int
+) -> None:
+    rng = random.Random(seed)
+    groups = {key: rng.choice(["a", "b", None]) for key in range(16)}
+    queue: WorkQueue[int] = WorkQueue(
+        FakeClock(), RateLimiter(PLAIN, rng), group=lambda key: groups[key], group_limit=limit
+    )
+    held: dict[int, str | None] = {}
+    wanted: set[int] = set()
+
+    def step() -> None:
+        key = queue.get_nowait()
+        if key is not None:
+            assert key not in held
+            held[key] = groups[key]
+            wanted.discard(key)
+            crowd = Counter(held.values())
+            assert max(crowd["a"], crowd["b"]) <= limit
+        if held and (key is None or rng.random() < 0.4):
+            done = rng.choice(sorted(held))
+            queue.done(done)
+            del held[done]
+        if rng.random() < 0.1:
+            groups[rng.randrange(16)] = rng.choice(["a", "b", None])
+        if rng.random() < 0.1:
+            dropped = rng.randrange(16)
+            queue.drop(dropped)
+            wanted.discard(dropped)
+
+    for key, lane in keys:
+        queue.add(key, lane)
+        wanted.add(key)
+        step()
+    while held or len(queue):
+        step()
+    assert not wanted
+    assert queue.statistics().set_aside == 0
+    assert queue._crowds == {}
+    assert queue._invited == {}

@@ -105,6 +105,12 @@ class Proxy:
         if not listening.wait(10):
             raise RuntimeError(f"the proxy does not listen on port {self._port}")
 
+    def show(self, serving: KeyPair) -> None:
+        """Go on with another certificate; open connections are dropped."""
+        self.stop()
+        self._serving_tls = _serving_context(serving)
+        self.start()
+
     def stop(self) -> None:
         """Drop every connection and listen no more: clients are refused."""
         if self._loop is not None:

@@ -72,6 +72,11 @@ class RealBed(Bed):
         self._processes: dict[ServerName, Process] = {}
 
     @property
+    def etcd_url(self) -> str:
+        """Where etcd serves its clients."""
+        return f"http://127.0.0.1:{self._etcd_port}"
+
+    @property
     def vault_url(self) -> str:
         """Where Vault listens."""
         return f"http://127.0.0.1:{self._vault_port}"

@@ -73,3 +73,22 @@ class Health:
             for feed in self._feeds
             if not feed.synced
         )
+
+
+class Probes:
+    """Answers before there is anything to ask: alive and not ready, until a Health is there to follow."""
+
+    def __init__(self) -> None:
+        self._health: Health | None = None
+
+    def follow(self, health: Health) -> None:
+        """Pass the questions on from now on."""
+        self._health = health
+
+    def ill(self) -> tuple[str, ...]:
+        """Return why the process should be restarted."""
+        return () if self._health is None else self._health.ill()
+
+    def unready(self) -> tuple[str, ...]:
+        """Return what is still awaited."""
+        return ("the API server is awaited",) if self._health is None else self._health.unready()

@@ -13,7 +13,6 @@ import structlog
 
 from vso.api.scheme import parse_as
 from vso.api.secrets import VaultStaticSecret
-from vso.app.admin_server import AdminServer
 from vso.app.health import Health
 from vso.app.wiring import Base, Parts, build
 from vso.controllers.mac_key import load_mac_key
@@ -44,17 +43,17 @@ class Operator:
         self._clock = base.clock
         self._stop = stop
         self._parts: Parts = build(base)
-        self._health = Health(base.clock, self._parts.feeds.all(), silence_limit=base.settings.watch_silence_limit)
+        self.health = Health(base.clock, self._parts.feeds.all(), silence_limit=base.settings.watch_silence_limit)
         self._led_before = False
 
     async def run(self) -> bool:
         """Run until told to stop, or with `--once` until everything was looked at; True when all is in order."""
         parts = self._parts
-        async with asyncio.TaskGroup() as feeding, AdminServer(self._settings, self._health, self._base.metrics):
+        async with asyncio.TaskGroup() as feeding:
             supporting = [feeding.create_task(feed.run(), name=feed.name) for feed in parts.feeds.all()]
             supporting.append(feeding.create_task(parts.clients.run(), name="vault-clients"))
             supporting.append(feeding.create_task(parts.events.run(), name="events"))
-            supporting.append(feeding.create_task(self._health.run(), name="heartbeat"))
+            supporting.append(feeding.create_task(self.health.run(), name="heartbeat"))
             await self._synced()
             await self._lead()
             await parts.sessions.close()
@@ -113,6 +112,14 @@ class Operator:
         if self._led_before:
             self._look_at_everything()
         self._led_before = True
+        try:
+            await self._act()
+        finally:
+            for memories in parts.memories:
+                memories.clear()  # notes are those of the leader: what the next one writes is not a stranger's
+
+    async def _act(self) -> None:
+        parts = self._parts
         async with asyncio.TaskGroup() as acting:
             polling = acting.create_task(parts.poller.run(), name="poller")
             tasks = [acting.create_task(controller.run(), name=controller.name) for controller in parts.controllers]
@@ -133,7 +140,7 @@ class Operator:
 
     def _idle(self) -> bool:
         snapshots = [queue.statistics() for queue in self._parts.queues.values()]
-        return not any(s.ready_urgent + s.ready_refresh + s.processing for s in snapshots)
+        return not any(s.ready_urgent + s.ready_refresh + s.set_aside + s.processing for s in snapshots)
 
     def _look_at_everything(self) -> None:
         """Another leader may have acted meanwhile: compare every object with its status again."""

@@ -25,14 +25,24 @@ from vso.controllers.clients import ClientPool
 from vso.controllers.credentials import ServiceAccountTokens
 from vso.controllers.destinations import Destinations
 from vso.controllers.finalizers import Finalizers
+from vso.controllers.foreign import ForeignWriterTrigger
 from vso.controllers.memory import Memories
+from vso.controllers.passes import NamedPasses
 from vso.controllers.report import Reporter, Voices
 from vso.controllers.resolver import Resolver
 from vso.controllers.restarts import Restarts
 from vso.controllers.sources import Source, SourceReader
 from vso.controllers.static_secret import Rooms, StaticSecretConfig, StaticSecretReconciler
 from vso.controllers.status import StatusWriter
-from vso.controllers.triggers import BY_AUTH, BY_CONNECTION, BY_UID, ReferrerTrigger, SecretTrigger, SelfTrigger
+from vso.controllers.triggers import (
+    BY_AUTH,
+    BY_CONNECTION,
+    BY_UID,
+    ReferrerTrigger,
+    SecretTrigger,
+    SelfTrigger,
+    referred,
+)
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.controllers.unsupported import NEVER, NOT_YET, UnsupportedReconciler
 from vso.core.clock import Clock
@@ -90,6 +100,7 @@ class Parts:
     poller: Poller[Source, ObjectKey]
     queues: Mapping[Kind, WorkQueue[ObjectKey]]
     controllers: tuple[Controller[ObjectKey], ...]
+    memories: tuple[Memories[Any], ...]
 
 
 class _Builder:
@@ -107,14 +118,15 @@ class _Builder:
             base.metrics,
         )
         self.caches: Caches = self.feeds.caches()
-        self.queues = {
-            kind: WorkQueue[ObjectKey](clock, RateLimiter(settings.backoff, rng), name=kind.plural) for kind in Kind
-        }
+        self.queues = {kind: self._queue(kind) for kind in Kind}
         self.events = EventRecorder(base.kube, clock, "vault-secrets-operator", instance=base.identity)
         self.voices = Voices(self.events, base.metrics)
-        self.static_memories: Memories[VaultStaticSecretStatus] = Memories()
-        self.clients = ClientPool(clock, self._vault_client, self._on_breaker)
-        self.sessions = Sessions(clock, ServiceAccountTokens(TokenMinter(base.kube)), base.metrics.vault)
+        self.memories: dict[Kind, Memories[Any]] = {kind: Memories() for kind in Kind}
+        self.static_memories: Memories[VaultStaticSecretStatus] = self.memories[Kind.VAULT_STATIC_SECRET]
+        self.reporters = {kind: self._reporter(kind) for kind in Kind}
+        self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced)
+        credentials = ServiceAccountTokens(TokenMinter(base.kube))
+        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions)
         self.resolver = Resolver(
             self.caches,
             TrustStore(base.kube, clock, self._trust_policy()),
@@ -143,7 +155,15 @@ class _Builder:
         controllers = tuple(self._controller(kind, reconciler) for kind, reconciler in reconcilers.items())
         self._base.metrics.watch(self._readings())
         return Parts(
-            self.feeds, self.caches, self.clients, self.sessions, self.events, self.poller, self.queues, controllers
+            self.feeds,
+            self.caches,
+            self.clients,
+            self.sessions,
+            self.events,
+            self.poller,
+            self.queues,
+            controllers,
+            tuple(self.memories.values()),
         )
 
     def _readings(self) -> Readings:
@@ -156,12 +176,28 @@ class _Builder:
             events=self.events.statistics,
         )
 
+    def _queue(self, kind: Kind) -> WorkQueue[ObjectKey]:
+        base = self._base
+        limiter: RateLimiter[ObjectKey] = RateLimiter(base.settings.backoff, base.rng)
+        if kind is not Kind.VAULT_STATIC_SECRET:
+            return WorkQueue(base.clock, limiter, name=kind.plural)
+        # As many passes as a connection has sockets: a Vault that never answers cannot take every worker.
+        return WorkQueue(base.clock, limiter, name=kind.plural, group=self._vault_of)
+
+    def _vault_of(self, key: ObjectKey) -> ObjectKey | None:
+        """Return the VaultConnection that a pass over the secret will wait for, as far as it is known."""
+        secret = self.caches[Kind.VAULT_STATIC_SECRET].get(key)
+        auth = None if secret is None else referred(secret, "vaultAuthRef", self._base.settings.namespace)
+        record = None if auth is None else self.caches[Kind.VAULT_AUTH].get(auth)
+        return None if record is None else referred(record, "vaultConnectionRef", self._base.settings.namespace)
+
     def _trust_policy(self) -> TrustPolicy:
         settings = self._base.settings
         return TrustPolicy(
             settings.namespace,
             settings.allowed_file_prefixes,
             settings.forbid_insecure_tls,
+            settings.allows_vault_address,
             settings.connection_check_interval,
         )
 
@@ -172,11 +208,22 @@ class _Builder:
     def _on_breaker(self, connection: str, is_open: bool) -> None:
         namespace, _, name = connection.partition("/")
         self.queues[Kind.VAULT_CONNECTION].add(ObjectKey(namespace, name))
-        if is_open:
-            return
+        if not is_open:
+            self._wake_failing(connection)
+
+    def _on_replaced(self, client: VaultClient) -> None:
+        self.sessions.adopt(client)
+        self._wake_failing(client.config.name)
+
+    def _wake_failing(self, connection: str) -> None:
+        self.reader.forget_failures(connection)
         queue = self.queues[Kind.VAULT_STATIC_SECRET]
         for number, key in enumerate(self.static_memories.failing_on(connection)):
             queue.add_after(key, number / _RAMP_PER_SECOND)
+
+    def _on_cautions(self, auth: str) -> None:
+        namespace, _, name = auth.partition("/")
+        self.queues[Kind.VAULT_AUTH].add(ObjectKey(namespace, name))
 
     def _on_source_changed(self, keys: frozenset[ObjectKey]) -> None:
         for key in keys:
@@ -191,6 +238,7 @@ class _Builder:
         for kind in Kind:
             for feed in self.feeds.of(kind):
                 feed.add_handler(SelfTrigger(self.queues[kind], partial(_is_synced, feed)))
+                feed.add_handler(self._foreign_writer(kind))
         for feed in self.feeds.of(Kind.VAULT_AUTH):
             feed.add_handler(ReferrerTrigger(statics, by_auth))
         for feed in self.feeds.of(Kind.VAULT_CONNECTION):
@@ -214,10 +262,10 @@ class _Builder:
         kind = Kind.VAULT_CONNECTION
         rooms = ConnectionRooms(
             self.caches[kind],
-            Memories(),
+            self.memories[kind],
             self.resolver,
             self.clients,
-            self._reporter(kind),
+            self.reporters[kind],
             Finalizers(self._base.kube, kind),
         )
         interval = self._base.settings.connection_check_interval
@@ -226,7 +274,12 @@ class _Builder:
     def _auths(self) -> AuthReconciler:
         kind = Kind.VAULT_AUTH
         rooms = AuthRooms(
-            self.caches[kind], Memories(), self.resolver, self._reporter(kind), Finalizers(self._base.kube, kind)
+            self.caches[kind],
+            self.memories[kind],
+            self.resolver,
+            self.sessions,
+            self.reporters[kind],
+            Finalizers(self._base.kube, kind),
         )
         return AuthReconciler(rooms, self._base.clock)
 
@@ -244,8 +297,8 @@ class _Builder:
                 may_delete=self.full,
                 drift_interval=base.settings.drift_interval,
             ),
-            restarts=Restarts(base.kube, base.clock),
-            reporter=self._reporter(kind),
+            restarts=Restarts(base.kube),
+            reporter=self.reporters[kind],
             finalizers=Finalizers(base.kube, kind),
         )
         config = StaticSecretConfig(base.mac_key, base.settings.exclude_raw)
@@ -260,8 +313,13 @@ class _Builder:
         return None
 
     def _unsupported(self, kind: Kind) -> UnsupportedReconciler:
-        memories: Memories[Status] = Memories()
-        return UnsupportedReconciler(kind, self.caches[kind], memories, self._reporter(kind), self._base.clock)
+        return UnsupportedReconciler(
+            kind, self.caches[kind], self.memories[kind], self.reporters[kind], self._base.clock
+        )
+
+    def _foreign_writer(self, kind: Kind) -> ForeignWriterTrigger[Status]:
+        report = self.reporters[kind].overwritten
+        return ForeignWriterTrigger(self.queues[kind], self.memories[kind], self._base.clock, report)
 
     def _reporter(self, kind: Kind) -> Reporter[Any]:
         settings = self._base.settings
@@ -276,7 +334,8 @@ class _Builder:
             pass_timeout=settings.reconcile_timeout,
             config_recheck=settings.config_recheck_interval,
         )
-        return Controller(kind.plural, self.queues[kind], reconciler, self._base.clock, config, self._base.metrics)
+        named = NamedPasses(kind, reconciler, self._base.rng)
+        return Controller(kind.plural, self.queues[kind], named, self._base.clock, config, self._base.metrics)
 
 
 def _is_synced(feed: Feed) -> bool:

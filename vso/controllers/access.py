@@ -21,11 +21,13 @@ from vso.controllers.report import Reporter
 from vso.controllers.resolver import Resolver, login_config
 from vso.controllers.static_secret import RELEASE_PAUSE
 from vso.core.clock import Clock
-from vso.core.errors import Reason, TransientError, VsoError
+from vso.core.errors import VsoError
 from vso.core.keys import ObjectKey
+from vso.decide.conditions import READY, find_condition
 from vso.decide.outcome import InOrder
 from vso.runtime.reconcile import Result
 from vso.vault.client import Health
+from vso.vault.sessions import Sessions
 
 ConnectionLook = Look[VaultConnection, VaultConnectionStatus]
 AuthLook = Look[VaultAuth, VaultAuthStatus]
@@ -76,8 +78,6 @@ class ConnectionReconciler:
         health = await client.health()
         if health.error is not None:
             raise health.error
-        if health.sealed:
-            raise TransientError(Reason.VAULT_SEALED, f"Vault at {look.cr.spec.address} is sealed")
         return health
 
     def _forget(self, key: ObjectKey) -> None:
@@ -107,6 +107,7 @@ class AuthRooms:
     cache: ObjectCache
     memories: Memories[VaultAuthStatus]
     resolver: Resolver
+    sessions: Sessions
     reporter: Reporter[VaultAuthStatus]
     finalizers: Finalizers
 
@@ -137,10 +138,19 @@ class AuthReconciler:
             login_config(cr, key.namespace)
         except VsoError as error:
             raise await self._rooms.reporter.failed(look, error) from None
+        cautions = self._rooms.sessions.cautions(cr.metadata.uid)
         await self._rooms.reporter.in_order(
-            look, lambda status: _accepted(look, status), InOrder("its references resolve and its fields are complete")
+            look, lambda status: _accepted(look, status), InOrder(_auth_text(look, cautions))
         )
         return Result()
+
+
+def _auth_text(look: AuthLook, cautions: tuple[str, ...] | None) -> str:
+    """Return what is said of a good VaultAuth; before the first login of this process, what was said before."""
+    ready = find_condition(look.status.conditions, READY)
+    if cautions is None and ready is not None and ready.status == "True":
+        return ready.message
+    return "; ".join(("its references resolve and its fields are complete", *(cautions or ())))
 
 
 def _accepted(look: AuthLook, status: VaultAuthStatus) -> VaultAuthStatus:

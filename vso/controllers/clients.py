@@ -1,7 +1,7 @@
 """One Vault client per VaultConnection, replaced when its configuration changes.
 
-Invariant: at most one live client per connection; a replaced one serves the requests it has in
-hand and is then closed. Every client's probe loop belongs to the pool's task group.
+Invariant: at most one live client per connection; a replaced one probes no more, serves the
+requests it has in hand and is then closed. Every client's probe loop belongs to the pool's task group.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _GRACE = 60.0
 class _Slot:
     config: ConnectionConfig
     client: VaultClient
+    probing: asyncio.Task[None]
 
 
 class ClientPool:
@@ -32,10 +33,12 @@ class ClientPool:
         clock: Clock,
         make: Callable[[ConnectionConfig], VaultClient],
         on_breaker: Callable[[str, bool], None],
+        on_replaced: Callable[[VaultClient], None] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._make = make
         self._on_breaker = on_breaker
+        self._on_replaced = on_replaced
         self._slots: dict[str, _Slot] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -44,19 +47,19 @@ class ClientPool:
         slot = self._slots.get(config.uid)
         if slot is not None and slot.config == config:
             return slot.client
-        if slot is not None:
-            self._spawn(self._retire(slot.client), "vault-client-retire")
         made = self._make(config)
         made.on_state(lambda is_open: self._on_breaker(config.name, is_open))
-        self._slots[config.uid] = _Slot(config, made)
-        self._spawn(made.run(), f"vault-client-{config.name}")
+        self._slots[config.uid] = _Slot(config, made, self._spawn(made.run(), f"vault-client-{config.name}"))
+        if slot is not None:
+            self._spawn(self._retire(slot), "vault-client-retire")
+            self._on_replaced(made)
         return made
 
     def forget(self, uid: str) -> None:
         """The VaultConnection is gone: close its client."""
         slot = self._slots.pop(uid, None)
         if slot is not None:
-            self._spawn(self._retire(slot.client), "vault-client-retire")
+            self._spawn(self._retire(slot), "vault-client-retire")
 
     async def run(self) -> None:
         """Own the clients' loops until cancelled, then close every client."""
@@ -70,14 +73,15 @@ class ClientPool:
                 await slot.client.close()
             self._slots.clear()
 
-    async def _retire(self, client: VaultClient) -> None:
+    async def _retire(self, slot: _Slot) -> None:
+        slot.probing.cancel()
         try:
             await self._clock.sleep(_GRACE)
         finally:
-            await client.close()
+            await slot.client.close()
 
-    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         if self._tasks is None:
             work.close()
             raise RuntimeError("the client pool is not running")
-        self._tasks.create_task(work, name=name)
+        return self._tasks.create_task(work, name=name)

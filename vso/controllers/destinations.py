@@ -39,6 +39,8 @@ class Landed:
     written: Written
     drifted: bool
     """Somebody else had written since our last write."""
+    moved: bool
+    """The Secret has another resourceVersion than was known: this write, or somebody before it, changed it."""
     orphan: str
     """The old Secret of a rename that could only be emptied."""
 
@@ -97,9 +99,8 @@ class Destinations:
         look.notes.deleted_uid = ""
         orphan = await self._leave(look, plan.orphan) if plan.orphan else ""
         unasked = recorded is not None and moved and not plan.data_changed and not plan.metadata
-        return Landed(
-            written, drifted=unasked or (written.outcome == "created" and recorded is not None), orphan=orphan
-        )
+        drifted = plan.repair or unasked or (written.outcome == "created" and recorded is not None)
+        return Landed(written, drifted=drifted, moved=moved, orphan=orphan)
 
     async def remove(self, look: StaticLook) -> None:
         """Take our data away: the Secret goes, or is emptied where it may not be deleted."""

@@ -14,7 +14,7 @@ from vso.core.errors import Reason, TerminalError
 from vso.core.sensitive import Sensitive
 from vso.kube.client import KubeClient
 from vso.kube.errors import AlreadyExistsError, NotFoundError
-from vso.kube.json import JsonObject
+from vso.kube.json import JsonObject, child
 from vso.kube.paths import secret_path
 
 NAME = "vso-cc-storage-hmac-key"
@@ -51,7 +51,7 @@ def _manifest(namespace: str, key: Sensitive) -> JsonObject:
 
 def _key_of(secret: JsonObject, namespace: str) -> Sensitive:
     try:
-        key = base64.b64decode(secret.get("data", {}).get("key", ""), validate=True)
+        key = base64.b64decode(str(child(secret, "data").get("key", "")), validate=True)
     except binascii.Error:
         key = b""
     if len(key) != LENGTH:

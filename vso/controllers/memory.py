@@ -6,6 +6,7 @@ does, changes no outcome: the status and the world are compared again.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -32,6 +33,8 @@ class Memory(Generic[S]):
     look: int
     """Labels and annotations, hashed, as of the last look."""
     source_changed: bool = False
+    unsaid: bool = False
+    """A look has begun whose outcome no status tells yet."""
     drift_due: float | None = None
     """On the monotonic clock; None until the first pass has set it."""
     written_version: int = 0
@@ -43,10 +46,20 @@ class Memory(Generic[S]):
     status: S | None = None
     """The status that we wrote last, until the watch has caught up with it."""
     status_version: int = 0
+    status_in_doubt: bool = False
+    """A write of the status is on its way, or was and nobody knows whether it arrived."""
+    foreign_until: float = -math.inf
+    """On the monotonic clock: until then another writer of the status is not reported again."""
     failing_on: str = ""
     """The connection that the last pass failed on; empty when it did not."""
     restart_failed: bool = False
     """A rollout target was not restarted: the pass is repeated until it is."""
+    rolled: str = ""
+    """Digest of the data that the rollout targets were restarted for last; status may not tell it yet."""
+    rolled_targets: frozenset[str] = frozenset()
+    """Those that were restarted for it."""
+    emptied: bool = False
+    """Our data was taken out of the destination since the source is gone."""
 
 
 class Memories(Generic[S]):
@@ -69,6 +82,10 @@ class Memories(Generic[S]):
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
         self._notes.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything, as a restart does."""
+        self._notes.clear()
 
     def failing_on(self, connection: str) -> list[ObjectKey]:
         """Return the secrets whose last pass failed on the connection."""

@@ -17,20 +17,21 @@ from vso.api.meta import Resource, Status
 from vso.controllers.looks import Look
 from vso.controllers.memory import Memory
 from vso.controllers.status import StatusWriter
-from vso.core.errors import ConfigError, TransientError, VsoError
+from vso.core.errors import REMEDIES, ConfigError, Reason, TransientError, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
 from vso.decide.assess import Assessment, News, assess
 from vso.decide.outcome import Failing, InOrder, Outcome, Policy, Suspended
 from vso.kube.errors import ConflictError
 from vso.kube.event_recorder import EventRecorder
-from vso.vault.errors import VaultDownError
+from vso.vault.errors import BreakerOpenError
 
 S = TypeVar("S", bound=Status)
 
 _log = structlog.get_logger("vso.reconcile")
 _DOWN_RECHECK = 300.0
-"""Seconds between looks while a whole Vault is away: its return wakes everybody by itself."""
+"""Seconds between looks while the breaker of a Vault is open: when it closes, everybody is woken."""
+_WHO = "kubectl get -o yaml --show-managed-fields names the writer"
 
 
 class FreshnessObserver(Protocol):
@@ -72,14 +73,24 @@ class Reporter(Generic[S]):
         """Say that the object is in order; `change` adds what the kind's own status tells."""
         look.notes.failing_on = ""
         assessment = self._assess(look, outcome, self._policy)
-        await self._say(look, change(assessment.on(look.status)), assessment, news or assessment.news)
+        told = news or assessment.news
+        if await self._say(look, change(assessment.on(look.status)), assessment, told):
+            words = {} if told is None else {"reason": told.reason.value, "message": told.message}
+            _log.info("in order", kind=self._kind.value, object=str(look.key), **words)
 
     async def suspended(self, look: Look[Resource, S]) -> None:
         """Say that the object rests."""
         assessment = self._assess(look, Suspended(), self._policy)
-        await self._say(look, assessment.on(look.status), assessment, assessment.news)
+        if await self._say(look, assessment.on(look.status), assessment, assessment.news):
+            _log.info("suspended", kind=self._kind.value, object=str(look.key))
 
-    async def failed(self, look: Look[Resource, S], error: VsoError, stale_after: timedelta | None = None) -> VsoError:
+    async def failed(
+        self,
+        look: Look[Resource, S],
+        error: VsoError,
+        stale_after: timedelta | None = None,
+        change: Callable[[S], S] = lambda status: status,
+    ) -> VsoError:
         """Say that the pass failed; return the error that tells the queue when to look again."""
         if isinstance(error, ConflictError):
             return error  # The object moved on under the pass: the next one decides on the new state.
@@ -89,10 +100,17 @@ class Reporter(Generic[S]):
             "pass failed", kind=self._kind.value, object=str(look.key), reason=error.reason.value, error=error.message
         )
         try:
-            await self._say(look, assessment.on(look.status), assessment, assessment.news)
+            await self._say(look, change(assessment.on(look.status)), assessment, assessment.news)
         except VsoError as untold:
             return untold
         return _queue_error(error, assessment)
+
+    def overwritten(self, record: Record) -> None:
+        """Say that somebody else writes the status."""
+        key, reason = record.key, Reason.FOREIGN_WRITER
+        _log.warning("status written by somebody else", kind=self._kind.value, object=str(key), reason=reason.value)
+        text = f"somebody else writes the status of this object; {REMEDIES[reason]}; {_WHO}"
+        self._voices.events.record(self._kind, key, record.uid, "Warning", reason, text)
 
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
@@ -101,7 +119,7 @@ class Reporter(Generic[S]):
     def _assess(self, look: Look[Resource, S], outcome: Outcome, policy: Policy) -> Assessment:
         return assess(outcome, look.status, look.record.generation, look.now, policy)
 
-    async def _say(self, look: Look[Resource, S], status: S, assessment: Assessment, news: News | None) -> None:
+    async def _say(self, look: Look[Resource, S], status: S, assessment: Assessment, news: News | None) -> bool:
         written = await self._writer.write(look.record, look.notes, look.status, status)
         ready = next((c for c in assessment.conditions if c.type == "Ready"), None)
         self._voices.freshness.assessed(
@@ -112,12 +130,13 @@ class Reporter(Generic[S]):
         )
         if written and news is not None:
             self._voices.events.record(self._kind, look.key, look.record.uid, news.type, news.reason, news.message)
+        return written
 
 
 def _queue_error(error: VsoError, assessment: Assessment) -> VsoError:
     """Translate what the assessment knows about time into what the queue understands."""
     soon = assessment.requeue_after
-    if isinstance(error, VaultDownError):
+    if isinstance(error, BreakerOpenError):
         wait = _DOWN_RECHECK if soon is None else min(soon, _DOWN_RECHECK)
         return TransientError(error.reason, error.message, max(wait, error.retry_after or 0.0))
     if isinstance(error, ConfigError) and soon is not None:

@@ -2,16 +2,17 @@
 
 Invariant: a restart is owed exactly while `status.rolledOutDigest` differs from the digest of the
 data that was written; no recorded digest means adopt. A crash between Secret and restart leaves
-the debt in the status, and the next pass pays it.
+the debt in the status, and the next pass pays it. Paying is repeatable: the time in the patch is that
+of the rotation, so that a target which has it already does not roll again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from vso.api.shared import RolloutTarget
-from vso.core.clock import Clock
 from vso.core.errors import VsoError
 from vso.kube.client import KubeClient
 from vso.kube.workloads import restart
@@ -33,18 +34,28 @@ class Restarted:
 class Restarts:
     """Patches the pod templates of rollout targets."""
 
-    def __init__(self, client: KubeClient, clock: Clock) -> None:
+    def __init__(self, client: KubeClient) -> None:
         self._client = client
-        self._clock = clock
 
-    async def restart(self, namespace: str, targets: Iterable[RolloutTarget], digest: str) -> Restarted:
-        """Restart every target, each on its own: one that fails does not stop the others."""
+    async def restart(
+        self,
+        namespace: str,
+        targets: Iterable[RolloutTarget],
+        digest: str,
+        rotated: datetime,
+        *,
+        already: Collection[str] = (),
+    ) -> Restarted:
+        """Restart every target but those `already` done, each on its own: one that fails stops no other."""
         done: list[str] = []
         failed: list[tuple[str, VsoError]] = []
         for target in targets:
             label = f"{target.kind} {namespace}/{target.name}"
+            if label in already:
+                done.append(label)
+                continue
             try:
-                await restart(self._client, namespace, target.kind, target.name, digest, self._clock.now())
+                await restart(self._client, namespace, target.kind, target.name, digest, rotated)
                 done.append(label)
             except VsoError as error:
                 failed.append((label, error))

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from vso.core.clock import Clock
-from vso.core.errors import VsoError
+from vso.core.errors import TransientError, VsoError
 from vso.core.sensitive import keyed_digest
 from vso.decide.gojson import go_json
 from vso.runtime.single_flight import SingleFlight
@@ -61,18 +61,24 @@ class SourceReader:
         """
         self._forget_old()
         answer = None if fresh else self._answers.get(source)
-        if answer is None:
+        # A slow read lands behind quicker ones that began later, hence the second look at its age.
+        if answer is None or answer.began + self._shared_for <= self._clock.monotonic():
             answer = await self._flights.run(source, lambda: self._fetch(source, lane))
         if isinstance(answer.result, VsoError):
             raise answer.result
         return answer.result
 
     async def look(self, source: Source) -> Fingerprint:
-        """Poll the source: a value that differs whenever the content or the failure does."""
+        """Poll the source: a value that differs whenever the content or the failure does.
+
+        A failure that says how long to stay away is raised: whoever polls must hear of it.
+        """
         try:
             return self.fingerprint(await self.read(source, Lane.REFRESH, fresh=True))
         except VsoError as error:
-            return ("failed", error.reason, error.message)
+            if isinstance(error, TransientError) and error.retry_after is not None:
+                raise
+            return failed_fingerprint(error)
 
     def fingerprint(self, secret: KvSecret) -> Fingerprint:
         """Return a keyed digest of what was read, with its version."""
@@ -91,6 +97,12 @@ class SourceReader:
         self._order.append((began + self._shared_for, source))
         return answer
 
+    def forget_failures(self, connection: str) -> None:
+        """The connection is another now: what failed on it is not to be answered from memory."""
+        for source, answer in list(self._answers.items()):
+            if isinstance(answer.result, VsoError) and source.session.connection_name == connection:
+                del self._answers[source]
+
     def _forget_old(self) -> None:
         now = self._clock.monotonic()
         while self._order and self._order[0][0] <= now:
@@ -98,3 +110,10 @@ class SourceReader:
             answer = self._answers.get(source)
             if answer is not None and answer.began + self._shared_for <= now:
                 del self._answers[source]
+
+
+def failed_fingerprint(error: VsoError) -> Fingerprint:
+    """Return what stands for a failed read; the poller makes the same of one that says how long to stay away."""
+    if isinstance(error, TransientError) and error.retry_after is not None:
+        return ("failed", error.reason)
+    return ("failed", error.reason, error.message)

@@ -21,7 +21,7 @@ from vso.controllers.memory import Memories
 from vso.controllers.report import Reporter
 from vso.controllers.resolver import Path, Resolver
 from vso.controllers.restarts import Restarted, Restarts
-from vso.controllers.sources import Source, SourceReader
+from vso.controllers.sources import Source, SourceReader, failed_fingerprint
 from vso.controllers.static_status import Synced, news_of, outcome_of, status_of
 from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
@@ -94,7 +94,8 @@ class StaticSecretReconciler:
         try:
             wait = await self._synchronise(look)
         except VsoError as error:
-            raise await self._rooms.reporter.failed(look, error, staleness(look.cr.spec)) from None
+            change = _emptied if look.notes.emptied else _unchanged
+            raise await self._rooms.reporter.failed(look, error, staleness(look.cr.spec), change) from None
         if look.notes.restart_failed:
             raise TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
         return Result(requeue_after=wait)
@@ -121,6 +122,7 @@ class StaticSecretReconciler:
         if why is None:
             return self._rooms.destinations.next_check(look)
         look.notes.failing_on = path.connection_name
+        look.notes.unsaid = True
         answers = await self._read(look, wanted, fresh=why in sync.FRESH)
         found = {place: KvAnswer(data=secret.data, raw=secret.raw) for place, secret in answers.items()}
         data = build(look.cr.spec, found, exclude_raw_default=self._config.exclude_raw)
@@ -135,6 +137,7 @@ class StaticSecretReconciler:
             outcome_of(synced),
             news_of(look, synced),
         )
+        look.notes.unsaid = look.notes.emptied = False
         look.notes.restart_failed = synced.restarted is not None and bool(synced.restarted.failed)
         return self._rooms.destinations.next_check(look)
 
@@ -163,7 +166,7 @@ class StaticSecretReconciler:
             synced_uid=status.destination.uid if status.destination else "",
             generation=look.record.generation,
             last_generation=status.last_generation,
-            in_order=in_order(status, look.record.generation),
+            in_order=in_order(status, look.record.generation) and not look.notes.unsaid,
             resync_asked=bool(wanted_resync) and wanted_resync != status.last_handled_resync,
             touched=look.notes.look != look.record.look,
             secret_missing=drift.missing,
@@ -189,7 +192,7 @@ class StaticSecretReconciler:
             try:
                 secret = await self._rooms.reader.read(source, lane, fresh=fresh)
             except VsoError as error:
-                self._rooms.poller.observed(source, ("failed", error.reason, error.message), by=look.key)
+                self._rooms.poller.observed(source, failed_fingerprint(error), by=look.key)
                 raise await self._source_error(look, error) from None
             self._rooms.poller.observed(source, self._rooms.reader.fingerprint(secret), by=look.key)
             answers[place] = secret
@@ -201,6 +204,7 @@ class StaticSecretReconciler:
             error = ConfigError(Reason.SOURCE_DELETED, error.message)
         if error.reason == Reason.SOURCE_DELETED and look.cr.spec.on_source_deleted == "Delete":
             await self._rooms.destinations.remove(look)
+            look.notes.emptied, look.notes.digest = True, ""
         return error
 
     async def _act(
@@ -215,27 +219,48 @@ class StaticSecretReconciler:
         status, spec = look.status, look.cr.spec
         digest = secret_mac(self._config.mac_key.reveal(), data)
         recorded = status.destination
-        plan = sync.plan_sync(
-            why,
-            sync.Compared(
-                name=spec.destination.name,
-                recorded_name=recorded.name if recorded else "",
-                digest=digest,
-                recorded_digest=status.secret_mac if spec.hmac_secret_data else look.notes.digest,
-            ),
+        compared = sync.Compared(
+            name=spec.destination.name,
+            recorded_name=recorded.name if recorded else "",
+            digest=digest,
+            recorded_digest="" if look.notes.emptied else _known_digest(look),
         )
+        plan = sync.plan_sync(why, compared)
         landed = await self._rooms.destinations.apply(look, plan, data) if plan.write else None
         look.notes.digest = digest
         restarted = await self._restart(look, digest)
-        return Synced(why, digest, version, landed, restarted, data_changed=plan.data_changed)
+        # Where no digest was known, only the write itself has told whether anything changed.
+        changed = plan.data_changed and (bool(compared.recorded_digest) or landed is None or landed.moved)
+        return Synced(why, digest, version, landed, restarted, data_changed=changed)
 
     async def _restart(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], digest: str) -> Restarted | None:
-        targets = look.cr.spec.rollout_restart_targets
+        targets, status, notes = look.cr.spec.rollout_restart_targets, look.status, look.notes
         if not targets or not look.cr.spec.hmac_secret_data:
             return None
-        if not sync.restart_owed(look.status.rolled_out_digest, digest):
+        if not sync.restart_owed(status.rolled_out_digest, digest):
             return None
-        return await self._rooms.restarts.restart(look.key.namespace, targets, digest)
+        if notes.rolled != digest:
+            notes.rolled, notes.rolled_targets = digest, frozenset()
+        told = status.last_sync_time if status.secret_mac == digest else None
+        restarted = await self._rooms.restarts.restart(
+            look.key.namespace, targets, digest, told or look.now, already=notes.rolled_targets
+        )
+        notes.rolled_targets = notes.rolled_targets.union(restarted.done)
+        return restarted
+
+
+def _known_digest(look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> str:
+    """Return the digest of the data that the destination is known to hold; empty when unknown."""
+    return look.status.secret_mac if look.cr.spec.hmac_secret_data else look.notes.digest
+
+
+def _unchanged(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
+    return status
+
+
+def _emptied(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
+    """Forget what the Secret held, so that the same data is written again when its source returns."""
+    return status.model_copy(update={"secret_mac": ""})
 
 
 def staleness(spec: VaultStaticSecretSpec) -> timedelta | None:

@@ -15,7 +15,7 @@ from vso.controllers.memory import Memory, version_number
 from vso.core.keys import Kind
 from vso.core.records import Record
 from vso.kube.client import KubeClient, PatchType
-from vso.kube.errors import NotFoundError
+from vso.kube.errors import ConflictError, NotFoundError
 from vso.kube.paths import cr_path
 
 S = TypeVar("S", bound=Status)
@@ -50,10 +50,15 @@ class StatusWriter(Generic[S]):
             version = str(notes.status_version)
         body = {"metadata": {"resourceVersion": version}, "status": patch}
         path = cr_path(self._kind, record.key.namespace, record.key.name, "status")
+        notes.status_in_doubt = True
         try:
             answer = await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True)
         except NotFoundError:
             return False  # Deleted meanwhile: nobody is left to be told.
+        except ConflictError:
+            notes.status_in_doubt = False
+            raise
+        notes.status_in_doubt = False
         notes.status = new
         notes.status_version = version_number(answer["metadata"]["resourceVersion"])
         return True

@@ -24,15 +24,21 @@ BY_CONNECTION = "connection"
 BY_UID = "uid"
 
 
+def referred(record: Record, field: str, operator_namespace: str) -> ObjectKey | None:
+    """Return the object that a spec field refers to; None where the reference cannot be understood."""
+    reference = orjson.loads(record.body).get("spec", {}).get(field)
+    try:
+        return parse_ref(reference, record.key.namespace, operator_namespace)
+    except ConfigError:
+        return None
+
+
 def reference_index(field: str, operator_namespace: str) -> Callable[[Record], Iterable[str]]:
     """Return an index function that files an object under what its spec field refers to."""
 
     def index(record: Record) -> Iterable[str]:
-        reference = orjson.loads(record.body).get("spec", {}).get(field)
-        try:
-            return (str(parse_ref(reference, record.key.namespace, operator_namespace)),)
-        except ConfigError:
-            return ()
+        key = referred(record, field, operator_namespace)
+        return () if key is None else (str(key),)
 
     return index
 

@@ -1,4 +1,4 @@
-"""Where a VaultConnection's CA and client certificate come from.
+"""Whether a VaultConnection may be used at all, and where its CA and client certificate come from.
 
 Invariant: Secrets and ConfigMaps are read from the VaultConnection's own namespace, by name; a file
 of the operator's pod only for a VaultConnection in the operator's namespace and below an allowed
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class TrustPolicy:
     operator_namespace: str
     file_prefixes: tuple[str, ...] = ()
     forbid_insecure: bool = False
+    allows_address: Callable[[str], bool] = lambda _: True
     keep: float = 60.0
 
 
@@ -44,7 +46,12 @@ class TrustStore:
         self._kept: dict[tuple[str, int], tuple[float, TlsConfig]] = {}
 
     async def tls(self, connection: VaultConnection, *, renew: bool = False) -> TlsConfig:
-        """Return the TLS settings of the connection; ConfigError says what is missing."""
+        """Return the TLS settings of the connection; ConfigError says what is missing or forbidden."""
+        if not self._policy.allows_address(connection.spec.address):
+            raise ConfigError(
+                Reason.INVALID_SPEC,
+                "spec.address is none of those that the operator's flag --vault-address-allow admits",
+            )
         which = (connection.metadata.uid, connection.metadata.generation)
         kept = self._kept.get(which)
         now = self._clock.monotonic()

@@ -5,6 +5,7 @@ Invariant: no clock and no state; randomness comes in as a number in [0, 1).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -25,7 +26,8 @@ class Backoff:
 
     def delay(self, failures: int, draw: float) -> float:
         """Return the seconds to wait after `failures` failures (at least 1), `draw` in [0, 1)."""
-        # The exponent is capped so that a failure of many days does not overflow a float.
-        grown = self.initial * self.multiplier ** min(max(failures - 1, 0), 200)
-        centre = min(self.maximum, grown)
+        steps = max(failures - 1, 0)
+        # Compared as logarithms: after many failures the power itself overflows a float.
+        grown = steps * math.log(self.multiplier) >= math.log(self.maximum / self.initial)
+        centre = self.maximum if grown else self.initial * self.multiplier**steps
         return centre * (1 + self.randomization * (2 * draw - 1))

@@ -91,6 +91,8 @@ class SyncPlan:
     data_changed: bool
     orphan: str
     """Name of the Secret that a rename left behind; empty when there is none."""
+    repair: bool = False
+    """Somebody else has changed or deleted it: the write puts that right."""
 
 
 def plan_sync(why: Why, compared: Compared) -> SyncPlan:
@@ -101,6 +103,7 @@ def plan_sync(why: Why, compared: Compared) -> SyncPlan:
         write=renamed or changed or why in _ALWAYS_WRITE,
         metadata=renamed or why in {Why.FIRST_SYNC, Why.SPEC_CHANGED, Why.SECRET_MISSING, Why.SECRET_DRIFTED},
         data_changed=changed,
+        repair=why in {Why.SECRET_MISSING, Why.SECRET_DRIFTED},
         orphan=compared.recorded_name if renamed else "",
     )
 

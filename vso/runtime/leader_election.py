@@ -290,7 +290,6 @@ class LeaderElector:
 
     async def _give_back(self) -> None:
         # Looked at again first: a renewal may have been cut off after the server had taken it.
-        self._is_own_write = False
         record = await self._lock.get()
         if record is not None and record.holder == self._identity:
             self._record = await self._lock.update(

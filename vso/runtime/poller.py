@@ -41,6 +41,7 @@ class _Watched(Generic[K]):
     known: bool = False
     looking: bool = False
     due: float = -math.inf  # wall clock
+    came_due: float = -math.inf  # wall clock; the instant of the latest look
     not_before: float = -math.inf  # wall clock; the server asked to be left alone until then
 
     @property
@@ -138,7 +139,6 @@ class Poller(Generic[S, K]):
 
     async def run(self) -> None:
         """Look at each source when it is due, until cancelled."""
-        self._gates.clear()
         for source, watched in self._watched.items():
             watched.looking = False  # an earlier run may have been cut off
             self._schedule(source, watched)
@@ -185,8 +185,10 @@ class Poller(Generic[S, K]):
         if watched.looking:
             return  # it is scheduled when the look has ended
         now = self._clock.now().timestamp()
-        # Half a period past the last instant: rounding must not find the same instant again.
-        after = max(now, watched.not_before, watched.due + watched.period / 2 if watched.due <= now else now)
+        # The timer may wake a hair early: go past the latest instant, lest it be found again; but not
+        # far from now, lest a wall clock that was set back silence the source.
+        hair = min(1.0, watched.period / 2)
+        after = max(now, watched.not_before, min(watched.came_due, now + hair) + hair)
         watched.due = next_look(after, watched.period, self._phase(source))
         # The timer runs on the monotonic clock: a step of the wall clock spoils one period at most.
         self._timer.set(source, self._clock.monotonic() + watched.due - now)
@@ -194,19 +196,24 @@ class Poller(Generic[S, K]):
     def _come_due(self, source: S) -> None:
         if self._tasks is None:
             return
-        gate = self._gates.setdefault(self._group(source), _Gate())
+        group = self._group(source)
+        gate = self._gates.setdefault(group, _Gate())
         gate.waiting.append(source)
-        self._watched[source].looking = True
+        watched = self._watched[source]
+        watched.looking = True
+        watched.came_due = watched.due
         if gate.workers < self._concurrency:
             gate.workers += 1
-            self._tasks.create_task(self._work(gate))
+            self._tasks.create_task(self._work(group, gate))
 
-    async def _work(self, gate: _Gate[S]) -> None:
+    async def _work(self, group: Hashable, gate: _Gate[S]) -> None:
         try:
             while gate.waiting:
                 await self._look(gate.waiting.popleft())
         finally:
             gate.workers -= 1
+            if not gate.workers:
+                self._gates.pop(group, None)
 
     async def _look(self, source: S) -> None:
         watched = self._watched.get(source)

@@ -6,19 +6,22 @@ It promises:
   holds it is handed out once more after `done`;
 - URGENT goes before REFRESH and first come first served within a lane, yet after eight urgent keys
   in a row one waiting refresh is taken;
+- of one group no more than its limit are in hand, the others of it are set aside and let all other
+  groups pass (a server that does not answer cannot take every worker);
 - of several wishes for later the earliest counts, and taking the key fulfils it: the pass that
   begins then says anew when to look again.
 
-State: a key is in at most one of the two ready lanes; one in `_processing` is in no lane and, when
-added meanwhile, in `_dirty`. Every change is one synchronous step; only `get` waits.
+State: a key is in at most one of the two ready lanes or set aside in its crowd; one in
+`_processing` is in none of them and, when added meanwhile, in `_dirty`. Every change is one
+synchronous step; only `get` waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Generic, TypeVar
 
@@ -52,18 +55,43 @@ class QueueStatistics:
     processing: int
     failures: int
     parked: int
+    set_aside: int = 0
+
+
+@dataclass(slots=True)
+class _Crowd(Generic[K]):
+    """One group's keys: how many are in hand or invited to be, and who is set aside until then."""
+
+    places_taken: int = 0
+    set_aside: OrderedDict[K, Lane] = field(default_factory=OrderedDict)
 
 
 class WorkQueue(Generic[K]):
-    """Keys on their way to the workers."""
+    """Keys on their way to the workers.
 
-    def __init__(self, clock: Clock, limiter: RateLimiter[K], *, name: str = "") -> None:
+    `group` is asked when a key is taken: what its pass will depend on, or None for nothing yet known.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        limiter: RateLimiter[K],
+        *,
+        name: str = "",
+        group: Callable[[K], Hashable] = lambda _: None,
+        group_limit: int = 16,
+    ) -> None:
         self.name = name
+        self._group = group
+        self._group_limit = group_limit
+        self._crowds: dict[Hashable, _Crowd[K]] = {}
+        self._set_aside: dict[K, _Crowd[K]] = {}
+        self._invited: dict[K, Hashable] = {}  # ready again, with a place kept in that group
         self._clock = clock
         self._limiter = limiter
         # OrderedDict and not dict: taking the first of many is constant there.
         self._ready: dict[Lane, OrderedDict[K, None]] = {lane: OrderedDict() for lane in Lane}
-        self._processing: set[K] = set()
+        self._processing: dict[K, Hashable] = {}  # with its group
         self._dirty: dict[K, Lane] = {}
         self._delayed: Timetable[K] = Timetable()
         self._delayed_lane: dict[K, Lane] = {}
@@ -116,6 +144,11 @@ class WorkQueue(Generic[K]):
         self._dirty.pop(key, None)
         for lane in self._ready.values():
             lane.pop(key, None)
+        crowd = self._set_aside.pop(key, None)
+        if crowd is not None:
+            del crowd.set_aside[key]
+        self._give_place_away(self._invited.pop(key, None))
+        self._hand_on()
 
     async def get(self) -> K:
         """Wait for a key and take it; raises QueueClosed after `shut_down`."""
@@ -130,27 +163,31 @@ class WorkQueue(Generic[K]):
         """Take the next key, if one is ready."""
         for due in self._delayed.pop_due(self._clock.monotonic()):
             self._wake_delayed(due)
-        lane = self._next_lane()
-        if lane is None:
-            return None
-        key, _ = self._ready[lane].popitem(last=False)
-        self._processing.add(key)
-        self._forget_delay(key)
-        return key
+        while (lane := self._next_lane()) is not None:
+            key, _ = self._ready[lane].popitem(last=False)
+            if self._admit(key, lane):
+                self._forget_delay(key)
+                return key
+        return None
 
     def done(self, key: K) -> None:
         """The worker let go of the key; what was added meanwhile is ready now."""
-        self._processing.discard(key)
+        if key in self._processing:
+            self._give_place_away(self._processing.pop(key))
         lane = self._dirty.pop(key, None)
         if lane is not None:
             self._enqueue(key, lane)
-            self._hand_on()
+        self._hand_on()
 
     def shut_down(self) -> None:
         """Hand out nothing more: keys in hand are finished, all others are left to the next leader."""
         self._closed = True
         for lane in self._ready.values():
             lane.clear()
+        for crowd in self._crowds.values():
+            crowd.set_aside.clear()
+        self._set_aside.clear()
+        self._invited.clear()
         self._dirty.clear()
         self._delayed.clear()
         self._delayed_lane.clear()
@@ -165,13 +202,55 @@ class WorkQueue(Generic[K]):
         return QueueStatistics(
             ready_urgent=len(self._ready[Lane.URGENT]),
             ready_refresh=len(self._ready[Lane.REFRESH]),
+            set_aside=len(self._set_aside),
             delayed=len(self._delayed),
             processing=len(self._processing),
             failures=len(self._limiter),
             parked=len(self._parked),
         )
 
+    def _admit(self, key: K, lane: Lane) -> bool:
+        """Take the key in hand, or set it aside when its group has as many in hand as it may."""
+        group, invited_by = self._group(key), self._invited.pop(key, None)
+        if group != invited_by:
+            self._give_place_away(invited_by)
+            if not self._find_place(group, key, lane):
+                return False
+        self._processing[key] = group
+        return True
+
+    def _find_place(self, group: Hashable, key: K, lane: Lane) -> bool:
+        if group is None:
+            return True
+        crowd = self._crowds.setdefault(group, _Crowd())
+        if crowd.places_taken >= self._group_limit:
+            crowd.set_aside[key] = lane
+            self._set_aside[key] = crowd
+            return False
+        crowd.places_taken += 1
+        return True
+
+    def _give_place_away(self, group: Hashable) -> None:
+        """A place in the group is free: whoever was set aside first is ready again, and holds it."""
+        if group is None:
+            return
+        crowd = self._crowds[group]
+        if crowd.set_aside:
+            key, lane = crowd.set_aside.popitem(last=False)
+            del self._set_aside[key]
+            self._invited[key] = group
+            self._enqueue(key, lane)
+            self._ready[lane].move_to_end(key, last=False)
+            return
+        crowd.places_taken -= 1
+        if not crowd.places_taken:
+            del self._crowds[group]
+
     def _enqueue(self, key: K, lane: Lane) -> None:
+        if key in self._set_aside:
+            waiting = self._set_aside[key].set_aside
+            waiting[key] = min(lane, waiting[key])
+            return
         if key in self._ready[Lane.URGENT]:
             return
         if lane is Lane.URGENT:

@@ -136,7 +136,7 @@ class ApiServer:
                 account = self.rest.get(target.resource, target.namespace, target.name)
                 return _json(self.reviews.token_request(account, _object(exchange.body)), 201)
             case "create" if not target.name:
-                asked = options(request.query, "")
+                asked = options(request.query, "", request.headers.get("User-Agent", ""))
                 written = self.rest.create(target.resource, target.ref.namespace, _object(exchange.body), asked)
                 return self._show(target.resource, written, wanted, 201)
             case "update" | "patch":
@@ -148,7 +148,8 @@ class ApiServer:
                 raise ApiError(405, "MethodNotAllowed", text)
 
     def _write(self, exchange: Exchange, target: Target) -> Written:
-        asked = options(exchange.request.query, target.subresource)
+        agent = exchange.request.headers.get("User-Agent", "")
+        asked = options(exchange.request.query, target.subresource, agent)
         if target.verb == "update":
             return self.rest.update(target.resource, target.ref, _object(exchange.body), asked)
         change = _patch(target.resource, exchange.request.content_type, exchange.body)

@@ -109,11 +109,12 @@ def form(accept: str) -> Form:
     return "partial" if "as=PartialObjectMetadata" in first else "object"
 
 
-def options(query: Mapping[str, str], subresource: str) -> Options:
-    """Return what the query asks of a write."""
+def options(query: Mapping[str, str], subresource: str, user_agent: str = "") -> Options:
+    """Return what the query asks of a write; who gives no name as a field manager is known by the user agent."""
     dry_run, validation = query.get("dryRun", ""), query.get("fieldValidation") or "Warn"
     if dry_run not in ("", "All"):
         raise bad_request(f'invalid dry run value "{dry_run}"')
     if validation not in ("Ignore", "Warn", "Strict"):
         raise bad_request(f'invalid fieldValidation "{validation}"')
-    return Options(bool(dry_run), cast("Validation", validation), subresource)
+    manager = query.get("fieldManager") or user_agent.partition("/")[0] or "unknown"
+    return Options(bool(dry_run), cast("Validation", validation), subresource, manager)

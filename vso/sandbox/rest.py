@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vso.core.clock import Clock
-from vso.sandbox import admission, lifecycle
+from vso.sandbox import admission, lifecycle, managers
 from vso.sandbox.objects import JsonObject, dig, meta, timestamp
 from vso.sandbox.resources import CRDS, NAMESPACES, Registry, Resource
 from vso.sandbox.status import (
@@ -28,6 +28,10 @@ from vso.sandbox.status import (
 from vso.sandbox.storage import Ref, Storage
 
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+_SERVERS_OWN = (
+    *("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "generation", "resourceVersion"),
+    "managedFields",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Options:
     dry_run: bool = False
     validation: admission.Validation = "Warn"
     subresource: str = ""
+    manager: str = ""
+    """In whose name the fields are set; empty leaves no record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,7 @@ class Rest:
             raise already_exists(resource, ref.name)
         if existing is not None:  # a definition that the sandbox brought along gives way to the one applied
             meta(obj)["uid"] = meta(existing)["uid"]
+        managers.record(obj, None, options.manager, self._clock.now())
         if options.dry_run:
             return Written(obj, tuple(warnings))
         stored = self.storage.put(ref, obj)
@@ -175,6 +182,7 @@ class Rest:
             meta(new)["generation"] = meta(old).get("generation", 0) + 1
         if new == old:
             return Written(old, warnings)
+        managers.record(new, old, options.manager, self._clock.now())
         if options.dry_run:
             return Written(new, warnings)
         stored = self.storage.put(ref, new)
@@ -208,8 +216,7 @@ def _carry_over(resource: Resource, old: JsonObject, new: JsonObject, subresourc
         if "status" in old:
             new["status"] = copy.deepcopy(old["status"])
     found = meta(new)
-    found.pop("managedFields", None)
-    for key in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "generation", "resourceVersion"):
+    for key in _SERVERS_OWN:
         found.pop(key, None)
         if key in meta(old):
             found[key] = meta(old)[key]

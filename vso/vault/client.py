@@ -122,6 +122,10 @@ class VaultClient:
         """Return how many requests are in hand and how many wait."""
         return self._limiter.statistics()
 
+    def check_open(self) -> None:
+        """Raise the cause while the breaker is open: what only leads up to a request is then not worth doing."""
+        self._gate.check()
+
     async def send(self, request: VaultRequest) -> VaultAnswer:
         """Make the request; a 404 that holds data or warnings is an answer, everything else from 400 on an error.
 

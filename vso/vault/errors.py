@@ -28,6 +28,10 @@ class VaultDownError(TransientError):
     """The whole Vault is away, not one path of it: what the breaker counts."""
 
 
+class BreakerOpenError(VaultDownError):
+    """Nothing was asked, since the breaker is open; whoever meets this is woken when it closes."""
+
+
 class DroppedError(VaultDownError):
     """The connection was refused or dropped: a read may be tried again at once."""
 

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from vso.core.clock import Clock
 from vso.core.errors import TransientError, VsoError
 from vso.runtime.breaker import Breaker
-from vso.vault.errors import VaultDownError
+from vso.vault.errors import BreakerOpenError
 
 
 class Gate:
     """Open breaker, closed gate."""
 
-    def __init__(self, clock: Clock, on_shut: Callable[[VaultDownError], None]) -> None:
+    def __init__(self, clock: Clock, on_shut: Callable[[BreakerOpenError], None]) -> None:
         self._clock = clock
         self._on_shut = on_shut
         self._breaker = Breaker()
@@ -73,6 +73,6 @@ class Gate:
             callback(self.is_open)
 
     @staticmethod
-    def _copy(error: VsoError) -> VaultDownError:
+    def _copy(error: VsoError) -> BreakerOpenError:
         retry_after = error.retry_after if isinstance(error, TransientError) else None
-        return VaultDownError(error.reason, error.message, retry_after)
+        return BreakerOpenError(error.reason, error.message, retry_after)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from vso.core.clock import Clock
 from vso.runtime.rate_limiter import TokenBucket
 from vso.runtime.workqueue import Lane
-from vso.vault.errors import VaultDownError
+from vso.vault.errors import BreakerOpenError
 
 KEPT_FOR_URGENT = 2
 _LEAST = 0.001
@@ -55,13 +55,13 @@ class Limiter:
         finally:
             self._release_nowait(lane)
 
-    def fail_waiting(self, cause: VaultDownError) -> None:
+    def fail_waiting(self, cause: BreakerOpenError) -> None:
         """Wake everyone who waits for a slot with an error of their own: Vault is away."""
         for waiting in self._waiting.values():
             while waiting:
                 future = waiting.popleft()
                 if not future.done():
-                    future.set_exception(VaultDownError(cause.reason, cause.message, cause.retry_after))
+                    future.set_exception(BreakerOpenError(cause.reason, cause.message, cause.retry_after))
 
     def statistics(self) -> LimiterStatistics:
         """Return how many hold and wait."""

@@ -37,6 +37,7 @@ class Session:
         self._client = client
         self._clock = parts.clock
         self._logins = Logins(login, parts, repr(self.key))
+        self._noticed = parts.noticed
         self._held: Held | None = None
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
@@ -51,6 +52,11 @@ class Session:
     def logged_in(self) -> bool:
         """Whether a token is held."""
         return self._held is not None
+
+    @property
+    def cautions(self) -> tuple[str, ...] | None:
+        """What is to be known of the latest token; None before the first login."""
+        return None if self._latest is None else self._latest.token.cautions
 
     def adopt(self, client: VaultClient) -> None:
         """Go on over another client of the same Vault (a changed CA, say); the token stays."""
@@ -156,7 +162,10 @@ class Session:
         return await self._flights.run(self.key, self._fetch)
 
     async def _fetch(self) -> Held:
+        before = self.cautions or ()
         held = self._held = self._latest = await self._logins.fetch(self._client)
+        if held.token.cautions != before:
+            self._noticed(self.login.name)
         return held
 
     @asynccontextmanager

@@ -37,8 +37,14 @@ class SessionStatistics:
 class Sessions:
     """Finds or makes the session of an identity on a connection."""
 
-    def __init__(self, clock: Clock, credentials: CredentialSource, observer: VaultObserver) -> None:
-        self._parts = LoginParts(clock, credentials, observer)
+    def __init__(
+        self,
+        clock: Clock,
+        credentials: CredentialSource,
+        observer: VaultObserver,
+        noticed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._parts = LoginParts(clock, credentials, observer, noticed)
         self._sessions: dict[_Place, Session] = {}
         self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
 
@@ -55,6 +61,19 @@ class Sessions:
         made = Session(client, login, self._parts)
         self._sessions[place] = made
         return made
+
+    def cautions(self, auth_uid: str) -> tuple[str, ...] | None:
+        """Return what is to be known of the tokens of a VaultAuth; None while nobody has logged in by it."""
+        told = [session.cautions for session in self._sessions.values() if session.key.auth_uid == auth_uid]
+        known = [cautions for cautions in told if cautions is not None]
+        return tuple(sorted({text for cautions in known for text in cautions})) if known else None
+
+    def adopt(self, client: VaultClient) -> None:
+        """Let the sessions of a connection go on over its new client (a changed CA, say)."""
+        wanted = (client.config.uid, client.config.generation)
+        for session in self._sessions.values():
+            if (session.key.connection_uid, session.key.connection_generation) == wanted:
+                session.adopt(client)
 
     def forget(self, predicate: Callable[[SessionKey], bool]) -> None:
         """Drop the sessions whose key fits: their connection or auth is gone."""

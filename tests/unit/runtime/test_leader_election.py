@@ -60,6 +60,13 @@ def test_a_config_whose_deadline_is_not_strictly_before_the_leases_end_is_refuse
         ElectionConfig(**bad)
 
 
+def raising(error: Exception) -> Callable[[], None]:
+    def fault() -> None:
+        raise error
+
+    return fault
+
+
 @dataclass
 class Replica:
     """A process: its elector, its work and what it said."""
@@ -71,6 +78,7 @@ class Replica:
     said: list[tuple[bool, str]] = field(default_factory=list)
     errors: list[VsoError] = field(default_factory=list)
     log: list[tuple[str, float]] = field(default_factory=list)
+    config: ElectionConfig = CONFIG
     cleanup_takes: float = 0.0
     finish: asyncio.Event = field(default_factory=asyncio.Event)
     error: Exception | None = None
@@ -81,7 +89,7 @@ class Replica:
             self.name,
             self.clock,
             random.Random(self.name),
-            CONFIG,
+            self.config,
             on_change=self.change,
             on_error=self.errors.append,
         )
@@ -122,7 +130,11 @@ class Bench:
             await self.clock.advance(0)
 
     async def stop(self) -> None:
-        self.lease.hanging.clear()  # or giving the lease back would wait for a clock that stands still
+        # Or giving the lease back would wait for a clock that stands still.
+        self.lease.hanging.clear()
+        self.lease.answer_after = None
+        for replica in self.replicas:
+            replica.cleanup_takes = 0.0
         for replica in self.replicas:
             await replica.stop()
         assert not other_tasks()
@@ -237,6 +249,30 @@ async def test_the_gate_shuts_at_the_deadline_even_before_anybody_has_noticed() 
     await bench.stop()
 
 
+async def test_the_time_that_the_answer_takes_is_the_holders_loss() -> None:
+    bench = Bench("a")
+    await bench.start()
+    (a,) = bench.replicas
+    bench.lease.answer_after = lambda: bench.clock.sleep(1.5)
+    await bench.clock.advance(3.5)  # the renewal of second 2 is answered
+    bench.lease.hanging.add("a")
+    await bench.clock.advance(30)
+    assert ("ended", 2 + CONFIG.renew_deadline) in a.log
+    await bench.stop()
+
+
+async def test_the_work_ends_at_the_deadline_and_not_at_the_next_retry() -> None:
+    bench = Bench("a")
+    (a,) = bench.replicas
+    a.config = ElectionConfig(retry_period=3.0)
+    await bench.start()
+    for verb in ("get", "update"):
+        bench.lease.faults[verb] = raising(unavailable())
+    await bench.clock.advance(11.9)
+    assert ("ended", 10) in a.log
+    await bench.stop()
+
+
 async def test_losing_the_lease_cancels_the_work_before_it_says_so() -> None:
     bench = Bench("a")
     await bench.start()
@@ -267,11 +303,14 @@ async def test_a_lease_taken_by_another_ends_the_work_at_the_next_renewal() -> N
     bench = Bench("a")
     await bench.start()
     (a,) = bench.replicas
+    a.cleanup_takes = 3.0
     await bench.clock.advance(10)
     assert bench.lease.record is not None
     bench.lease.store(replace(bench.lease.record, holder="them"))
     await bench.clock.advance(4)
+    assert bench.working  # it is cleaning up
     assert not a.elector.is_leader
+    await bench.clock.advance(3)
     assert not bench.working
     assert a.said[-1] == (False, "them")
     await bench.stop()
@@ -313,13 +352,6 @@ async def test_a_deleted_lease_is_made_again_by_its_leader() -> None:
     assert a.said == [(True, "a")]
     assert await bench.lease.lock("test").get() is not None
     await bench.stop()
-
-
-def raising(error: Exception) -> Callable[[], None]:
-    def fault() -> None:
-        raise error
-
-    return fault
 
 
 async def test_a_short_outage_of_the_api_server_does_not_cost_the_lead() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Hashable
 from datetime import timedelta
 
@@ -114,10 +115,12 @@ async def test_the_slower_period_is_back_when_the_fast_subscriber_leaves() -> No
     bench = Bench()
     bench.poller.subscribe("slow", {"a": 60.0})
     bench.poller.subscribe("fast", {"a": 10.0})
-    await bench.run_for(20)
+    running = asyncio.ensure_future(bench.poller.run())
+    await bench.clock.advance(20)
     bench.poller.unsubscribe("fast")
-    await bench.run_for(100)
+    await bench.clock.advance(100)
     assert bench.times() == [5.0, 15.0, 30.0, 90.0]
+    running.cancel()
 
 
 async def test_subscribing_anew_replaces_what_the_key_wanted() -> None:
@@ -214,6 +217,39 @@ async def test_a_look_that_outlasts_its_period_is_not_joined_by_another() -> Non
     bench.poller.subscribe("x", {"a": 10.0})
     await bench.run_for(70)
     assert bench.times() == [5.0, 35.0, 65.0]
+
+
+async def test_a_faster_subscriber_that_comes_during_a_look_waits_for_its_end() -> None:
+    bench = Bench()
+    bench.slow["a"] = 12.0
+    bench.poller.subscribe("slow", {"a": 60.0})
+    running = asyncio.ensure_future(bench.poller.run())
+    await bench.clock.advance(31)
+    bench.poller.subscribe("fast", {"a": 10.0})
+    await bench.clock.advance(18)
+    assert bench.times() == [30.0, 45.0]
+    running.cancel()
+
+
+@pytest.mark.parametrize("period", [10 / 3, 7.3, 0.7, 86.4, 1 / 7])
+@pytest.mark.parametrize("phase", [0.0, 1 / 3, 0.1, 0.999999])
+async def test_rounding_neither_doubles_nor_skips_a_look(period: float, phase: float) -> None:
+    clock = FakeClock(T0 + timedelta(seconds=0.123456))
+    looks: list[float] = []
+
+    async def look(source: str) -> Hashable:
+        looks.append(clock.monotonic())
+        return "same"
+
+    poller: Poller[str, str] = Poller(clock, look, lambda _: None, phase=lambda _: phase)
+    poller.subscribe("x", {"a": period})
+    running = asyncio.ensure_future(poller.run())
+    await clock.advance(period * 500)
+    running.cancel()
+    assert len(looks) in (499, 500, 501)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(looks)]
+    assert min(gaps) > 0.99 * period
+    assert max(gaps) < 1.01 * period
 
 
 async def test_no_more_looks_at_once_than_allowed_in_a_group() -> None:

@@ -122,10 +122,11 @@ async def test_an_event_ends_a_run_of_failures() -> None:
 
 
 class Patient:
-    """A server whose list is empty and whose streams live for 300 s."""
+    """A server whose list is empty and whose streams live for 300 s, but for the first few calls."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: FakeClock, failures: dict[int, VsoError]) -> None:
         self.clock = clock
+        self.failures = failures
         self.starts: list[float] = []
 
     async def list(self) -> AsyncIterator[Page[Thing]]:
@@ -133,17 +134,29 @@ class Patient:
 
     async def watch(self, resource_version: str) -> AsyncIterator[WatchEvent[Thing]]:
         self.starts.append(self.clock.monotonic())
+        failure = self.failures.get(len(self.starts))
+        if failure is not None:
+            raise failure
         await self.clock.sleep(300)
         silence: list[WatchEvent[Thing]] = []
         for event in silence:
             yield event
 
 
-async def test_a_stream_that_the_server_closes_after_a_while_is_resumed_at_once() -> None:
+@pytest.mark.parametrize(
+    ("failures", "starts"),
+    [
+        pytest.param({}, [0, 300, 600], id="at-once"),
+        pytest.param({1: unavailable(), 2: unavailable(), 4: unavailable()}, [0, 1, 3, 303, 304], id="and-forgives"),
+    ],
+)
+async def test_a_stream_that_the_server_closes_after_a_while_is_resumed(
+    failures: dict[int, VsoError], starts: list[float]
+) -> None:
     clock = FakeClock()
-    source = Patient(clock)
+    source = Patient(clock, failures)
     reflector: Reflector[Thing] = Reflector(source, lambda _: None, clock, random.Random(1), PLAIN)
     running = asyncio.ensure_future(reflector.run())
-    await clock.advance(650)
+    await clock.advance(601)
     running.cancel()
-    assert source.starts == [0, 300, 600]
+    assert source.starts == starts

@@ -255,3 +255,106 @@ def test_ten_thousand_keys_are_taken_in_linear_time(queue: WorkQueue[str]) -> No
     for number in range(10_000):
         queue.add(str(number), Lane.REFRESH)
     assert take_all(queue) == [str(number) for number in range(10_000)]
+
+
+def grouped(clock: FakeClock, limit: int) -> WorkQueue[str]:
+    """A queue whose keys name their group before a slash; a key without one has none."""
+    return WorkQueue(
+        clock,
+        RateLimiter(PLAIN, random.Random(1)),
+        group=lambda key: key.partition("/")[0] if "/" in key else None,
+        group_limit=limit,
+    )
+
+
+def take(queue: WorkQueue[str]) -> list[str]:
+    taken: list[str] = []
+    while (key := queue.get_nowait()) is not None:
+        taken.append(key)
+    return taken
+
+
+def test_a_group_has_no_more_in_hand_than_its_limit_and_lets_the_others_pass(clock: FakeClock) -> None:
+    queue = grouped(clock, 2)
+    for number in range(100):
+        queue.add(f"hole/{number}")
+    queue.add("well/1", Lane.REFRESH)
+    queue.add("alone", Lane.REFRESH)
+    assert take(queue) == ["hole/0", "hole/1", "well/1", "alone"]
+    assert queue.statistics().set_aside == 98
+    queue.done("hole/1")
+    assert take(queue) == ["hole/2"]
+
+
+def test_a_key_set_aside_is_handed_out_once_and_remembers_how_urgent_it_is(clock: FakeClock) -> None:
+    queue = grouped(clock, 1)
+    for key in ("a/1", "a/2"):
+        queue.add(key, Lane.REFRESH)
+    assert take(queue) == ["a/1"]
+    queue.add("a/2", Lane.URGENT)
+    queue.add("b/1", Lane.URGENT)
+    queue.done("a/1")
+    assert take(queue) == ["a/2", "b/1"]
+    queue.done("a/2")
+    assert take(queue) == []
+
+
+def test_a_key_set_aside_can_be_dropped(clock: FakeClock) -> None:
+    queue = grouped(clock, 1)
+    for key in ("a/1", "a/2", "a/3"):
+        queue.add(key)
+    take(queue)
+    queue.drop("a/2")
+    queue.done("a/1")
+    assert take(queue) == ["a/3"]
+    queue.done("a/3")
+    assert queue._crowds == {}
+
+
+def test_a_place_kept_for_a_key_that_is_dropped_goes_to_the_next(clock: FakeClock) -> None:
+    queue = grouped(clock, 1)
+    for key in ("a/1", "a/2", "a/3"):
+        queue.add(key)
+    take(queue)
+    queue.done("a/1")  # a/2 is ready again
+    queue.drop("a/2")
+    assert take(queue) == ["a/3"]
+
+
+def test_a_place_kept_for_a_key_that_changes_its_group_goes_to_the_next(clock: FakeClock) -> None:
+    groups = {"x": "a", "y": "a", "z": "a"}
+    queue: WorkQueue[str] = WorkQueue(
+        clock, RateLimiter(PLAIN, random.Random(1)), group=lambda key: groups[key], group_limit=1
+    )
+    for key in groups:
+        queue.add(key)
+    assert take(queue) == ["x"]
+    groups["x"] = groups["y"] = "b"  # the place of x is still in the group that it was taken from
+    queue.done("x")
+    assert take(queue) == ["y", "z"]
+    for key in ("y", "z"):
+        queue.done(key)
+    assert queue._crowds == {}
+
+
+def test_a_shut_down_queue_hands_out_nothing_that_was_set_aside(clock: FakeClock) -> None:
+    queue = grouped(clock, 1)
+    for key in ("a/1", "a/2"):
+        queue.add(key)
+    take(queue)
+    queue.shut_down()
+    queue.done("a/1")
+    assert take(queue) == []
+    assert queue.statistics().set_aside == 0
+
+
+async def test_done_wakes_a_getter_for_a_key_that_was_set_aside(clock: FakeClock) -> None:
+    queue = grouped(clock, 1)
+    for key in ("a/1", "a/2"):
+        queue.add(key)
+    assert await queue.get() == "a/1"
+    getting = asyncio.ensure_future(queue.get())
+    await settle()
+    assert not getting.done()
+    queue.done("a/1")
+    assert await getting == "a/2"

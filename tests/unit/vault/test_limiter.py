@@ -8,7 +8,7 @@ from tests.fakes.clock import FakeClock, settle
 from tests.fakes.vault_parts import until
 from vso.core.errors import Reason
 from vso.runtime.workqueue import Lane
-from vso.vault.errors import VaultDownError
+from vso.vault.errors import BreakerOpenError
 from vso.vault.limiter import Limiter
 
 
@@ -92,10 +92,10 @@ async def test_a_waiter_cancelled_while_it_is_handed_a_slot_gives_it_back(clock:
 async def test_waiters_are_woken_with_the_cause(clock: FakeClock) -> None:
     crowd = Crowd(Limiter(clock, 3))
     await crowd.come("r1", "r2", "r3")
-    crowd.limiter.fail_waiting(VaultDownError(Reason.VAULT_SEALED, "sealed"))
+    crowd.limiter.fail_waiting(BreakerOpenError(Reason.VAULT_SEALED, "sealed"))
     await settle()
     for name in ("r2", "r3"):
-        with pytest.raises(VaultDownError, match="sealed"):
+        with pytest.raises(BreakerOpenError, match="sealed"):
             await crowd.tasks[name]
     await crowd.empty()
     assert crowd.limiter.statistics().active == 0

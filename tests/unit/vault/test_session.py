@@ -59,6 +59,15 @@ async def test_two_identities_are_two_sessions_and_two_tokens(server: VaultServe
     assert tokens.logins == 2
 
 
+async def test_an_open_breaker_costs_no_token_requests(server: VaultServer, clock: FakeClock) -> None:
+    server.on("PUT", "auth/kubernetes/login", errors(503, "Vault is sealed"))
+    credentials = Credentials()
+    async with session_on(server, clock, credentials) as (session, _):
+        for _ in range(50):
+            assert (await refusal(session)).reason is Reason.VAULT_SEALED
+    assert credentials.minted == len(server.asked("auth/kubernetes/login")) == 3
+
+
 async def test_no_expired_token_is_sent_in_ten_hours(server: VaultServer, clock: FakeClock) -> None:
     tokens = Tokens(server, clock, ttl=1200)
     tokens.secret(PATH)

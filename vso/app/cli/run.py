@@ -18,6 +18,8 @@ from collections.abc import Sequence
 import structlog
 
 import vso
+from vso.app.admin_server import AdminServer
+from vso.app.health import Probes
 from vso.app.logs import configure
 from vso.app.metrics import Metrics
 from vso.app.operator import Operator, mac_key
@@ -69,14 +71,26 @@ async def _run(settings: Settings) -> int:
         loop.add_signal_handler(number, stop.set)
     metrics = Metrics(settings)
     credentials = await load(settings.kubeconfig)
-    async with KubeClient(credentials, clock, user_agent=USER_AGENT, observer=metrics.kube) as kube:
+    limit = settings.kube_max_in_flight
+    async with KubeClient(
+        credentials, clock, user_agent=USER_AGENT, max_in_flight=limit, observer=metrics.kube
+    ) as kube:
         if settings.uninstall:
             async with asyncio.timeout(settings.pre_delete_hook_timeout_seconds):
                 return 0 if await uninstall(kube, settings.watch_namespaces) else 1
+        return await _operate(settings, clock, stop, kube, metrics)
+
+
+async def _operate(
+    settings: Settings, clock: SystemClock, stop: asyncio.Event, kube: KubeClient, metrics: Metrics
+) -> int:
+    probes = Probes()
+    async with AdminServer(settings, probes, metrics):
         key = await mac_key(kube, settings.namespace, clock, stop)
         if key is None:
             return 0
         rng = random.Random()  # noqa: S311  jitter, not secrets
-        base = Base(settings, clock, rng, kube, metrics, key, identity(settings))
-        in_order = await Operator(base, stop).run()
+        operator = Operator(Base(settings, clock, rng, kube, metrics, key, identity(settings)), stop)
+        probes.follow(operator.health)
+        in_order = await operator.run()
     return 0 if in_order or not settings.once else 1

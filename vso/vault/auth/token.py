@@ -28,6 +28,23 @@ class Token:
     num_uses: int = 0
     """How many requests it is good for; 0 is without limit."""
 
+    @property
+    def cautions(self) -> tuple[str, ...]:
+        """What its role's administrator should know: it works, at a price."""
+        found = []
+        if self.num_uses:
+            found.append(f"a token is good for {self.num_uses} requests (token_num_uses): logins are that frequent")
+        if self.type == "batch":
+            found.append(
+                "tokens are of type batch: they are neither renewed nor revoked, and their leases end with them"
+            )
+        elif self.policies and "default" not in self.policies:
+            found.append(
+                "tokens come without the policy default (token_no_default_policy): "
+                "they are not revoked at the end but run out"
+            )
+        return tuple(found)
+
 
 def token_from(body: JsonObject, path: str) -> Token:
     """Return the token in the `auth` block of an answer."""

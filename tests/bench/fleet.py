@@ -1,0 +1,172 @@
+"""Many objects at once: 50 namespaces, each an identity of its own, 20 VaultStaticSecrets in each.
+
+Invariant: the operator is only ever seen from outside: its audit trail at both servers, its metrics,
+its processor time and its resident memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
+from tests.testbed.bed import Mark, eventually
+from tests.testbed.kube_admin import KubeAdmin
+from tests.testbed.operator import Operator
+
+IDENTITIES = 50
+EACH = 20
+CROWD = 100
+KIND = "VaultStaticSecret"
+CONNECTION = "bench-00/vault"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the operator has used from one moment to another."""
+
+    wall: float
+    cpu: float
+
+
+class Fleet:
+    """The teams of the bench."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.bed = stage.bed
+        self.teams = [Team(stage, f"bench-{number:02}") for number in range(IDENTITIES)]
+        self.size = IDENTITIES * EACH
+
+    @property
+    def operator(self) -> Operator:
+        """The operator under test."""
+        assert self.stage.operator is not None
+        return self.stage.operator
+
+    def found(self) -> None:
+        """Create everything but the VaultStaticSecrets; all share one connection."""
+        for team in self.teams:
+            team.found()
+            if team is self.teams[0]:
+                team.apply("VaultConnection", "vault", {"address": self.bed.vault.url})
+            team.apply("VaultAuth", "auth", team.auth_spec(vaultConnectionRef=CONNECTION))
+            for number in range(EACH):
+                team.put(f"app-{number}", {"username": f"user-{number}", "password": f"{team.ns}-{number}"})
+        self.teams[0].put("shared", {"password": "v1"})
+
+    def wait_for_auths(self) -> None:
+        """Wait until every VaultAuth is in order and its event told."""
+        self.wait_ready("VaultAuth", IDENTITIES)
+        self.wait_told()
+
+    def manifests(self) -> Iterator[Json]:
+        """One VaultStaticSecret for each Vault secret, refreshed once an hour."""
+        for team in self.teams:
+            for number in range(EACH):
+                name = f"app-{number}"
+                yield team.manifest(KIND, name, team.secret_spec(name, name=name, refreshAfter="1h"))
+
+    def crowd(self) -> Iterator[Json]:
+        """A hundred VaultStaticSecrets on one Vault secret, under one identity."""
+        team = self.teams[0]
+        for number in range(CROWD):
+            name = f"crowd-{number}"
+            yield team.manifest(KIND, name, team.secret_spec("shared", name=name, refreshAfter="1h"))
+
+    def create(self, manifests: Iterator[Json]) -> None:
+        """Create objects, a few at a time."""
+        self._each(lambda kube, manifest: kube.create(manifest), manifests)
+
+    def refresh_every(self, period: str, names: Iterator[Json]) -> None:
+        """Change the refreshAfter of objects."""
+
+        def change(kube: KubeAdmin, manifest: Json) -> object:
+            meta = manifest["metadata"]
+            return kube.patch(KIND, meta["namespace"], meta["name"], {"spec": {"refreshAfter": period}})
+
+        self._each(change, names)
+
+    def wait_ready(self, kind: str, count: int) -> None:
+        """Wait until the operator counts so many objects of a kind in order."""
+        eventually(
+            lambda: self.metric("vso_resources", kind=kind, ready="true") == count,
+            timeout=120,
+            message=lambda: f"{count} {kind} in order; {self.metric('vso_resources', kind=kind, ready='true'):g} are",
+            interval=0.25,
+        )
+
+    def wait_told(self) -> None:
+        """Wait until no work is queued, and as many events are sent as the API server has answered."""
+
+        def quiet() -> bool:
+            before = self.metric("vso_events_total")
+            queued = self.metric("workqueue_depth") + self.metric("workqueue_processing")
+            return queued == 0 and self._events_seen == before
+
+        self._events_seen = -1.0
+
+        def settled() -> bool:
+            found = quiet()
+            self._events_seen = self.metric("vso_events_total")
+            return found
+
+        eventually(settled, timeout=60, message="the events are sent", interval=0.5)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the series of that name that have the labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self.operator.metrics())
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def calls(self, mark: Mark) -> Counter[tuple[str, str]]:
+        """The operator's requests about objects in the teams' namespaces, by verb and resource."""
+        return Counter(
+            (call.verb, f"{call.resource}/{call.subresource}" if call.subresource else call.resource)
+            for call in self.bed.kube_audit(mark)
+            if call.user == OPERATOR_USER and call.namespace.startswith("bench-")
+        )
+
+    def reads(self, mark: Mark) -> Counter[str]:
+        """How often each of the teams' paths was read in Vault."""
+        return Counter(
+            call.path
+            for call in self.bed.vault_audit(mark)
+            if call.operation == "read" and call.path.startswith("kv/data/bench-")
+        )
+
+    def logins(self, mark: Mark) -> int:
+        """How many logins Vault has seen."""
+        return sum(call.path == "auth/kubernetes/login" for call in self.bed.vault_audit(mark))
+
+    def _each(self, work: object, manifests: Iterator[Json]) -> None:
+        clients = [KubeAdmin(self.bed.kube.access) for _ in range(4)]
+        every = list(manifests)
+        try:
+            with ThreadPoolExecutor(len(clients)) as pool:
+                parts = [every[number :: len(clients)] for number in range(len(clients))]
+                for _ in pool.map(lambda pair: [work(pair[0], m) for m in pair[1]], zip(clients, parts, strict=True)):  # type: ignore[operator]
+                    pass
+        finally:
+            for client in clients:
+                client.close()
+
+
+class Meter:
+    """Measures what an operator uses."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+        self._wall, self._cpu = perf_counter(), operator.process.cpu_seconds()
+
+    def read(self) -> Cost:
+        """What was used since the meter was made."""
+        return Cost(perf_counter() - self._wall, self._operator.process.cpu_seconds() - self._cpu)

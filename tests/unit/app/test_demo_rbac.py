@@ -1,0 +1,29 @@
+"""The rights as data are the rights as shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vso.app import rbac
+from vso.app.operator import LEASE_NAME
+from vso.controllers import mac_key
+
+MANIFESTS = Path(__file__).resolve().parents[3] / "manifests" / "rbac"
+
+
+@pytest.mark.parametrize(("mode", "full"), [("full", True), ("write-only", False)])
+def test_the_data_says_what_the_files_say(mode: str, full: bool) -> None:
+    shipped = [
+        document
+        for name in ("cluster", "own-namespace", "restarts")
+        for document in yaml.safe_load_all((MANIFESTS / mode / f"{name}.yaml").read_text())
+    ]
+    assert list(rbac.objects(full=full)) == shipped
+
+
+def test_the_names_are_those_that_the_operator_asks_for() -> None:
+    assert rbac.LEASE == LEASE_NAME
+    assert rbac.MAC_KEY == mac_key.NAME

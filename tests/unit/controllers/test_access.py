@@ -1,0 +1,203 @@
+"""VaultConnection and VaultAuth: what is asked, what is said, when they are looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.cluster import Json, key
+from tests.fakes.house import House, auth_spec, house, reporter_for
+from tests.fakes.vault_server import Reply, errors
+from vso.controllers.access import AuthReconciler, AuthRooms, ConnectionReconciler, ConnectionRooms
+from vso.controllers.finalizers import Finalizers
+from vso.controllers.memory import Memories
+from vso.core.errors import ConfigError, Reason, TransientError, VsoError
+from vso.core.keys import Kind
+from vso.runtime.reconcile import Result
+from vso.vault.client import VaultRequest
+
+CONNECTION, AUTH = Kind.VAULT_CONNECTION, Kind.VAULT_AUTH
+INTERVAL = 60.0
+
+
+class Desk:
+    """The two reconcilers in a house, and the objects named vault."""
+
+    def __init__(self, home: House) -> None:
+        self.home = home
+        self.connection_events = reporter_for(home.kube, CONNECTION, home.clock)
+        self.connections = ConnectionReconciler(
+            ConnectionRooms(
+                cache=home.caches[CONNECTION],
+                memories=Memories(),
+                resolver=home.resolver,
+                clients=home.clients,
+                reporter=self.connection_events[0],
+                finalizers=Finalizers(home.kube, CONNECTION),
+            ),
+            home.clock,
+            check_interval=INTERVAL,
+        )
+        self.auths = AuthReconciler(
+            AuthRooms(
+                cache=home.caches[AUTH],
+                memories=Memories(),
+                resolver=home.resolver,
+                sessions=home.sessions,
+                reporter=reporter_for(home.kube, AUTH, home.clock)[0],
+                finalizers=Finalizers(home.kube, AUTH),
+            ),
+            home.clock,
+        )
+
+    def put(self, kind: Kind, spec: Json, **metadata: Any) -> None:
+        self.home.watches.show(kind, self.home.cluster.put(kind, "vault", spec, **metadata))
+
+    async def look(self, kind: Kind) -> Result:
+        """Let the watch catch up and run one pass."""
+        if self.home.watches.writers[kind].store.get(key("vault")) is not None:
+            self.home.watches.show(kind, self.home.cluster.record(kind, "vault"))
+        return await (self.connections if kind is CONNECTION else self.auths).reconcile(key("vault"))
+
+    async def fails(self, kind: Kind) -> VsoError:
+        with pytest.raises(VsoError) as caught:
+            await self.look(kind)
+        return caught.value
+
+    def status(self, kind: Kind) -> Json:
+        return self.home.cluster.status(kind, "vault")
+
+    def condition(self, kind: Kind, type_: str) -> Json:
+        return next((c for c in self.status(kind).get("conditions", ()) if c["type"] == type_), {})
+
+    @property
+    def writes(self) -> int:
+        return len(self.home.requests("PATCH", "/status"))
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    async with house() as opened:
+        yield Desk(opened)
+
+
+# VaultConnection.
+
+
+async def test_a_vault_that_answers_is_told_with_its_version(desk: Desk) -> None:
+    assert (await desk.look(CONNECTION)).requeue_after == INTERVAL
+    status = desk.status(CONNECTION)
+    assert (status["valid"], status["version"], status["sealed"]) == (True, "1.21.0", False)
+    assert status["lastProbe"] == "2026-01-01T12:00:00Z"
+    assert desk.condition(CONNECTION, "Ready")["status"] == "True"
+
+
+async def test_a_vault_that_goes_on_answering_is_asked_again_and_nothing_is_written(desk: Desk) -> None:
+    for _ in range(3):
+        await desk.look(CONNECTION)
+        await desk.home.clock.advance(INTERVAL)
+    assert len(desk.home.vault.asked("sys/health")) == 3
+    assert desk.writes == 1
+
+
+async def test_a_sealed_vault_is_told(desk: Desk) -> None:
+    desk.home.vault.on("GET", "sys/health", Reply(503, {"initialized": True, "sealed": True, "version": "1.21.0"}))
+    error = await desk.fails(CONNECTION)
+    assert error.reason is Reason.VAULT_SEALED
+    assert desk.condition(CONNECTION, "Ready")["reason"] == "VaultSealed"
+
+
+async def test_a_connection_that_worked_before_is_not_ready_while_vault_is_away(desk: Desk) -> None:
+    await desk.look(CONNECTION)
+    desk.home.vault.on("GET", "sys/health", errors(502))
+    assert (await desk.fails(CONNECTION)).reason is Reason.VAULT_UNAVAILABLE
+    assert desk.condition(CONNECTION, "Ready")["status"] == "False"
+    assert desk.condition(CONNECTION, "Reconciling")["status"] == "True"
+    await desk.fails(CONNECTION)
+    assert desk.writes == 2
+
+
+async def test_a_vault_that_is_away_is_asked_again_by_the_back_off_alone(desk: Desk) -> None:
+    desk.home.vault.on("GET", "sys/health", errors(502))
+    error = await desk.fails(CONNECTION)
+    assert isinstance(error, TransientError)
+    assert error.retry_after is None  # a Vault that no secret uses yet is probed by nobody else
+
+
+async def test_a_connection_that_cannot_work_stalls(desk: Desk) -> None:
+    desk.put(CONNECTION, {"address": "ftp://vault"})
+    assert isinstance(await desk.fails(CONNECTION), ConfigError)
+    assert desk.condition(CONNECTION, "Stalled")["reason"] == "InvalidSpec"
+
+
+async def test_a_connection_that_is_gone_closes_its_client(desk: Desk) -> None:
+    await desk.look(CONNECTION)
+    connection = desk.home.resolver.path("vault", "app").connection
+    client = await desk.home.resolver.client(connection)
+    desk.home.watches.writers[CONNECTION].delete(key("vault"))
+    assert await desk.look(CONNECTION) == Result()
+    await desk.home.clock.advance(60)
+    with pytest.raises(TransientError, match="replaced"):
+        await client.send(VaultRequest("GET", "sys/health"))
+    assert desk.connection_events[2].left == [key("vault")]
+
+
+# VaultAuth.
+
+
+async def test_an_auth_whose_references_resolve_is_accepted_without_a_login(desk: Desk) -> None:
+    assert await desk.look(AUTH) == Result()
+    await desk.look(AUTH)
+    status = desk.status(AUTH)
+    assert status["valid"] is True
+    assert len(status["specHash"]) == 64
+    assert desk.condition(AUTH, "Ready")["status"] == "True"
+    assert desk.writes == 1
+    assert desk.home.vault.seen == []
+
+
+async def test_the_spec_hash_follows_the_spec(desk: Desk) -> None:
+    await desk.look(AUTH)
+    before = desk.status(AUTH)["specHash"]
+    desk.put(AUTH, auth_spec(mount="other"))
+    await desk.look(AUTH)
+    assert desk.status(AUTH)["specHash"] != before
+
+
+async def test_an_auth_whose_connection_is_missing_waits_and_then_stalls(desk: Desk) -> None:
+    desk.put(AUTH, auth_spec(vaultConnectionRef="nowhere"))
+    assert isinstance(await desk.fails(AUTH), TransientError)
+    await desk.home.clock.advance(31)
+    assert isinstance(await desk.fails(AUTH), ConfigError)
+    assert "nowhere" in desk.condition(AUTH, "Stalled")["message"]
+
+
+async def test_an_auth_that_lacks_a_field_stalls_at_once(desk: Desk) -> None:
+    desk.put(AUTH, auth_spec(mount=""))
+    assert isinstance(await desk.fails(AUTH), ConfigError)
+    assert desk.condition(AUTH, "Stalled")["reason"] == "InvalidSpec"
+
+
+# Both.
+
+
+@pytest.mark.parametrize("kind", [CONNECTION, AUTH])
+async def test_the_references_finalizer_goes_first(desk: Desk, kind: Kind) -> None:
+    spec = desk.home.cluster.objects[f"/apis/secrets.hashicorp.com/v1beta1/namespaces/app/{kind.plural}/vault"]["spec"]
+    desk.put(kind, spec, finalizers=[f"{kind.lower()}.secrets.hashicorp.com/finalizer"])
+    assert (await desk.look(kind)).requeue_after is not None
+    assert desk.writes == 0
+    await desk.look(kind)
+    assert desk.condition(kind, "Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize("kind", [CONNECTION, AUTH])
+async def test_an_object_on_its_way_out_is_left_alone(desk: Desk, kind: Kind) -> None:
+    spec = desk.home.cluster.objects[f"/apis/secrets.hashicorp.com/v1beta1/namespaces/app/{kind.plural}/vault"]["spec"]
+    desk.put(kind, spec, deletionTimestamp="2026-01-01T12:00:00Z")
+    assert await desk.look(kind) == Result()
+    assert desk.home.api.requests == []
+    desk.home.watches.writers[kind].delete(key("vault"))
+    assert await desk.look(kind) == Result()

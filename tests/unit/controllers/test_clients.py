@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.house import running
+from tests.fakes.vault_parts import VC_UID, Observed, connection, until
+from tests.fakes.vault_server import Reply, VaultServer
+from vso.controllers.clients import ClientPool
+from vso.core.errors import ConfigError, TransientError
+from vso.vault.client import VaultClient, VaultRequest
+from vso.vault.config import ConnectionConfig, TlsConfig
+
+GRACE = 60.0
+READ = VaultRequest("GET", "kv/data/a")
+
+
+@dataclass
+class Pool:
+    pool: ClientPool
+    server: VaultServer
+    clock: FakeClock
+    breakers: list[tuple[str, bool]] = field(default_factory=list)
+
+    def config(self, **changes: object) -> ConnectionConfig:
+        return replace(connection(self.server.url), **changes)  # type: ignore[arg-type]  # any field of it
+
+
+async def closed(client: VaultClient) -> bool:
+    """Tell whether the client refuses to serve."""
+    try:
+        await client.send(READ)
+    except TransientError as error:
+        return "replaced" in error.message
+    return False
+
+
+@pytest.fixture
+async def made(clock: FakeClock) -> AsyncIterator[Pool]:
+    async with VaultServer() as server:
+        server.on("GET", "kv/data/a", Reply(200, {"data": {}}))
+
+        def make(config: ConnectionConfig) -> VaultClient:
+            return VaultClient(config, clock, random.Random(1), user_agent="vso-test", observer=Observed())
+
+        told: list[tuple[str, bool]] = []
+        pool = ClientPool(clock, make, lambda name, is_open: told.append((name, is_open)))
+        async with running(pool):
+            yield Pool(pool, server, clock, told)
+
+
+async def test_a_connection_has_one_client(made: Pool) -> None:
+    client = made.pool.client(made.config())
+    assert made.pool.client(made.config()) is client
+    assert made.pool.client(made.config(uid="another")) is not client
+
+
+async def test_a_changed_configuration_replaces_it_after_a_grace(made: Pool) -> None:
+    old = made.pool.client(made.config())
+    new = made.pool.client(made.config(timeout=7.0))
+    assert new is not old
+    await made.clock.advance(GRACE - 1)
+    assert not await closed(old)
+    await made.clock.advance(1)
+    assert await closed(old)
+    assert not await closed(new)
+
+
+async def test_a_forgotten_connection_is_closed_after_a_grace(made: Pool) -> None:
+    client = made.pool.client(made.config())
+    made.pool.forget(VC_UID)
+    made.pool.forget(VC_UID)
+    await made.clock.advance(GRACE - 1)
+    assert not await closed(client)
+    await made.clock.advance(1)
+    assert await closed(client)
+    assert made.pool.client(made.config()) is not client
+
+
+async def test_a_configuration_that_cannot_be_used_leaves_the_old_client_in_service(made: Pool) -> None:
+    server = made.config().address.replace("http:", "https:")
+    good = made.config(address=server)
+    old = made.pool.client(good)
+    broken = TlsConfig(ca_pem=b"-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
+    for _ in range(2):
+        with pytest.raises(ConfigError):
+            made.pool.client(replace(good, tls=broken))
+    await made.clock.advance(GRACE * 2)
+    assert made.pool.client(good) is old
+    with pytest.raises(TransientError) as caught:
+        await old.send(replace(READ, method="PUT"))
+    assert "replaced" not in caught.value.message  # it is in service; the server speaks no TLS
+
+
+async def test_the_end_of_the_pool_closes_every_client(clock: FakeClock) -> None:
+    def make(config: ConnectionConfig) -> VaultClient:
+        return VaultClient(config, clock, random.Random(1), user_agent="vso-test", observer=Observed())
+
+    pool = ClientPool(clock, make, lambda name, is_open: None)
+    config = connection("http://127.0.0.1:1")
+    async with running(pool):
+        old, new = pool.client(config), pool.client(replace(config, timeout=7.0))
+    assert await closed(old)
+    assert await closed(new)
+    with pytest.raises(RuntimeError):
+        pool.client(config)
+
+
+async def test_a_breaker_is_told_with_the_name_of_its_connection(made: Pool) -> None:
+    client = made.pool.client(made.config())
+    made.server.on("GET", "kv/data/a", Reply(503, {"errors": ["Vault is sealed"]}))
+    made.server.on("GET", "sys/health", Reply(503, {"initialized": True, "sealed": True}))
+    while not client.breaker_open:
+        with pytest.raises(TransientError):
+            await client.send(READ)
+    assert made.breakers == [("team-a/vault", True)]
+    made.server.on("GET", "sys/health", Reply(200, {"initialized": True, "sealed": False}))
+    await made.clock.advance(1)
+    await until(lambda: not client.breaker_open)
+    assert made.breakers == [("team-a/vault", True), ("team-a/vault", False)]

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.cluster import FakeCluster, Json
+from tests.fakes.house import OPERATOR, STATIC, House, Watches, auth_spec, house
+from vso.api.access import VaultAuth, VaultConnection
+from vso.api.scheme import parse_as
+from vso.controllers.cache import Caches
+from vso.controllers.resolver import Resolver, connection_config, login_config
+from vso.controllers.trust import TrustPolicy, TrustStore
+from vso.core.errors import ConfigError, Reason
+from vso.core.keys import Kind
+from vso.vault.config import Identity
+
+CONNECTION, AUTH = Kind.VAULT_CONNECTION, Kind.VAULT_AUTH
+
+
+@pytest.fixture
+async def home_() -> AsyncIterator[House]:
+    async with house() as opened:
+        yield opened
+
+
+class Refs:
+    """References alone: neither client nor session is ever asked for."""
+
+    def __init__(self, home: House, *namespaces: str) -> None:
+        self.cluster, self.watches = FakeCluster(), Watches()
+        caches = self.watches.caches(namespaces=namespaces or ("",))
+        self.resolver = home_resolver(home, caches)
+
+    def auth(self, name: str = "vault", namespace: str = "app", **spec: Any) -> None:
+        self.watches.show(AUTH, self.cluster.put(AUTH, name, auth_spec(**spec), namespace))
+
+    def connection(self, name: str = "vault", namespace: str = "app", **spec: Any) -> None:
+        spec = {"address": "http://vault:8200", **spec}
+        self.watches.show(CONNECTION, self.cluster.put(CONNECTION, name, spec, namespace))
+
+    def refused(self, reference: str | None = "vault", namespace: str = "app") -> ConfigError:
+        with pytest.raises(ConfigError) as caught:
+            self.resolver.path(reference, namespace)
+        return caught.value
+
+
+def home_resolver(home: House, caches: Caches) -> Resolver:
+    trust = TrustStore(home.kube, home.clock, TrustPolicy(OPERATOR))
+    return Resolver(caches, trust, home.clients, home.sessions, OPERATOR)
+
+
+async def test_a_reference_leads_through_the_auth_to_the_connection(home_: House) -> None:
+    path = home_.resolver.path("vault", "app")
+    assert (path.auth.metadata.name, path.connection.metadata.name) == ("vault", "vault")
+    assert path.connection_name == "app/vault"
+    assert home_.api.requests == []
+
+
+async def test_no_reference_means_the_default_of_the_operators_namespace(home_: House) -> None:
+    refs = Refs(home_)
+    refs.auth("default", OPERATOR, vaultConnectionRef="")
+    refs.connection("default", OPERATOR)
+    assert refs.resolver.path(None, "app").connection_name == f"{OPERATOR}/default"
+    assert refs.resolver.path("", "anywhere").connection_name == f"{OPERATOR}/default"
+
+
+async def test_an_auth_without_a_reference_takes_the_default_connection(home_: House) -> None:
+    refs = Refs(home_)
+    refs.auth(vaultConnectionRef="")
+    refs.connection("default", OPERATOR)
+    assert refs.resolver.path("vault", "app").connection_name == f"{OPERATOR}/default"
+
+
+async def test_a_connection_reference_is_seen_from_the_auth(home_: House) -> None:
+    refs = Refs(home_)
+    refs.auth(namespace="platform", allowedNamespaces=["*"])
+    refs.connection(namespace="platform")
+    assert refs.resolver.path("platform/vault", "app").connection_name == "platform/vault"
+
+
+async def test_a_missing_auth_is_named_with_its_prefixed_twin(home_: House) -> None:
+    refs = Refs(home_)
+    refs.auth("prod-vault")
+    error = refs.refused("vault")
+    assert error.reason is Reason.REFERENCE_NOT_FOUND
+    assert "VaultAuth app/vault" in error.message
+    assert "app/prod-vault" in error.message
+
+
+async def test_a_missing_connection_is_named(home_: House) -> None:
+    refs = Refs(home_)
+    refs.auth()
+    error = refs.refused()
+    assert error.reason is Reason.REFERENCE_NOT_FOUND
+    assert "vaultConnectionRef names VaultConnection app/vault" in error.message
+
+
+async def test_a_namespace_that_is_not_watched_is_said_to_be(home_: House) -> None:
+    refs = Refs(home_, "app")
+    error = refs.refused("platform/vault")
+    assert error.reason is Reason.REFERENCE_NOT_FOUND
+    assert "does not watch" in error.message
+
+
+async def test_a_malformed_reference(home_: House) -> None:
+    assert Refs(home_).refused("a/b/c").reason is Reason.INVALID_REFERENCE
+
+
+@pytest.mark.parametrize(("admitted", "goes"), [([], False), (["other"], False), (["app"], True), (["*"], True)])
+async def test_an_auth_admits_the_namespaces_that_it_names(home_: House, admitted: list[str], goes: bool) -> None:
+    refs = Refs(home_)
+    refs.auth(namespace="platform", allowedNamespaces=admitted)
+    refs.connection(namespace="platform")
+    if goes:
+        assert refs.resolver.path("platform/vault", "app").connection_name == "platform/vault"
+    else:
+        error = refs.refused("platform/vault")
+        assert error.reason is Reason.NAMESPACE_NOT_ALLOWED
+        assert "VaultAuth platform/vault does not admit namespace app" in error.message
+
+
+async def test_a_connection_admits_the_namespace_of_the_auth(home_: House) -> None:
+    refs = Refs(home_)
+    refs.auth(vaultConnectionRef="platform/vault")
+    refs.connection(namespace="platform", allowedNamespaces=["other"])
+    error = refs.refused()
+    assert error.reason is Reason.NAMESPACE_NOT_ALLOWED
+    assert "VaultConnection platform/vault does not admit namespace app" in error.message
+
+
+# Sessions.
+
+
+async def test_the_service_account_is_of_the_consumers_namespace(home_: House) -> None:
+    record = home_.cluster.put(AUTH, "vault", auth_spec(allowedNamespaces=["*"]))
+    home_.watches.show(AUTH, record)
+    path = home_.resolver.path("app/vault", "team-b")
+    session = await home_.resolver.session(path, "team-b")
+    assert session.login.identity.namespace == "team-b"
+    assert await home_.resolver.session(path, "team-b") is session
+    assert await home_.resolver.session(path, "team-c") is not session
+    assert home_.api.requests == []
+    assert home_.vault.seen == []
+
+
+async def test_a_connection_has_one_client(home_: House) -> None:
+    connection = home_.resolver.path("vault", "app").connection
+    assert await home_.resolver.client(connection) is await home_.resolver.client(connection, renew=True)
+
+
+# From objects to settings.
+
+
+def parsed_auth(**spec: Any) -> VaultAuth:
+    full = {name: value for name, value in auth_spec(**spec).items() if value is not None}
+    return parse_as(VaultAuth, FakeCluster().put(AUTH, "vault", full).body)
+
+
+def parsed_connection(**spec: Any) -> VaultConnection:
+    record = FakeCluster().put(CONNECTION, "vault", {"address": "http://vault:8200", **spec})
+    return parse_as(VaultConnection, record.body)
+
+
+def test_a_login_takes_over_what_the_auth_says() -> None:
+    kubernetes = {"role": "r", "serviceAccount": "sa", "audiences": ["a", "b"], "tokenExpirationSeconds": 900}
+    login = login_config(
+        parsed_auth(kubernetes=kubernetes, namespace="ns1", headers={"B": "2", "A": "1"}, params={"p": "q"}), "team"
+    )
+    assert login.identity == Identity("team", "sa", ("a", "b"), 900)
+    assert (login.name, login.uid, login.generation) == ("app/vault", "uid-of-vault", 1)
+    assert (login.mount, login.role, login.namespace) == ("kubernetes", "r", "ns1")
+    assert login.headers == (("A", "1"), ("B", "2"))
+    assert login.params == (("p", "q"),)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        pytest.param({"method": None}, Reason.INVALID_SPEC, "spec.method is empty", id="no-method"),
+        pytest.param({"method": "ldap"}, Reason.NOT_IMPLEMENTED, "'ldap'", id="another-method"),
+        pytest.param({"vaultAuthGlobalRef": {"name": "g"}}, Reason.NOT_IMPLEMENTED, "vaultAuthGlobalRef", id="global"),
+        pytest.param({"mount": ""}, Reason.INVALID_SPEC, "spec.mount must", id="no-mount"),
+        pytest.param(
+            {"kubernetes": None},
+            Reason.INVALID_SPEC,
+            "spec.kubernetes.role and spec.kubernetes.serviceAccount must",
+            id="no-kubernetes",
+        ),
+        pytest.param(
+            {"kubernetes": {"role": "r"}}, Reason.INVALID_SPEC, "spec.kubernetes.serviceAccount must", id="no-account"
+        ),
+        pytest.param({"headers": {"X-Vault-Token": "t"}}, Reason.INVALID_SPEC, "", id="reserved-header"),
+    ],
+)
+def test_what_a_login_lacks_is_named(spec: Json, reason: Reason, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        login_config(parsed_auth(**spec), "app")
+    assert caught.value.reason is reason
+    assert words in caught.value.message
+
+
+def test_a_connection_takes_over_what_the_object_says() -> None:
+    config = connection_config(
+        parsed_connection(
+            timeout="90s", maxConcurrency=4, rateLimit={"requestsPerSecond": 5, "burst": 9}, namespace="ns1"
+        )
+    )
+    assert (config.name, config.uid, config.timeout) == ("app/vault", "uid-of-vault", 90.0)
+    assert (config.max_concurrency, config.rate_limit, config.namespace) == (4, (5.0, 9), "ns1")
+    plain = connection_config(parsed_connection())
+    assert (plain.timeout, plain.max_concurrency, plain.rate_limit) == (60.0, 16, None)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [{"address": "ftp://vault"}, {"address": "vault:8200"}, {"timeout": "0s"}, {"headers": {"X-Vault-Token": "t"}}],
+)
+def test_a_connection_that_cannot_work_is_refused(spec: Json) -> None:
+    with pytest.raises(ConfigError) as caught:
+        connection_config(parsed_connection(**spec))
+    assert caught.value.reason is Reason.INVALID_SPEC
+
+
+async def test_who_refers_is_found_by_the_index(home_: House) -> None:
+    home_.static()
+    home_.watches.show(STATIC, home_.cluster.record(STATIC, "db"))
+    assert [str(key) for key in home_.caches[STATIC].by_index("auth", "app/vault")] == ["app/db"]
+    assert [str(key) for key in home_.caches[AUTH].by_index("connection", "app/vault")] == ["app/vault"]

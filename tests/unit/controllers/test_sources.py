@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, until
+from tests.fakes.vault_server import Hang, Reply, VaultServer, errors
+from vso.controllers.sources import Source, SourceReader
+from vso.core.errors import Reason, TransientError, VsoError
+from vso.runtime.workqueue import Lane
+from vso.vault.config import Identity
+from vso.vault.engines import KvRequest
+from vso.vault.logins import LoginParts
+from vso.vault.session import Session
+
+PATH = "kv/data/app"
+KEY = b"k" * 16
+
+
+@dataclass
+class Shelf:
+    clock: FakeClock
+    vault: VaultServer
+    reader: SourceReader
+    session_for: Callable[[str], Session]
+
+    def holds(self, data: dict[str, Any], version: int = 1) -> None:
+        self.vault.on("GET", PATH, Reply(200, {"data": {"data": data, "metadata": {"version": version}}}))
+
+    def source(self, namespace: str = "team-a", version: int | None = None) -> Source:
+        session = self.session_for(namespace)
+        return Source(session.key, "", KvRequest("kv", "app", "kv-v2", version), session)
+
+    @property
+    def reads(self) -> int:
+        return len(self.vault.asked(PATH))
+
+
+@pytest.fixture
+async def shelf(clock: FakeClock) -> AsyncIterator[Shelf]:
+    async with VaultServer() as vault, client_to(vault.url, clock) as client:
+        Tokens(vault, clock)
+        parts = LoginParts(clock, Credentials(), Observed())
+
+        def session_for(namespace: str) -> Session:
+            login = type(LOGIN)(**{**vars(LOGIN), "identity": Identity(namespace, "app")})
+            return Session(client, login, parts)
+
+        made = Shelf(clock, vault, SourceReader(clock, KEY), session_for)
+        made.holds({"password": "canary-1"})
+        yield made
+
+
+async def test_reads_in_flight_together_are_one_request(shelf: Shelf) -> None:
+    source = shelf.source()
+    async with asyncio.TaskGroup() as tasks:
+        answers = [tasks.create_task(shelf.reader.read(source, Lane.REFRESH)) for _ in range(10)]
+    assert {answer.result().data["password"] for answer in answers} == {"canary-1"}
+    assert shelf.reads == 1
+
+
+async def test_two_sessions_of_equal_keys_are_one_source_and_two_identities_are_two(shelf: Shelf) -> None:
+    await shelf.reader.read(shelf.source(), Lane.REFRESH)
+    await shelf.reader.read(shelf.source(), Lane.REFRESH)
+    assert shelf.reads == 1
+    await shelf.reader.read(shelf.source("team-b"), Lane.REFRESH)
+    assert shelf.reads == 2
+    assert len({shelf.source(), shelf.source(), shelf.source("team-b"), shelf.source(version=3)}) == 3
+
+
+async def test_an_answer_is_shared_for_a_few_seconds_and_then_asked_anew(shelf: Shelf) -> None:
+    source = shelf.source()
+    for seconds, reads in ((0, 1), (4.9, 1), (0.1, 2), (5, 3)):
+        await shelf.clock.advance(seconds)
+        await shelf.reader.read(source, Lane.REFRESH)
+        assert shelf.reads == reads
+
+
+async def test_an_answer_is_as_old_as_the_question(shelf: Shelf) -> None:
+    slow, quick = shelf.source(), shelf.source("team-b")
+    shelf.vault.on("GET", PATH, Hang(), Reply(200, {"data": {"data": {"a": "b"}, "metadata": {"version": 1}}}))
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(shelf.reader.read(slow, Lane.REFRESH))
+        await until(lambda: shelf.vault.hanging == 1)
+        await shelf.clock.advance(10)
+        await shelf.reader.read(quick, Lane.REFRESH)
+        shelf.vault.release()  # the connection breaks, and the client asks again
+        await until(lambda: waiting.done() or shelf.clock.sleeping > 0)
+        await shelf.clock.advance(1)
+        await waiting
+    before = shelf.reads
+    await shelf.reader.read(slow, Lane.REFRESH)
+    assert shelf.reads == before + 1
+
+
+async def test_a_fresh_read_does_not_take_an_older_answer(shelf: Shelf) -> None:
+    source = shelf.source()
+    await shelf.reader.read(source, Lane.REFRESH)
+    shelf.holds({"password": "canary-2"})
+    assert (await shelf.reader.read(source, Lane.REFRESH)).data["password"] == "canary-1"
+    assert (await shelf.reader.read(source, Lane.REFRESH, fresh=True)).data["password"] == "canary-2"
+    assert (await shelf.reader.read(source, Lane.REFRESH)).data["password"] == "canary-2"
+    assert shelf.reads == 2
+
+
+async def test_failures_are_shared_as_answers_are(shelf: Shelf) -> None:
+    source = shelf.source()
+    shelf.vault.on("GET", PATH, errors(500, "internal error"))
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            await shelf.reader.read(source, Lane.REFRESH)
+    assert shelf.reads == 1
+    await shelf.clock.advance(5)
+    shelf.holds({"password": "canary-1"})
+    assert (await shelf.reader.read(source, Lane.REFRESH)).version == "1"
+
+
+async def test_a_reader_that_leaves_does_not_take_the_answer_away_from_others(shelf: Shelf) -> None:
+    source = shelf.source()
+    shelf.vault.on("GET", PATH, Hang())
+    async with asyncio.TaskGroup() as tasks:
+        leaving, staying = (tasks.create_task(shelf.reader.read(source, Lane.REFRESH)) for _ in range(2))
+        await until(lambda: shelf.vault.hanging == 1)
+        leaving.cancel()
+        await shelf.clock.advance(0)
+        assert not staying.done()
+        staying.cancel()
+
+
+async def test_a_fingerprint_tells_content_and_version_apart(shelf: Shelf) -> None:
+    prints = set()
+    for data, version in (({"a": "1"}, 1), ({"a": "2"}, 1), ({"a": "1"}, 2), ({"b": "1"}, 1), ({"a": "1"}, 1)):
+        shelf.holds(data, version)
+        prints.add(await shelf.reader.look(shelf.source()))
+    assert len(prints) == 4
+
+
+async def test_a_fingerprint_depends_on_the_key_and_never_holds_a_value(shelf: Shelf) -> None:
+    secret = await shelf.reader.read(shelf.source(), Lane.REFRESH)
+    one, two = shelf.reader.fingerprint(secret), SourceReader(shelf.clock, b"other").fingerprint(secret)
+    assert one != two
+    assert "canary" not in f"{one} {secret!r} {shelf.source()!r}"
+
+
+async def test_a_look_tells_failures_apart_and_raises_only_what_says_when_to_come_back(shelf: Shelf) -> None:
+    shelf.vault.on("GET", PATH, errors(500, "internal error"))
+    failed = await shelf.reader.look(shelf.source())
+    assert failed[:2] == ("failed", Reason.VAULT_UNAVAILABLE)
+    shelf.vault.on("GET", PATH, errors(404))
+    assert (await shelf.reader.look(shelf.source()))[:2] == ("failed", Reason.SOURCE_NOT_FOUND)
+    shelf.vault.on("GET", PATH, errors(429, "slow down", retry_after="7"))
+    with pytest.raises(VsoError) as caught:
+        await shelf.reader.look(shelf.source())
+    assert isinstance(caught.value, TransientError)
+    assert caught.value.retry_after == 7.0
+
+
+async def test_a_source_is_named_by_connection_and_path(shelf: Shelf) -> None:
+    assert str(shelf.source()) == f"team-a/vault  {PATH}"

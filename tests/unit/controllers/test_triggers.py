@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.cluster import FakeCluster, key
+from tests.fakes.house import STATIC
+from vso.api.secrets import VaultStaticSecretStatus
+from vso.controllers.memory import Memory
+from vso.controllers.triggers import (
+    ReferrerTrigger,
+    SecretTrigger,
+    SelfTrigger,
+    concerns_us,
+    reference_index,
+    uid_index,
+)
+from vso.core.backoff import Backoff
+from vso.core.keys import Kind, ObjectKey
+from vso.core.records import Record
+from vso.kube.list_watch import decode_secret_metadata
+from vso.runtime.rate_limiter import RateLimiter
+from vso.runtime.workqueue import WorkQueue
+
+
+@pytest.fixture
+def queue(clock: FakeClock) -> WorkQueue[ObjectKey]:
+    return WorkQueue(clock, RateLimiter(Backoff(), random.Random(1)))
+
+
+def record(**changes: Any) -> Record:
+    made = FakeCluster().put(STATIC, "db", {"vaultAuthRef": "vault"})
+    return replace(made, **changes)
+
+
+OLD = record()
+CHANGES = [
+    pytest.param(None, OLD, True, id="new"),
+    pytest.param(OLD, None, True, id="gone"),
+    pytest.param(OLD, record(resource_version="9", body=b"{}"), False, id="echo-of-a-status"),
+    pytest.param(OLD, record(generation=2), True, id="spec"),
+    pytest.param(OLD, record(look=1), True, id="annotation-or-label"),
+    pytest.param(OLD, record(deleting=True), True, id="deletion"),
+    pytest.param(OLD, record(uid="other"), True, id="made-anew"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "wakes"), CHANGES)
+def test_an_echo_of_the_status_wakes_nobody(
+    queue: WorkQueue[ObjectKey], old: Record | None, new: Record | None, wakes: bool
+) -> None:
+    assert concerns_us(old, new) is wakes
+    SelfTrigger(queue, lambda: True)(old, new)
+    assert (queue.get_nowait() == key("db")) is wakes
+
+
+@pytest.mark.parametrize(("synced", "urgent", "refresh"), [(True, 1, 0), (False, 0, 1)])
+def test_what_was_there_at_the_start_stands_behind_what_is_new(
+    queue: WorkQueue[ObjectKey], synced: bool, urgent: int, refresh: int
+) -> None:
+    SelfTrigger(queue, lambda: synced)(None, OLD)
+    statistics = queue.statistics()
+    assert (statistics.ready_urgent, statistics.ready_refresh) == (urgent, refresh)
+
+
+@pytest.mark.parametrize(("old", "new", "wakes"), CHANGES)
+def test_a_change_wakes_those_who_refer_to_it(
+    queue: WorkQueue[ObjectKey], old: Record | None, new: Record | None, wakes: bool
+) -> None:
+    asked: list[str] = []
+
+    def referrers(name: str) -> list[ObjectKey]:
+        asked.append(name)
+        return [key("one"), key("two")]
+
+    ReferrerTrigger(queue, referrers)(old, new)
+    assert len(queue) == (2 if wakes else 0)
+    assert asked == (["app/db"] if wakes else [])
+
+
+OWNER = "uid-of-db"
+
+
+def secret(version: str = "7", uid: str = "secret-1", owner: str = OWNER) -> Record:
+    labels = {"secrets.hashicorp.com/vso-ownerRefUID": owner}
+    meta = {"name": "db", "namespace": "app", "uid": uid, "resourceVersion": version, "labels": labels}
+    return decode_secret_metadata({"metadata": meta})
+
+
+class Owners:
+    """One object that was looked at already."""
+
+    def __init__(self, queue: WorkQueue[ObjectKey], written: int = 0) -> None:
+        self.notes: Memory[VaultStaticSecretStatus] = Memory(OWNER, 0, written_version=written)
+        self.trigger = SecretTrigger(
+            queue,
+            lambda uid: {OWNER: [key("db")], "new": [key("new")]}.get(uid, []),
+            lambda name: self.notes if name == key("db") else None,
+        )
+
+
+def test_our_own_write_wakes_nobody(queue: WorkQueue[ObjectKey]) -> None:
+    owners = Owners(queue, written=7)
+    owners.trigger(None, secret("7"))
+    owners.trigger(secret("5"), secret("6"))
+    assert len(queue) == 0
+
+
+def test_a_foreign_write_wakes_the_owner(queue: WorkQueue[ObjectKey]) -> None:
+    Owners(queue, written=7).trigger(secret("7"), secret("8"))
+    assert queue.statistics().ready_urgent == 1
+    assert queue.get_nowait() == key("db")
+
+
+def test_a_deletion_wakes_the_owner_and_is_noted(queue: WorkQueue[ObjectKey]) -> None:
+    owners = Owners(queue, written=7)
+    owners.trigger(secret("7"), None)
+    assert owners.notes.deleted_uid == "secret-1"
+    assert queue.get_nowait() == key("db")
+
+
+def test_owners_that_are_unknown_or_not_looked_at_yet_are_left_alone(queue: WorkQueue[ObjectKey]) -> None:
+    trigger = Owners(queue).trigger
+    trigger(None, secret("8", owner="stranger"))
+    trigger(None, secret("8", owner="new"))
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "filed"),
+    [
+        ({"vaultAuthRef": "vault"}, ("app/vault",)),
+        ({"vaultAuthRef": "other/vault"}, ("other/vault",)),
+        ({}, ("vso-system/default",)),
+        ({"vaultAuthRef": "a/b/c"}, ()),
+    ],
+)
+def test_an_object_is_filed_under_what_it_refers_to(spec: dict[str, Any], filed: tuple[str, ...]) -> None:
+    index = reference_index("vaultAuthRef", "vso-system")
+    assert tuple(index(FakeCluster().put(Kind.VAULT_STATIC_SECRET, "db", spec))) == filed
+
+
+def test_an_object_is_filed_under_its_uid() -> None:
+    assert uid_index(OLD) == (OWNER,)

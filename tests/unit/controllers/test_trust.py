@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.clock import FakeClock
+from tests.fakes.cluster import FakeCluster, Json
+from tests.fakes.kube_transport import connected, serving, status
+from vso.api.access import VaultConnection
+from vso.api.scheme import parse_as
+from vso.controllers.trust import TrustPolicy, TrustStore
+from vso.core.errors import ConfigError, Reason
+from vso.core.keys import Kind
+from vso.vault.config import TlsConfig
+
+PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+OPERATOR = "vso-system"
+POLICY = TrustPolicy(OPERATOR)
+
+
+def coded(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+SECRET = "/api/v1/namespaces/app/secrets/"
+READABLE: dict[str, Json] = {
+    f"{SECRET}ca": {"data": {"ca.crt": coded(PEM), "other": ""}},
+    f"{SECRET}rubbish": {"data": {"ca.crt": "A"}},
+    f"{SECRET}empty": {},
+    f"{SECRET}client": {"data": {"tls.crt": coded(PEM), "tls.key": coded(b"canary-key"), "k": coded(b"canary-2")}},
+    "/api/v1/namespaces/app/configmaps/ca": {"data": {"ca.crt": PEM.decode(), "b": "no certificate"}},
+}
+
+
+def vault(namespace: str = "app", **spec: Any) -> VaultConnection:
+    record = FakeCluster().put(Kind.VAULT_CONNECTION, "vault", {"address": "https://v:8200", **spec}, namespace)
+    return parse_as(VaultConnection, record.body)
+
+
+async def tls(connection: VaultConnection, policy: TrustPolicy = POLICY) -> TlsConfig:
+    async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
+        return await TrustStore(kube, FakeClock(), policy).tls(connection)
+
+
+async def refusal(connection: VaultConnection, policy: TrustPolicy = POLICY) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        await tls(connection, policy)
+    assert "canary" not in caught.value.message
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"caBundle": coded(PEM)}, id="inline"),
+        pytest.param({"caCertSecretRef": "ca"}, id="secret"),
+        pytest.param({"caCertConfigMapRef": {"name": "ca"}}, id="config-map"),
+        pytest.param({"caBundle": coded(PEM), "caCertSecretRef": "missing"}, id="inline-comes-first"),
+    ],
+)
+async def test_where_the_ca_comes_from(spec: Json) -> None:
+    found = await tls(vault(tlsServerName="vault.example.com", **spec))
+    assert found == TlsConfig("vault.example.com", PEM)
+
+
+async def test_nothing_said_means_the_systems_own_trust() -> None:
+    assert await tls(vault()) == TlsConfig()
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        pytest.param({"caCertSecretRef": "no"}, Reason.REFERENCE_NOT_FOUND, "Secret app/no", id="no-secret"),
+        pytest.param(
+            {"caCertConfigMapRef": {"name": "no"}}, Reason.REFERENCE_NOT_FOUND, "ConfigMap app/no", id="no-config-map"
+        ),
+        pytest.param({"caCertSecretRef": "empty"}, Reason.REFERENCE_NOT_FOUND, "'ca.crt'; it has []", id="no-data"),
+        pytest.param(
+            {"caCertConfigMapRef": {"name": "ca", "key": "x"}},
+            Reason.REFERENCE_NOT_FOUND,
+            "no key 'x'; it has ['b', 'ca.crt']",
+            id="names-the-keys-that-are-there",
+        ),
+        pytest.param(
+            {"caCertConfigMapRef": {"name": "ca", "key": "b"}}, Reason.INVALID_SPEC, "no certificate", id="no-pem"
+        ),
+        pytest.param({"caCertSecretRef": "rubbish"}, Reason.INVALID_SPEC, "not base64", id="not-base64"),
+        pytest.param({"caCertSecretRef": "ca", "caCertPath": "/x"}, Reason.INVALID_SPEC, "exclude", id="two-sources"),
+        pytest.param(
+            {"clientCertSecretRef": {"name": "client", "keyKey": "no"}},
+            Reason.REFERENCE_NOT_FOUND,
+            "no key 'no'",
+            id="no-client-key",
+        ),
+    ],
+)
+async def test_what_is_missing_is_named(spec: Json, reason: Reason, words: str) -> None:
+    error = await refusal(vault(**spec))
+    assert error.reason is reason
+    assert words in error.message
+
+
+async def test_a_client_certificate_from_a_secret() -> None:
+    found = await tls(vault(clientCertSecretRef={"name": "client", "keyKey": "k"}))
+    assert found.client_cert_pem == PEM
+    assert found.client_key is not None
+    assert found.client_key.reveal() == b"canary-2"
+    assert "canary" not in repr(found)
+
+
+async def test_no_verification_at_all_can_be_forbidden() -> None:
+    assert (await tls(vault(skipTLSVerify=True))).skip_verify is True
+    error = await refusal(vault(skipTLSVerify=True), TrustPolicy(OPERATOR, forbid_insecure=True))
+    assert "--forbid-insecure-tls" in error.message
+
+
+# Files of the operator's pod.
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "allowed").mkdir()
+    for name in ("allowed/ca.pem", "outside.pem"):
+        (tmp_path / name).write_bytes(PEM)
+    (tmp_path / "allowed" / "link.pem").symlink_to(tmp_path / "outside.pem")
+    (tmp_path / "allowed-too.pem").write_bytes(PEM)
+    return tmp_path
+
+
+def policy(files: Path) -> TrustPolicy:
+    return TrustPolicy(OPERATOR, (str(files / "allowed"),))
+
+
+async def test_the_operators_own_namespace_may_name_files_below_an_allowed_prefix(files: Path) -> None:
+    path = str(files / "allowed" / "ca.pem")
+    found = await tls(vault(OPERATOR, caCertPath=path, clientCertPath=path, clientKeyPath=path), policy(files))
+    assert found.ca_pem == found.client_cert_pem == PEM
+    assert found.client_key is not None
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"),
+    [
+        pytest.param("app", "allowed/ca.pem", id="a-tenant"),
+        pytest.param(OPERATOR, "outside.pem", id="outside"),
+        pytest.param(OPERATOR, "allowed/../outside.pem", id="up-and-out"),
+        pytest.param(OPERATOR, "allowed/../allowed/ca.pem", id="up-and-in-again"),
+        pytest.param(OPERATOR, "allowed/link.pem", id="through-a-link"),
+        pytest.param(OPERATOR, "allowed-too.pem", id="a-prefix-of-text-only"),
+    ],
+)
+@pytest.mark.parametrize("field", ["caCertPath", "clientCertPath"])
+async def test_no_other_file_is_read(files: Path, namespace: str, name: str, field: str) -> None:
+    path = f"{files}/{name}"
+    more = {"clientKeyPath": path} if field == "clientCertPath" else {}
+    error = await refusal(vault(namespace, **{field: path}, **more), policy(files))
+    assert f"spec.{field} is read only" in error.message
+    assert "--allowed-file-prefixes" in error.message
+
+
+async def test_without_a_prefix_no_file_is_read(files: Path) -> None:
+    await refusal(vault(OPERATOR, caCertPath=str(files / "allowed" / "ca.pem")))
+
+
+async def test_a_file_that_cannot_be_read_is_named(files: Path) -> None:
+    error = await refusal(vault(OPERATOR, caCertPath=str(files / "allowed" / "no.pem")), policy(files))
+    assert "No such file" in error.message
+
+
+# Keeping.
+
+
+async def test_what_was_read_is_kept_for_a_while(clock: FakeClock) -> None:
+    async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
+        store = TrustStore(kube, clock, POLICY)
+        connection = vault(caCertSecretRef="ca")
+        for seconds, reads in ((0, 1), (59, 1), (1, 2), (10, 2)):
+            await clock.advance(seconds)
+            await store.tls(connection)
+            assert len(api.requests) == reads
+        await store.tls(connection, renew=True)
+        assert len(api.requests) == 3
+
+
+async def test_a_changed_connection_is_read_anew(clock: FakeClock) -> None:
+    async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
+        store = TrustStore(kube, clock, POLICY)
+        one = vault(caCertSecretRef="ca")
+        two = one.model_copy(update={"metadata": one.metadata.model_copy(update={"generation": 2})})
+        await store.tls(one)
+        await store.tls(two)
+        assert len(api.requests) == 2
+
+
+async def test_a_failure_is_not_kept(clock: FakeClock) -> None:
+    async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
+        store = TrustStore(kube, clock, POLICY)
+        api.script.append(status(404, "NotFound"))
+        with pytest.raises(ConfigError):
+            await store.tls(vault(caCertSecretRef="ca"))
+        assert (await store.tls(vault(caCertSecretRef="ca"))).ca_pem == PEM

@@ -1,0 +1,94 @@
+"""The operator's rights, as data: the RBAC objects of an install for the whole cluster.
+
+Invariant: the files in manifests/rbac/full and manifests/rbac/write-only say the same, and a test
+compares them, so that what a program applies is what is shipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from vso.core.keys import GROUP, Kind
+
+NAME: Final = "vault-secrets-operator"
+NAMESPACE: Final = "vso-system"
+LEASE: Final = "b0d477c0.hashicorp.com"
+"""The Lease of the leader."""
+MAC_KEY: Final = "vso-cc-storage-hmac-key"
+"""The Secret with the key of status.secretMAC."""
+_RBAC: Final = "rbac.authorization.k8s.io"
+_FINALIZED: Final = (
+    Kind.VAULT_CONNECTION,
+    Kind.VAULT_AUTH,
+    Kind.VAULT_STATIC_SECRET,
+    Kind.VAULT_DYNAMIC_SECRET,
+    Kind.VAULT_PKI_SECRET,
+    Kind.HCP_VAULT_SECRETS_APP,
+)
+"""The kinds that may carry a finalizer of the reference operator or of ours."""
+
+Rule = dict[str, list[str]]
+Object = dict[str, Any]
+
+
+def objects(*, full: bool) -> tuple[Object, ...]:
+    """Return the roles of mode full or write-only, each followed by its binding to the operator's ServiceAccount."""
+    return (
+        *_bound("ClusterRole", NAME, cluster_rules(full=full)),
+        *_bound("Role", NAME, own_namespace_rules(), NAMESPACE),
+        *_bound("ClusterRole", f"{NAME}-restarts", restart_rules()),
+    )
+
+
+def cluster_rules(*, full: bool) -> list[Rule]:
+    """Return what the operator may do wherever it has custom resources to look after."""
+    secrets = ["create", "patch"]
+    if full:
+        secrets += ["list", "watch", "delete"]
+    plurals = [kind.plural for kind in Kind]
+    return [
+        _rule(GROUP, plurals, ["get", "list", "watch"]),
+        _rule(GROUP, [f"{plural}/status" for plural in plurals], ["patch"]),
+        _rule(GROUP, [kind.plural for kind in _FINALIZED], ["patch"]),
+        _rule("", ["secrets"], secrets),
+        _rule("", ["serviceaccounts/token"], ["create"]),
+        _rule("", ["events"], ["create", "patch"]),
+    ]
+
+
+def own_namespace_rules() -> list[Rule]:
+    """Return what the operator may do in its own namespace: its Lease, and the key of status.secretMAC."""
+    leases = "coordination.k8s.io"
+    return [
+        _rule(leases, ["leases"], ["create"]),
+        _rule(leases, ["leases"], ["get", "patch"], LEASE),
+        _rule("", ["secrets"], ["create"]),
+        _rule("", ["secrets"], ["get"], MAC_KEY),
+    ]
+
+
+def restart_rules() -> list[Rule]:
+    """Return what rolloutRestartTargets needs; an install may leave it out."""
+    return [
+        _rule("apps", ["deployments", "statefulsets", "daemonsets"], ["patch"]),
+        _rule("argoproj.io", ["rollouts"], ["get", "patch"]),
+    ]
+
+
+def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], name: str = "") -> Rule:
+    rule = {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
+    return rule | ({"resourceNames": [name]} if name else {})
+
+
+def _bound(kind: str, name: str, rules: list[Rule], namespace: str = "") -> tuple[Object, Object]:
+    metadata: Object = {"name": name, "labels": {"app.kubernetes.io/name": NAME}}
+    if namespace:
+        metadata["namespace"] = namespace
+    frame = {"apiVersion": f"{_RBAC}/v1", "metadata": metadata}
+    subject = {"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}
+    role = {"apiGroup": _RBAC, "kind": kind, "name": name}
+    return (
+        {**frame, "kind": kind, "rules": rules},
+        {**frame, "kind": f"{kind}Binding", "roleRef": role, "subjects": [subject]},
+    )
