@@ -7,8 +7,10 @@ import random
 import subprocess
 import sys
 import tracemalloc
+from base64 import b64encode
 from pathlib import Path
 from time import perf_counter
+from uuid import UUID
 
 import orjson
 import pytest
@@ -95,7 +97,8 @@ def test_a_start_imports_nothing_that_it_does_not_need(figures: Figures) -> None
 
 def static_secret(number: int) -> JsonObject:
     """An object as the API server returns it: synced once, applied by kubectl."""
-    name = f"app-{number}"
+    name, dice = f"app-{number}", random.Random(number)
+    digest = b64encode(dice.randbytes(32)).decode()
     condition = {
         "lastTransitionTime": "2026-01-01T12:00:00Z",
         "message": "the Secret holds what Vault holds",
@@ -122,21 +125,25 @@ def static_secret(number: int) -> JsonObject:
             "name": name,
             "namespace": f"team-{number % 50}",
             "resourceVersion": str(100_000 + number),
-            "uid": f"6f1f9a52-0c3f-4f3a-9d7c-{number:012}",
+            "uid": str(UUID(bytes=dice.randbytes(16))),
         },
         "spec": spec,
         "status": {
             "conditions": [
                 {**condition, "type": type_, "reason": type_} for type_ in ("Healthy", "Ready", "SecretSynced")
             ],
-            "destination": {"name": name, "resourceVersion": str(200_000 + number), "uid": f"0c3f{number:032}"},
+            "destination": {
+                "name": name,
+                "resourceVersion": str(200_000 + number),
+                "uid": str(UUID(bytes=dice.randbytes(16))),
+            },
             "history": [{"reason": "FirstSync", "time": "2026-01-01T12:00:00Z", "version": "1"}],
             "lastGeneration": 1,
             "lastSyncTime": "2026-01-01T12:00:00Z",
             "observedGeneration": 1,
-            "rolledOutDigest": "q" * 44,
-            "secretMAC": "q" * 44,
+            "rolledOutDigest": digest,
+            "secretMAC": digest,
             "sourceVersion": "1",
-            "vaultClientMeta": {"cacheKey": "kubernetes-0123456789abcdef012345", "id": "h" * 64},
+            "vaultClientMeta": {"cacheKey": f"kubernetes-{dice.randbytes(11).hex()}", "id": dice.randbytes(32).hex()},
         },
     }

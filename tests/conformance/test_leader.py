@@ -40,13 +40,13 @@ def pair(stage: Stage) -> Iterator[tuple[Operator, Operator]]:
 
 
 @pytest.fixture
-def leader(stage: Stage, pair: tuple[Operator, Operator]) -> Iterator[Operator]:
+def leader(pair: tuple[Operator, Operator]) -> Operator:
     """The one of the two that leads; both run."""
     for operator in pair:
         if not operator.running:
             operator.start()
             operator.wait_ready()
-    yield eventually(lambda: next(filter(leads, pair), None), message="one of them leads")
+    return eventually(lambda: next(filter(leads, pair), None), message="one of them leads")
 
 
 @pytest.fixture
@@ -56,7 +56,11 @@ def standby(pair: tuple[Operator, Operator], leader: Operator) -> Operator:
 
 
 def leads(operator: Operator) -> bool:
-    return any(line.endswith(" 1.0") for line in operator.metrics().splitlines() if line.startswith("vso_leader"))
+    return any(
+        line.endswith(" 1.0")
+        for line in operator.metrics().splitlines()
+        if line.startswith("leader_election_master_status{")
+    )
 
 
 def holder(stage: Stage) -> str:

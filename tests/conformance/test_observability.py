@@ -207,8 +207,8 @@ def test_a_failure_that_repeats_is_told_again_in_the_log_and_once_as_an_event(te
         team.patch({"metadata": {"labels": {"look": str(number)}}})
 
         def told(wanted: int = number + 2) -> bool:
-            return (
-                sum(line["event"] == "pass failed" and team.ns in line["object"] for line in lines(operator)) >= wanted
+            return wanted <= sum(
+                line["event"] == "pass failed" and team.ns in line["object"] for line in lines(operator)
             )
 
         eventually(told, message="each failed pass is a line")

@@ -125,7 +125,7 @@ def test_a_change_is_told_in_the_history_without_a_value(team: Team) -> None:
     team.put("app", {"password": "topsecret2"})
     team.wait_data(lambda data: data["password"] == "topsecret2")
     history = eventually(lambda: len(team.get()["status"]["history"]) == 2 and team.get()["status"]["history"])
-    assert [entry["version"] for entry in history] == ["2", "1"]  # type: ignore[union-attr]
+    assert [entry["version"] for entry in history] == ["2", "1"]
     assert "topsecret" not in str(team.get()["status"])
 
 

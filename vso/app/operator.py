@@ -7,6 +7,7 @@ given back only after the work has returned. Whatever happens, nothing is left r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 
 import structlog
@@ -23,6 +24,7 @@ from vso.core.sensitive import Sensitive
 from vso.decide.conditions import READY, find_condition
 from vso.kube.client import KubeClient
 from vso.kube.leases import KubeLeaseLock
+from vso.runtime.deadline import within
 from vso.runtime.leader_election import ElectionConfig, LeaderElector
 from vso.runtime.workqueue import Lane
 
@@ -30,6 +32,8 @@ LEASE_NAME = "b0d477c0.hashicorp.com"
 """The reference operator's: in one namespace the two never both act."""
 _ONCE_PAUSE = 0.05
 _KEY_RETRY = 2.0
+_LAST_WORDS = 1.0
+"""Seconds for the Events that wait when the process ends."""
 
 _log = structlog.get_logger("vso.operator")
 
@@ -45,6 +49,7 @@ class Operator:
         self._parts: Parts = build(base)
         self.health = Health(base.clock, self._parts.feeds.all(), silence_limit=base.settings.watch_silence_limit)
         self._led_before = False
+        self._election: asyncio.Task[None] | None = None
 
     async def run(self) -> bool:
         """Run until told to stop, or with `--once` until everything was looked at; True when all is in order."""
@@ -57,7 +62,8 @@ class Operator:
             await self._synced()
             await self._lead()
             await parts.sessions.close()
-            await self._clock.sleep(0)
+            with contextlib.suppress(TimeoutError):
+                await within(self._clock, _LAST_WORDS, parts.events.flush())
             for task in supporting:
                 task.cancel()
         return self._all_ready()
@@ -80,10 +86,10 @@ class Operator:
             return
         elector = self._elector()
         async with asyncio.TaskGroup() as group:
-            leading = group.create_task(elector.run(self._work), name="leader-election")
+            self._election = group.create_task(elector.run(self._work), name="leader-election")
             await self._stop.wait()
             if not elector.is_leader:
-                leading.cancel()
+                self._election.cancel()
 
     def _elector(self) -> LeaderElector:
         settings, base = self._settings, self._base
@@ -105,6 +111,8 @@ class Operator:
     def _leadership(self, leading: bool, holder: str) -> None:
         self._base.metrics.leader(leading=leading)
         _log.info("leadership", leading=leading, holder=holder)
+        if not leading and self._stop.is_set() and self._election is not None:
+            self._election.cancel()  # the lease went while the work was ending: nothing to stand by for
 
     async def _work(self) -> None:
         """Run the controllers until told to stop; what they hold may finish within the grace."""

@@ -43,6 +43,8 @@ class Landed:
     """The Secret has another resourceVersion than was known: this write, or somebody before it, changed it."""
     orphan: str
     """The old Secret of a rename that could only be emptied."""
+    untouched: bool = False
+    """The Secret still has the recorded resourceVersion: whatever the digests say, its data is what it was."""
 
 
 class Destinations:
@@ -99,8 +101,11 @@ class Destinations:
         look.notes.deleted_uid = ""
         orphan = await self._leave(look, plan.orphan) if plan.orphan else ""
         unasked = recorded is not None and moved and not plan.data_changed and not plan.metadata
-        drifted = plan.repair or unasked or (written.outcome == "created" and recorded is not None)
-        return Landed(written, drifted=drifted, moved=moved, orphan=orphan)
+        # With other data than recorded it may as well be our own write, which a crash kept from the status.
+        repaired = plan.repair and not plan.data_changed
+        drifted = repaired or unasked or (written.outcome == "created" and recorded is not None)
+        untouched = recorded is not None and recorded == Recorded(written.uid, written.resource_version)
+        return Landed(written, drifted=drifted, moved=moved, orphan=orphan, untouched=untouched)
 
     async def remove(self, look: StaticLook) -> None:
         """Take our data away: the Secret goes, or is emptied where it may not be deleted."""

@@ -96,9 +96,6 @@ class Reporter(Generic[S]):
             return error  # The object moved on under the pass: the next one decides on the new state.
         policy = self._policy if stale_after is None else replace(self._policy, stale_after=stale_after)
         assessment = self._assess(look, Failing.of(error), policy)
-        _log.warning(
-            "pass failed", kind=self._kind.value, object=str(look.key), reason=error.reason.value, error=error.message
-        )
         try:
             await self._say(look, change(assessment.on(look.status)), assessment, assessment.news)
         except VsoError as untold:

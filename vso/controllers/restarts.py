@@ -28,7 +28,11 @@ class Restarted:
     @property
     def problem(self) -> str:
         """Every failing target with its cause; empty when all were restarted."""
-        return "; ".join(f"{target}: {error.message}" for target, error in self.failed)
+        told = (
+            error.message if error.message.startswith(target) else f"{target}: {error.message}"
+            for target, error in self.failed
+        )
+        return "; ".join(told)
 
 
 class Restarts:

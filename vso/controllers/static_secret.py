@@ -186,7 +186,8 @@ class StaticSecretReconciler:
     ) -> Mapping[KvSource, KvSecret]:
         """Read every source; one that fails fails the pass, and nothing is written."""
         look.notes.source_changed = False
-        lane = Lane.REFRESH if look.status.destination else Lane.URGENT
+        # What a human asks for is not put off by the spacing of refused logins either.
+        lane = Lane.REFRESH if look.status.destination and not fresh else Lane.URGENT
         answers: dict[KvSource, KvSecret] = {}
         for place, source in wanted.items():
             try:
@@ -199,8 +200,12 @@ class StaticSecretReconciler:
         return answers
 
     async def _source_error(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], error: VsoError) -> VsoError:
-        """A secret that was there before and is not any more has been deleted; Vault does not say so."""
-        if error.reason == Reason.SOURCE_NOT_FOUND and look.status.destination is not None:
+        """What this very spec was synced from and is not there any more has been deleted; Vault does not say so.
+
+        A path that was edited is another matter: a slip of the pen deletes no Secret.
+        """
+        synced = look.status.destination is not None and look.status.last_generation == look.record.generation
+        if error.reason == Reason.SOURCE_NOT_FOUND and synced:
             error = ConfigError(Reason.SOURCE_DELETED, error.message)
         if error.reason == Reason.SOURCE_DELETED and look.cr.spec.on_source_deleted == "Delete":
             await self._rooms.destinations.remove(look)
@@ -228,9 +233,13 @@ class StaticSecretReconciler:
         plan = sync.plan_sync(why, compared)
         landed = await self._rooms.destinations.apply(look, plan, data) if plan.write else None
         look.notes.digest = digest
-        restarted = await self._restart(look, digest)
+        untouched = landed is not None and landed.untouched
+        # Other digests of the same data come of a MAC key that was made anew: adopted, unless a restart was owed.
+        adopted = untouched and not sync.restart_owed(status.rolled_out_digest, status.secret_mac)
+        restarted = None if adopted else await self._restart(look, digest)
         # Where no digest was known, only the write itself has told whether anything changed.
         changed = plan.data_changed and (bool(compared.recorded_digest) or landed is None or landed.moved)
+        changed = changed and not untouched
         return Synced(why, digest, version, landed, restarted, data_changed=changed)
 
     async def _restart(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], digest: str) -> Restarted | None:

@@ -68,6 +68,9 @@ def status_of(
     if _is_rotation(synced):
         update["last_sync_time"] = look.now.replace(microsecond=0)
         update["history"] = (_entry(look, synced), *status.history)[:HISTORY]
+    elif synced.restarted is not None and status.history:
+        last = status.history[0].model_copy(update={"restart": _told(synced.restarted)})
+        update["history"] = (last, *status.history[1:])
     return status.model_copy(update=update)
 
 
@@ -81,6 +84,12 @@ def news_of(look: StaticLook, synced: Synced) -> News | None:
             "Warning",
             Reason.ORPHANED_SECRET,
             f"Secret {landed.orphan} was emptied after the rename to {name}; delete it",
+        )
+    if synced.restarted is not None and synced.restarted.failed:
+        return News(
+            "Warning",
+            Reason.ROLLOUT_RESTART_FAILED,
+            f"Secret {name} {landed.written.outcome}, and not every target restarted: {synced.restarted.problem}",
         )
     if landed.drifted:
         return News(
@@ -102,8 +111,14 @@ def _rolled_out(status: VaultStaticSecretStatus, synced: Synced, *, compared: bo
 
 
 def _entry(look: StaticLook, synced: Synced) -> HistoryEntry:
-    restarted = synced.restarted
-    told = "" if restarted is None else "Failed" if restarted.failed else "Triggered"
     return HistoryEntry(
-        time=look.now.replace(microsecond=0), version=synced.version, reason=synced.why.value, restart=told
+        time=look.now.replace(microsecond=0),
+        version=synced.version,
+        reason=synced.why.value,
+        restart=_told(synced.restarted),
     )
+
+
+def _told(restarted: Restarted | None) -> str:
+    """Return what became of a restart in one word; nothing where none was owed."""
+    return "" if restarted is None else "Failed" if restarted.failed else "Triggered"

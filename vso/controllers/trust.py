@@ -104,6 +104,8 @@ class TrustStore:
                 await self._from_secret(name, ref.cert_key),
                 Sensitive(await self._from_secret(name, ref.key_key)),
             )
+        if bool(spec.client_cert_path) != bool(spec.client_key_path):
+            raise ConfigError(Reason.INVALID_SPEC, "spec.clientCertPath and spec.clientKeyPath go together")
         if spec.client_cert_path and spec.client_key_path:
             return (
                 self._from_file(spec.client_cert_path, namespace, "spec.clientCertPath"),

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Protocol
 
-import re2
-
 from vso.core.errors import ConfigError, Reason
 
 
@@ -37,6 +35,8 @@ def _compiled(field: str, patterns: Iterable[str]) -> tuple[_Pattern, ...]:
 
 @lru_cache(maxsize=512)
 def _compile(field: str, pattern: str) -> _Pattern:
+    import re2  # noqa: PLC0415  four megabytes that only patterns are worth
+
     options = re2.Options()
     options.log_errors = False
     try:

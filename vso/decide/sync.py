@@ -6,7 +6,7 @@ for no read and no write, so that a restart or an idle refresh costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -111,9 +111,3 @@ def plan_sync(why: Why, compared: Compared) -> SyncPlan:
 def restart_owed(rolled_out: str, digest: str) -> bool:
     """Tell whether consumers still run with older data; no recorded digest means adopt, not restart."""
     return bool(rolled_out) and rolled_out != digest
-
-
-def handled(annotations: Iterable[tuple[str, str]], wanted: tuple[str, ...]) -> str:
-    """Return the resync value that the annotations ask for: of several, joined in a fixed order."""
-    found = dict(annotations)
-    return ",".join(found[name] for name in wanted if found.get(name))

@@ -15,6 +15,7 @@ from zlib import crc32
 
 from vso.core.errors import ExpiredError, Reason, TransientError
 from vso.core.keys import GROUP, ObjectKey
+from vso.core.packing import pack
 from vso.core.records import Record
 from vso.kube.client import METADATA_ONLY, METADATA_ONLY_LIST, KubeClient
 from vso.kube.errors import Asked, error_for
@@ -168,7 +169,7 @@ def _record(meta: JsonObject, look: int, body: bytes, owner_uid: str) -> Record:
         generation=int(meta.get("generation") or 0),
         look=look,
         deleting="deletionTimestamp" in meta,
-        body=body,
+        packed=pack(body),
         owner_uid=owner_uid,
     )
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import structlog
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster
@@ -173,14 +172,6 @@ async def test_a_good_pass_clears_the_connection_that_the_last_one_failed_on(des
     desk.notes.failing_on = "app/vault"
     await desk.synced()
     assert desk.notes.failing_on == ""
-
-
-async def test_a_failure_is_logged_with_its_reason(desk: Desk) -> None:
-    with structlog.testing.capture_logs() as lines:
-        await desk.reporter.failed(desk.look(), DENIED)
-    (line,) = [line for line in lines if line["log_level"] == "warning"]
-    assert line["reason"] == "VaultPermissionDenied"
-    assert line["object"] == "app/db"
 
 
 async def test_suspended(desk: Desk) -> None:

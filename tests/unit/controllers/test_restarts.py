@@ -44,7 +44,7 @@ async def test_the_patch_names_the_rotation_and_the_data() -> None:
 async def test_one_that_fails_does_not_stop_the_others_and_each_is_named() -> None:
     restarted, _ = await restart(with_workloads(), DAEMON, WEB, ROLLOUT)
     assert restarted.done == ("Deployment app/web", "argo.Rollout app/canary")
-    assert restarted.problem == "DaemonSet app/agent: DaemonSet app/agent does not exist"
+    assert restarted.problem == "DaemonSet app/agent does not exist"
 
 
 async def test_those_that_have_it_already_are_left_alone_and_count() -> None:

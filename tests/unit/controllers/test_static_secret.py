@@ -10,6 +10,7 @@ from tests.fakes.cluster import key
 from tests.fakes.house import STATIC, House
 from tests.fakes.kube_transport import Reply, Request, status
 from tests.fakes.vault_server import Reply as VaultReply
+from tests.fakes.vault_server import errors
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/app/deployments"
@@ -249,8 +250,26 @@ async def test_a_restart_that_could_not_be_said_is_not_made_twice(home: House) -
         await home.pass_over()
     await home.clock.advance(10)
     await home.pass_over()
-    assert len({str(patch) for patch in _patches(home, "web")}) == 1
+    assert len(_patches(home, "web")) == 1
+    assert home.status()["sourceVersion"] == "2"
     assert home.status()["rolledOutDigest"] == home.status()["secretMAC"]
+
+
+@pytest.mark.parametrize("refusal", [CONFLICT, status(500, "InternalError")], ids=["conflict", "server-error"])
+async def test_a_rotation_that_could_not_be_said_is_said_by_the_next_pass(home: House, refusal: Reply) -> None:
+    await home.pass_over()
+    await _change(home, "s3cret-2")
+    refused = [refusal, refusal]
+    home.cluster.refuse = lambda seen: refused.pop() if refused and seen.path.endswith("/status") else None
+    with pytest.raises(TransientError):
+        await home.pass_over()
+    refused.clear()
+    await home.pass_over()
+    assert home.status()["sourceVersion"] == "2"
+    assert len(home.status()["history"]) == 2
+    before = len(home.api.requests)
+    await home.pass_over()
+    assert len(home.api.requests) == before
 
 
 async def test_targets_that_come_later_are_not_restarted_for_data_they_started_with(home: House) -> None:
@@ -371,6 +390,33 @@ async def test_a_secret_that_was_there_before_is_reported_as_deleted(home: House
         await home.pass_over()
     assert caught.value.reason is Reason.SOURCE_DELETED
     assert home.cluster.secret_data("db") == {"password": "s3cret-1"}
+
+
+async def test_a_path_that_was_mistyped_takes_no_secret_along(home: House) -> None:
+    home.static(onSourceDeleted="Delete")
+    await home.pass_over()
+    home.static(onSourceDeleted="Delete", path="app/confgi")
+    home.fails(404, path="kv/data/app/confgi")
+    with pytest.raises(ConfigError) as caught:
+        await home.pass_over()
+    assert caught.value.reason is Reason.SOURCE_NOT_FOUND
+    assert home.cluster.secret_data("db") == {"password": "s3cret-1"}
+
+
+async def test_a_resync_tries_a_refused_login_anew(home: House) -> None:
+    await home.pass_over()
+    home.tokens.refuse = errors(403, "permission denied")
+    await home.clock.advance(4000)
+    home.notes().source_changed = True
+    with pytest.raises(ConfigError):
+        await home.pass_over()
+    before = home.tokens.logins
+    await home.clock.advance(60)
+    home.static(metadata={"annotations": {"vso.hashicorp.com/resync": "1"}})
+    home.tokens.refuse = None
+    await home.pass_over()
+    assert home.tokens.logins == before + 1
+    assert home.status()["lastHandledResync"] == "1"
 
 
 async def test_a_deleted_source_takes_the_secret_along_where_that_is_asked_for(home: House) -> None:

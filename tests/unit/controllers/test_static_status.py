@@ -98,6 +98,13 @@ def test_the_history_keeps_the_last_five_newest_first() -> None:
     assert [entry.version for entry in status.history] == ["7", "6", "5", "4", "3"]
 
 
+def test_a_restart_that_was_made_up_for_is_recorded_with_its_rotation() -> None:
+    failed = after(replace(ROTATED, restarted=FAILED))
+    made_up = after(replace(IDLE, restarted=DONE), failed)
+    assert [entry.restart for entry in made_up.history] == ["Triggered"]
+    assert made_up.last_sync_time == failed.last_sync_time
+
+
 @pytest.mark.parametrize(
     ("synced", "spec", "rolled_out"),
     [
@@ -136,6 +143,7 @@ def test_a_failed_restart_is_told_in_a_condition_of_its_own() -> None:
         ),
         pytest.param(BEFORE, ROTATED, Reason.SECRET_SYNCED, id="rotated"),
         pytest.param(BEFORE, replace(IDLE, landed=landed(drifted=True)), Reason.DESTINATION_DRIFTED, id="repaired"),
+        pytest.param(BEFORE, replace(ROTATED, restarted=FAILED), Reason.ROLLOUT_RESTART_FAILED, id="restart-failed"),
         pytest.param(BEFORE, replace(ROTATED, landed=landed(orphan="old")), Reason.ORPHANED_SECRET, id="orphan"),
         pytest.param(BEFORE, replace(IDLE, landed=landed()), None, id="written-without-a-change"),
         pytest.param(BEFORE, IDLE, None, id="not-written"),

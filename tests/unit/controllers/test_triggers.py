@@ -41,7 +41,7 @@ OLD = record()
 CHANGES = [
     pytest.param(None, OLD, True, id="new"),
     pytest.param(OLD, None, True, id="gone"),
-    pytest.param(OLD, record(resource_version="9", body=b"{}"), False, id="echo-of-a-status"),
+    pytest.param(OLD, record(resource_version="9", packed=b""), False, id="echo-of-a-status"),
     pytest.param(OLD, record(generation=2), True, id="spec"),
     pytest.param(OLD, record(look=1), True, id="annotation-or-label"),
     pytest.param(OLD, record(deleting=True), True, id="deletion"),

@@ -19,7 +19,7 @@ def test_a_number_keeps_its_text(text: str) -> None:
 
 
 def test_a_record_cannot_be_changed() -> None:
-    record = Record(ObjectKey("app", "db"), "uid", "7", 1, 0, deleting=False, body=b"{}")
+    record = Record(ObjectKey("app", "db"), "uid", "7", 1, 0, deleting=False, packed=b"")
     assert record.owner_uid == ""
     with pytest.raises(FrozenInstanceError):
         record.uid = "other"  # type: ignore[misc]  # what the test is about

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vso.decide.sync import FRESH, Compared, Facts, SyncPlan, Why, handled, plan_look, plan_sync, restart_owed
+from vso.decide.sync import FRESH, Compared, Facts, SyncPlan, Why, plan_look, plan_sync, restart_owed
 
 AT_REST = Facts(
     synced_uid="uid-1",
@@ -140,16 +140,3 @@ def test_without_a_recorded_name_nothing_is_renamed() -> None:
 )
 def test_restart_owed(rolled_out: str, digest: str, owed: bool) -> None:
     assert restart_owed(rolled_out, digest) is owed
-
-
-@pytest.mark.parametrize(
-    ("annotations", "expected"),
-    [
-        pytest.param((), "", id="none"),
-        pytest.param((("a", "1"),), "1", id="one"),
-        pytest.param((("b", "2"), ("a", "1")), "1,2", id="in-the-order-of-the-names-that-are-wanted"),
-        pytest.param((("a", ""), ("c", "3")), "", id="empty-and-unknown"),
-    ],
-)
-def test_handled(annotations: tuple[tuple[str, str], ...], expected: str) -> None:
-    assert handled(annotations, ("a", "b")) == expected

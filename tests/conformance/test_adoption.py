@@ -1,0 +1,251 @@
+"""Taking over from the reference operator: nothing that it left is written again, and nothing restarts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.conformance.stage import GROUP, OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team
+from tests.testbed.bed import Bed, Mark, eventually
+from tests.testbed.operator import Operator
+
+KEY_NAME = "vso-cc-storage-hmac-key"
+KEY = bytes(range(16))
+KEY_LABELS = {
+    "app.kubernetes.io/name": "vault-secrets-operator",
+    "app.kubernetes.io/managed-by": "hashicorp-vso",
+    "app.kubernetes.io/component": "client-cache-storage-verification",
+}
+RESTARTED_AT = "vso.secrets.hashicorp.com/restartedAt"
+KINDS = {"VaultConnection": "vault", "VaultAuth": "auth", "VaultStaticSecret": "app"}
+FOREIGN_FINALIZER = "example.com/theirs"
+LONG_AGO = "2026-01-02T03:04:05Z"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What the reference operator left behind, and the moment of the change."""
+
+    team: Team
+    operator: Operator
+    mark: Mark
+    secret: Json
+    status: Json
+    key: Json
+    deployment: Json
+
+
+@pytest.fixture(scope="module")
+def stage(prepared: Bed) -> Iterator[Stage]:
+    """The Roles of the operator, which is not started yet."""
+    stage = Stage(prepared)
+    stage.use_roles("full")
+    yield stage
+    stage.close()
+
+
+@pytest.fixture(scope="module")
+def left(stage: Stage) -> Iterator[Left]:
+    """Objects exactly as the reference operator leaves them; then our operator starts."""
+    team = stage.team("adopted")
+    kube = stage.bed.kube
+    put_key(stage.bed)
+    team.access()
+    team.put("app", {"user": "ada", "number": 1.5, "markup": "<a&b>", "deep": {"b": [1, None], "a": True}})
+    deploy(team)
+    team.static(refreshAfter="1h", rolloutRestartTargets=[{"kind": "Deployment", "name": "app"}])
+    leave_secret(team)
+    for kind in KINDS:
+        leave_status(team, kind)
+    before = Left(
+        team,
+        Operator(stage.bed, "--secrets-access=full"),
+        stage.bed.mark(),
+        kube.find("Secret", team.ns, "app"),
+        team.get()["status"],
+        kube.find("Secret", OPERATOR_NAMESPACE, KEY_NAME),
+        kube.find("Deployment", team.ns, "app"),
+    )
+    stage.operator = before.operator
+    stage.operator.start()
+    stage.operator.wait_ready()
+    eventually(lambda: team.get()["status"].get("destination"), message="the Secret is adopted")
+    eventually(lambda: not any(finalizers(team, kind) for kind in KINDS), message="the finalizers go")
+    yield before
+    for kind, name in KINDS.items():
+        team.patch({"metadata": {"finalizers": None}}, kind, name)
+    team.disband()
+
+
+def put_key(bed: Bed) -> None:
+    """The MAC key of the reference operator."""
+    meta = {"name": KEY_NAME, "namespace": OPERATOR_NAMESPACE, "labels": KEY_LABELS}
+    key = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "immutable": True, "data": {"key": coded(KEY)}}
+    bed.kube.remove(key)
+    bed.kube.create(key)
+
+
+def deploy(team: Team) -> None:
+    """A Deployment that uses the Secret."""
+    labels = {"app": "app"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    meta = {"name": "app", "namespace": team.ns}
+    team.bed.kube.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
+
+
+def coded(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def go_json(value: object) -> str:
+    """Go's encoding of what Vault answered: sorted, compact, HTML escaped."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def leave_secret(team: Team) -> None:
+    """The Secret as the reference operator writes it."""
+    answer = team.bed.vault.read(f"kv/data/{team.ns}/app")["data"]
+    values = {key: value if isinstance(value, str) else go_json(value) for key, value in answer["data"].items()}
+    data = {key: coded(value.encode()) for key, value in {**values, "_raw": go_json(answer)}.items()}
+    cr = team.get()["metadata"]
+    labels = {
+        "app.kubernetes.io/name": "vault-secrets-operator",
+        "app.kubernetes.io/managed-by": "hashicorp-vso",
+        "app.kubernetes.io/component": "secret-sync",
+        "secrets.hashicorp.com/vso-ownerRefUID": cr["uid"],
+    }
+    owner = {"apiVersion": GROUP, "kind": "VaultStaticSecret", "name": "app", "uid": cr["uid"]}
+    meta = {"name": "app", "namespace": team.ns, "labels": labels, "ownerReferences": [owner]}
+    team.bed.kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": data})
+
+
+def leave_status(team: Team, kind: str) -> None:
+    """The status and the finalizer as the reference operator writes them."""
+    found = team.get(kind, KINDS[kind])
+    conditions = [
+        {"type": type_, "status": "True", "reason": reason, "message": f"{kind} {type_}", "observedGeneration": 1}
+        for type_, reason in (("Healthy", "Healthy"), ("Ready", "Ready"))
+    ]
+    status: Json = {"conditions": [{**c, "lastTransitionTime": LONG_AGO} for c in conditions]}
+    if kind == "VaultStaticSecret":
+        message = json.dumps(team.secret()["data"], sort_keys=True, separators=(",", ":"))  # type: ignore[index]
+        meta = {"cacheKey": cache_key(team), "id": "0" * 64}
+        mac = coded(hmac.digest(KEY, message.encode(), hashlib.sha256))
+        status |= {"lastGeneration": found["metadata"]["generation"], "secretMAC": mac, "vaultClientMeta": meta}
+    else:
+        status |= {"valid": True}
+    team.bed.kube.patch(kind, team.ns, KINDS[kind], {"status": status}, subresource="status")
+    mine = f"{kind.lower()}.secrets.hashicorp.com/finalizer"
+    theirs = [FOREIGN_FINALIZER] if kind == "VaultAuth" else []
+    team.patch({"metadata": {"finalizers": [mine, *theirs]}}, kind, KINDS[kind])
+
+
+def cache_key(team: Team) -> str:
+    """The published format of the key of a Vault client."""
+    auth, connection = team.get("VaultAuth", "auth")["metadata"], team.get("VaultConnection", "vault")["metadata"]
+    account = team.bed.kube.find("ServiceAccount", team.ns, "app")["metadata"]
+    parts = (f"{auth['uid']}-{auth['generation']}", f"{connection['uid']}-{connection['generation']}", account["uid"])
+    digest = hashlib.sha256(".".join(parts).encode()).digest()
+    return f"kubernetes-{(digest[:7] + digest[28:]).hex()}"
+
+
+def finalizers(team: Team, kind: str) -> list[str]:
+    """The finalizers of ours that an object has."""
+    found = team.get(kind, KINDS[kind])["metadata"].get("finalizers", [])
+    return [name for name in found if name != FOREIGN_FINALIZER]
+
+
+def test_the_secret_keeps_every_byte_its_uid_and_its_version(left: Left) -> None:
+    now = left.team.secret()
+    assert now is not None
+    assert now["data"] == left.secret["data"]
+    for field in ("uid", "resourceVersion", "labels", "ownerReferences"):
+        assert now["metadata"][field] == left.secret["metadata"][field]
+
+
+def test_nothing_restarts(left: Left) -> None:
+    now = left.team.bed.kube.find("Deployment", left.team.ns, "app")
+    assert now["spec"] == left.deployment["spec"]
+    patched = [
+        c for c in left.team.bed.kube_audit(left.mark) if c.user == OPERATOR_USER and c.resource.endswith("ments")
+    ]
+    assert patched == []
+
+
+def test_the_mac_key_is_used_and_not_touched(left: Left) -> None:
+    assert left.team.bed.kube.find("Secret", OPERATOR_NAMESPACE, KEY_NAME) == left.key
+    writes = [
+        c for c in left.team.bed.kube_audit(left.mark) if c.writes and c.name == KEY_NAME and c.user == OPERATOR_USER
+    ]
+    assert writes == []
+
+
+def test_the_fields_of_the_reference_keep_their_values(left: Left) -> None:
+    now = left.team.get()["status"]
+    assert now["secretMAC"] == left.status["secretMAC"]
+    assert now["lastGeneration"] == left.status["lastGeneration"]
+    assert now["vaultClientMeta"]["cacheKey"] == left.status["vaultClientMeta"]["cacheKey"]
+    before = {c["type"]: c["lastTransitionTime"] for c in left.status["conditions"]}
+    assert {c["type"]: c["lastTransitionTime"] for c in now["conditions"] if c["type"] in before} == before
+
+
+def test_the_status_gains_our_fields(left: Left) -> None:
+    now = left.team.get()["status"]
+    meta = left.secret["metadata"]
+    assert now["observedGeneration"] == left.team.get()["metadata"]["generation"]
+    assert now["destination"] == {"name": "app", "uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+    assert now["rolledOutDigest"] == now["secretMAC"]
+    assert now["sourceVersion"] == "1"
+
+
+def test_the_finalizers_of_the_reference_go_and_those_of_others_stay(left: Left) -> None:
+    for kind, name in KINDS.items():
+        expected = [FOREIGN_FINALIZER] if kind == "VaultAuth" else []
+        assert left.team.get(kind, name)["metadata"].get("finalizers", []) == expected
+
+
+def test_every_object_is_ready_for_those_who_wait(left: Left) -> None:
+    for kind, name in KINDS.items():
+        left.team.wait_ready(name, kind)
+
+
+def test_a_later_change_is_written_and_restarts_once(left: Left) -> None:
+    team = left.team
+    team.put("app", {"user": "bob"})
+    team.patch({"metadata": {"annotations": {"vso.hashicorp.com/resync": "1"}}})
+    team.wait_data(lambda data: data["user"] == "bob")
+    team.wait_condition("RolloutRestart")
+    template = team.bed.kube.find("Deployment", team.ns, "app")["spec"]["template"]
+    assert template["metadata"]["annotations"][RESTARTED_AT]
+
+
+def test_a_lost_mac_key_is_made_anew_and_neither_writes_nor_restarts(left: Left) -> None:
+    team, kube = left.team, left.team.bed.kube
+    team.wait_ready()
+    before, secret = team.get()["status"], team.secret()
+    generation = kube.find("Deployment", team.ns, "app")["metadata"]["generation"]
+    left.operator.stop()
+    kube.delete("Secret", OPERATOR_NAMESPACE, KEY_NAME)
+    left.operator.start()
+    left.operator.wait_ready()
+    made = kube.find("Secret", OPERATOR_NAMESPACE, KEY_NAME)
+    assert made["metadata"]["labels"] == KEY_LABELS
+    assert made["immutable"] is True
+    assert list(made["data"]) == ["key"]
+    assert len(base64.b64decode(made["data"]["key"])) == 16
+    team.patch({"metadata": {"annotations": {"vso.hashicorp.com/resync": "2"}}})
+    eventually(lambda: team.get()["status"].get("lastHandledResync") == "2", message="a look with the new key")
+    now = team.get()["status"]
+    assert now["secretMAC"] != before["secretMAC"]
+    assert now["rolledOutDigest"] == now["secretMAC"]
+    assert now["history"] == before["history"]
+    assert team.secret() == secret
+    assert kube.find("Deployment", team.ns, "app")["metadata"]["generation"] == generation

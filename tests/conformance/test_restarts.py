@@ -1,0 +1,288 @@
+"""Restarts: once per change of the data, never otherwise, retried until the target takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
+from tests.testbed.bed import Bed, KubeError, Mark, eventually
+from tests.testbed.operator import Operator, Setting
+from tests.testbed.proxy import BlackHole, Cut, Proxy, path_has
+
+ARGS = (
+    "--backoff-initial-interval=500ms",
+    "--backoff-max-interval=1s",
+    "--leader-elect-lease-duration=2s",  # what a killed leader leaves behind is waited for
+    "--leader-elect-renew-deadline=1500ms",
+    "--leader-elect-retry-period=250ms",
+)
+RESTARTED_AT = "vso.secrets.hashicorp.com/restartedAt"
+MANUALLY_AT = "kubectl.kubernetes.io/restartedAt"
+KINDS = ("Deployment", "StatefulSet", "DaemonSet")
+
+
+@pytest.fixture(scope="module")
+def kube_proxy(prepared: Bed) -> Iterator[Proxy]:
+    with prepared.kube_proxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def stage(prepared: Bed, kube_proxy: Proxy) -> Iterator[Stage]:
+    """One operator behind a proxy; whoever stops it starts it again."""
+    stage = Stage(prepared)
+    stage.start_operator(*ARGS, setting=Setting(name="restarting", server=kube_proxy.url))
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
+    """The operator, well before and after."""
+    operator = stage.operator
+    assert operator is not None
+    yield operator
+    kube_proxy.clear()
+    if not operator.running:
+        operator.start()
+    operator.wait_ready()
+
+
+@pytest.fixture
+def rollouts(bed: Bed) -> None:
+    """The API server serves Argo Rollouts, as far as a restart needs them."""
+    names = {"kind": "Rollout", "plural": "rollouts", "singular": "rollout", "listKind": "RolloutList"}
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    bed.kube.apply(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "rollouts.argoproj.io"},
+            "spec": {"group": "argoproj.io", "scope": "Namespaced", "names": names, "versions": [version]},
+        }
+    )
+
+    def served() -> bool:
+        try:
+            return bool(bed.kube.get("/apis/argoproj.io/v1alpha1")["resources"])
+        except KubeError:
+            return False
+
+    eventually(served, message="the API server serves Rollouts")
+
+
+def workload(team: Team, kind: str, name: str) -> Json:
+    """Apply a workload that uses the Secret `app`."""
+    container = {"name": "app", "image": "app:1", "envFrom": [{"secretRef": {"name": "app"}}]}
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
+    spec: Json = {"selector": {"matchLabels": {"app": name}}, "template": template}
+    if kind == "StatefulSet":
+        spec["serviceName"] = name
+    meta = {"name": name, "namespace": team.ns}
+    return team.bed.kube.apply({"apiVersion": "apps/v1", "kind": kind, "metadata": meta, "spec": spec})
+
+
+def marks(team: Team, kind: str = "Deployment", name: str = "app") -> Json:
+    """The annotations of a workload's pod template."""
+    found = team.bed.kube.find(kind, team.ns, name)
+    return dict(found["spec"]["template"]["metadata"].get("annotations") or {})
+
+
+def restarted(team: Team, kind: str = "Deployment", name: str = "app") -> str | None:
+    """When the operator restarted a workload last; None when it never did."""
+    return marks(team, kind, name).get(RESTARTED_AT)
+
+
+def target(kind: str = "Deployment", name: str = "app") -> Json:
+    return {"kind": kind, "name": name}
+
+
+def ready(team: Team, *targets: Json) -> None:
+    """Sync a secret without `_raw`, which changes with every version."""
+    team.access()
+    team.put("app", {"password": "v1"})
+    team.static(rolloutRestartTargets=list(targets), destination={"transformation": {"excludeRaw": True}})
+    team.wait_ready()
+
+
+def rotate(team: Team, password: str = "v2") -> None:
+    team.put("app", {"password": password})
+    team.wait_data(lambda data: data["password"] == password)
+
+
+def restarts(team: Team, since: Mark) -> list[str]:
+    """The workloads that the operator patched successfully, in order."""
+    return [
+        call.name
+        for call in team.bed.kube_audit(since)
+        if call.user == OPERATOR_USER
+        and call.namespace == team.ns
+        and call.resource in {"deployments", "statefulsets", "daemonsets", "rollouts"}
+        and call.verb == "patch"
+        and call.code == 200
+    ]
+
+
+def wait_for_looks(team: Team, count: int = 2) -> None:
+    """Wait until Vault was asked for the secret so many times more."""
+    mark = team.bed.mark()
+
+    def looked() -> bool:
+        path = f"kv/data/{team.ns}/app"
+        return len([c for c in team.bed.vault_audit(mark) if c.path == path and c.operation == "read"]) >= count
+
+    eventually(looked, message="the source is polled")
+
+
+def test_workloads_of_every_kind_are_restarted_once_per_change(team: Team) -> None:
+    for kind in KINDS:
+        workload(team, kind, kind.lower())
+    mark = team.bed.mark()
+    ready(team, *(target(kind, kind.lower()) for kind in KINDS))
+    rotate(team)
+    for kind in KINDS:
+        eventually(partial(restarted, team, kind, kind.lower()), message=f"{kind} is restarted")
+    team.wait_condition("RolloutRestart")
+    wait_for_looks(team)
+    assert sorted(restarts(team, mark)) == sorted(kind.lower() for kind in KINDS)
+
+
+def test_neither_the_first_sync_nor_an_unchanged_refresh_restarts_anything(team: Team) -> None:
+    workload(team, "Deployment", "app")
+    mark = team.bed.mark()
+    ready(team, target())
+    wait_for_looks(team)
+    team.put("app", {"password": "v1"})  # a new version that holds the same
+    eventually(lambda: team.get()["status"]["sourceVersion"] == "2", message="the new version is seen")
+    assert restarts(team, mark) == []
+    assert marks(team) == {}
+
+
+def test_two_changes_are_two_restarts_and_the_history_tells_them(team: Team) -> None:
+    workload(team, "Deployment", "app")
+    mark = team.bed.mark()
+    ready(team, target())
+    for password in ("v2", "v3"):
+        rotate(team, password)
+    history = eventually(lambda: h if len(h := team.get()["status"]["history"]) == 3 else None, message="three entries")
+    assert restarts(team, mark) == ["app", "app"]
+    assert [(entry["version"], entry.get("restart", "")) for entry in history] == [
+        ("3", "Triggered"),
+        ("2", "Triggered"),
+        ("1", ""),
+    ]
+
+
+def test_a_change_of_labels_or_targets_alone_restarts_nothing(team: Team) -> None:
+    for name in ("app", "second"):
+        workload(team, "Deployment", name)
+    mark = team.bed.mark()
+    ready(team, target())
+    team.patch({"spec": {"destination": {"labels": {"tier": "db"}}}})
+    team.wait_ready()
+    team.patch({"spec": {"rolloutRestartTargets": [target(), target(name="second")]}})
+    team.wait_ready()
+    assert restarts(team, mark) == []
+
+
+def test_a_manual_restart_is_neither_undone_nor_repeated(team: Team) -> None:
+    workload(team, "Deployment", "app")
+    ready(team, target())
+    rotate(team)
+    first = eventually(lambda: restarted(team), message="the restart of the change")
+    manual = {"spec": {"template": {"metadata": {"annotations": {MANUALLY_AT: "2026-01-01T00:00:00Z"}}}}}
+    team.bed.kube.patch("Deployment", team.ns, "app", manual, type_="strategic")
+    wait_for_looks(team)
+    assert marks(team)[MANUALLY_AT] == "2026-01-01T00:00:00Z"
+    assert restarted(team) == first
+
+
+def test_every_missing_target_is_named_and_retried_until_it_exists(team: Team) -> None:
+    workload(team, "Deployment", "app")
+    mark = team.bed.mark()
+    ready(team, target(name="late"), target(), target("StatefulSet", "later"))
+    rotate(team)
+    condition = team.wait_condition("RolloutRestart", "False", "RolloutRestartTriggeredFailed")
+    assert len(team.events(reason="RolloutRestartTriggeredFailed")) <= 1
+    assert f"Deployment {team.ns}/late" in condition["message"]
+    assert f"StatefulSet {team.ns}/later" in condition["message"]
+    assert f"Deployment {team.ns}/app" not in condition["message"]
+    assert team.condition("Ready")["status"] == "True"
+    workload(team, "Deployment", "late")
+    workload(team, "StatefulSet", "later")
+    team.wait_condition("RolloutRestart")
+    assert sorted(restarts(team, mark)) == ["app", "late", "later"]
+    assert team.get()["status"]["history"][0]["restart"] == "Triggered"
+    assert len(eventually(lambda: team.events(reason="RolloutRestartTriggeredFailed"), message="it is told once")) == 1
+
+
+def test_a_target_of_an_unknown_kind_stops_no_other(team: Team) -> None:
+    workload(team, "Deployment", "app")
+    team.access()
+    team.put("app", {"password": "v1"})
+    try:
+        team.static(rolloutRestartTargets=[target("CronJob", "nightly"), target()])
+    except KubeError as error:  # the API server says it before we do
+        assert "CronJob" in error.message  # noqa: PT017
+        return
+    team.wait_ready()
+    rotate(team)
+    eventually(lambda: restarted(team), message="the Deployment is restarted")
+    assert "CronJob" in team.wait_condition("RolloutRestart", "False")["message"]
+
+
+@pytest.mark.usefixtures("rollouts")
+def test_an_argo_rollout_is_restarted_through_its_own_field(team: Team) -> None:
+    meta = {"name": "app", "namespace": team.ns}
+    future = "2999-01-01T00:00:00Z"
+    rollout = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta, "spec": {"replicas": 1}}
+    team.bed.kube.apply(rollout)
+    ready(team, target("argo.Rollout"))
+    assert "restartAt" not in team.bed.kube.find("Rollout", team.ns, "app")["spec"]
+    rotate(team)
+    first = eventually(
+        lambda: team.bed.kube.find("Rollout", team.ns, "app")["spec"].get("restartAt"), message="it is restarted"
+    )
+    assert first < future
+    team.bed.kube.patch("Rollout", team.ns, "app", {"spec": {"restartAt": future}})
+    rotate(team, "v3")
+    eventually(
+        lambda: team.bed.kube.find("Rollout", team.ns, "app")["spec"]["restartAt"] == "2999-01-01T00:00:01Z",
+        message="the time moves forward although the previous one lies ahead",
+    )
+
+
+def test_a_crash_between_secret_and_restart_leads_to_exactly_one_restart(
+    team: Team, operator: Operator, kube_proxy: Proxy
+) -> None:
+    workload(team, "Deployment", "app")
+    mark = team.bed.mark()
+    ready(team, target())
+    on_the_way = path_has("/deployments/app", method="PATCH")
+    kube_proxy.fault(BlackHole(), on_the_way)
+    rotate(team)
+    eventually(lambda: kube_proxy.count(on_the_way), message="the restart is on its way")
+    operator.kill()
+    kube_proxy.clear()
+    assert restarts(team, mark) == []
+    operator.start()
+    operator.wait_ready()
+    eventually(lambda: restarted(team), message="the restart that was owed")
+    team.wait_condition("RolloutRestart")
+    wait_for_looks(team)
+    assert restarts(team, mark) == ["app"]
+
+
+def test_an_answer_that_is_lost_after_the_restart_rolls_nothing_twice(team: Team, kube_proxy: Proxy) -> None:
+    workload(team, "Deployment", "app")
+    ready(team, target())
+    kube_proxy.fault(Cut(), path_has("/deployments/app", method="PATCH"), times=1)
+    rotate(team)
+    first = eventually(lambda: restarted(team), message="the restart")
+    team.wait_condition("RolloutRestart")
+    assert restarted(team) == first
+    assert team.bed.kube.find("Deployment", team.ns, "app")["metadata"]["generation"] == 2
