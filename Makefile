@@ -61,7 +61,7 @@ unit: $(DEV_STAMP)
 	@$(PYTEST) tests/unit tests/properties tests/cancellation tests/testbed -m "not real"
 
 sandbox: $(DEV_STAMP)
-	@$(PYTEST) tests/conformance --bed sandbox -m "not real and not bench"
+	@$(PYTEST) -n 4 tests/conformance --bed sandbox -m "not real and not bench"
 
 lowest: $(LOWEST_STAMP) ## the unit tests on the lowest supported versions of the dependencies
 	@$(LOWEST)/bin/python -m pytest -q -n 2 --dist loadfile tests/unit -m "not real"

@@ -266,6 +266,7 @@ def test_kills_at_random_moments_lose_nothing_and_leave_nothing_behind(
                 team.static(name, path=name)
         always(lambda: operator.running, during=rng.uniform(0.0, 1.5))
         restart(operator)
+        eventually(lambda: operator.leads, message="it works again")
     for name in names:
         holds(team, f"{name} 7", name, timeout=60)
         team.wait_ready(name, timeout=60)

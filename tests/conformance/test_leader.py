@@ -46,21 +46,13 @@ def leader(pair: tuple[Operator, Operator]) -> Operator:
         if not operator.running:
             operator.start()
             operator.wait_ready()
-    return eventually(lambda: next(filter(leads, pair), None), message="one of them leads")
+    return eventually(lambda: next((one for one in pair if one.leads), None), message="one of them leads")
 
 
 @pytest.fixture
 def standby(pair: tuple[Operator, Operator], leader: Operator) -> Operator:
     """The other one."""
     return pair[1] if leader is pair[0] else pair[0]
-
-
-def leads(operator: Operator) -> bool:
-    return any(
-        line.endswith(" 1.0")
-        for line in operator.metrics().splitlines()
-        if line.startswith("leader_election_master_status{")
-    )
 
 
 def holder(stage: Stage) -> str:
@@ -79,7 +71,7 @@ def test_a_standby_is_ready_and_does_nothing(team: Team, stage: Stage, leader: O
     first = holder(stage)
     syncs(team)
     assert standby.ready()
-    assert not leads(standby)
+    assert not standby.leads
     assert holder(stage) == first
     assert team.ns not in standby.log_text(since_start=True)
 
@@ -125,9 +117,9 @@ def test_a_leader_that_comes_back_takes_the_others_writes_for_no_strangers(
     syncs(team)
     lease = {"spec": {"holderIdentity": "somebody-else", "renewTime": "2099-01-01T00:00:00.000000Z"}}
     stage.bed.kube.patch("Lease", OPERATOR_NAMESPACE, LEASE, lease)
-    eventually(lambda: not leads(leader), message="the deposed leader stands by")
+    eventually(lambda: not leader.leads, message="the deposed leader stands by")
     team.put("app", {"password": "v2"})
-    eventually(lambda: leads(leader) or leads(standby), message="the lease runs out")
+    eventually(lambda: leader.leads or standby.leads, message="the lease runs out")
     team.wait_data(lambda data: data["password"] == "v2")
     team.wait_ready()
     assert team.events("app", "ForeignWriter") == []

@@ -207,9 +207,8 @@ def test_a_failure_that_repeats_is_told_again_in_the_log_and_once_as_an_event(te
         team.patch({"metadata": {"labels": {"look": str(number)}}})
 
         def told(wanted: int = number + 2) -> bool:
-            return wanted <= sum(
-                line["event"] == "pass failed" and team.ns in line["object"] for line in lines(operator)
-            )
+            told = [line for line in lines(operator) if line["event"] == "pass failed" and team.ns in line["object"]]
+            return len(told) >= wanted
 
         eventually(told, message="each failed pass is a line")
     warnings = [event for event in team.events("app") if event["type"] == "Warning"]

@@ -92,6 +92,12 @@ class Operator:
         answer = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5, trust_env=False)
         return answer.raise_for_status().text
 
+    @property
+    def leads(self) -> bool:
+        """Whether it says that it is the one that works."""
+        lines = self.metrics().splitlines()
+        return any(line.startswith("leader_election_master_status{") and line.endswith(" 1.0") for line in lines)
+
     def rss(self) -> int:
         """Its resident memory in bytes."""
         return self.process.rss()

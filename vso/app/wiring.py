@@ -70,8 +70,6 @@ _SECRET_KINDS = (
     Kind.VAULT_PKI_SECRET,
     Kind.HCP_VAULT_SECRETS_APP,
 )
-_REQUEST_SHARE = 0.75
-"""Of a pass's time, what one request to Vault may take at most."""
 _RAMP_PER_SECOND = 400.0
 """How fast secrets are looked at again when a Vault is back."""
 
@@ -206,8 +204,7 @@ class _Builder:
     def _vault_client(self, config: ConnectionConfig) -> VaultClient:
         base = self._base
         # Shorter than a pass, so that a Vault that never answers ends in a condition and counts for the breaker.
-        longest = base.settings.reconcile_timeout * _REQUEST_SHARE
-        config = replace(config, timeout=min(config.timeout, longest))
+        config = replace(config, timeout=min(config.timeout, 0.75 * base.settings.reconcile_timeout))
         return VaultClient(config, base.clock, base.rng, user_agent=USER_AGENT, observer=base.metrics.vault)
 
     def _on_breaker(self, connection: str, is_open: bool) -> None:

@@ -79,6 +79,9 @@ class SourceReader:
             if isinstance(error, TransientError) and error.retry_after is not None:
                 raise
             return failed_fingerprint(error)
+        except Exception as error:  # noqa: BLE001  what one team's secret trips must not end the polls of all others
+            # The subscribers are woken, meet the same bug in passes of their own, and those report it.
+            return ("bug", type(error).__name__)
 
     def fingerprint(self, secret: KvSecret) -> Fingerprint:
         """Return a keyed digest of what was read, with its version."""

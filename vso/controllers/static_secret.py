@@ -81,7 +81,7 @@ class StaticSecretReconciler:
         look = self._look(key)
         if look is None:
             return Result()
-        released = await self._rooms.finalizers.release(look.record, look.cr.metadata.finalizers)
+        released = await self._release(look)
         if look.record.deleting:
             self._forget(key)
             return Result()
@@ -96,9 +96,19 @@ class StaticSecretReconciler:
         except VsoError as error:
             change = _emptied if look.notes.emptied else _unchanged
             raise await self._rooms.reporter.failed(look, error, staleness(look.cr.spec), change) from None
+        except Exception as bug:  # noqa: BLE001  told like any other failure, then reported by the controller
+            told = TransientError(Reason.INTERNAL_ERROR, f"the pass ended in a {type(bug).__name__}")
+            await self._rooms.reporter.failed(look, told, staleness(look.cr.spec))
+            raise
         if look.notes.restart_failed:
             raise TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
         return Result(requeue_after=wait)
+
+    async def _release(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> bool:
+        try:
+            return await self._rooms.finalizers.release(look.record, look.cr.metadata.finalizers)
+        except ConfigError as error:
+            raise await self._rooms.reporter.failed(look, error) from None
 
     def _look(self, key: ObjectKey) -> Look[VaultStaticSecret, VaultStaticSecretStatus] | None:
         record = self._rooms.cache.get(key)

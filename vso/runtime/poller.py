@@ -236,9 +236,6 @@ class Poller(Generic[S, K]):
             if isinstance(error, TransientError) and error.retry_after is not None:
                 watched.not_before = self._clock.now().timestamp() + error.retry_after
             return ("failed", error.reason)
-        except Exception as error:  # noqa: BLE001  one source's bug must not end the looks at all others
-            # The subscribers are told, meet the same bug in passes of their own, and those report it.
-            return ("bug", type(error).__name__)
 
     @staticmethod
     def _remember(watched: _Watched[K], fingerprint: Hashable) -> bool:

@@ -122,3 +122,26 @@ async def test_a_breaker_is_told_with_the_name_of_its_connection(made: Pool) -> 
     await made.clock.advance(1)
     await until(lambda: not client.breaker_open)
     assert made.breakers == [("team-a/vault", True), ("team-a/vault", False)]
+
+
+async def test_a_replacement_is_told_and_the_old_client_probes_no_more(clock: FakeClock) -> None:
+    def make(config: ConnectionConfig) -> VaultClient:
+        return VaultClient(config, clock, random.Random(1), user_agent="vso-test", observer=Observed())
+
+    told: list[VaultClient] = []
+    async with VaultServer() as server:
+        server.on("GET", "kv/data/a", Reply(503, {"errors": ["Vault is sealed"]}))
+        server.on("GET", "sys/health", Reply(503, {"initialized": True, "sealed": True}))
+        pool = ClientPool(clock, make, lambda name, is_open: None, told.append)
+        async with running(pool):
+            old = pool.client(connection(server.url))
+            assert told == []
+            for _ in range(5):
+                assert not await closed(old)
+            assert old.breaker_open
+            new = pool.client(connection(server.url, timeout=7.0))
+            assert told == [new]
+            await clock.advance(0)
+            probes = len(server.asked("sys/health"))
+            await clock.advance(10)
+            assert len(server.asked("sys/health")) == probes

@@ -28,6 +28,7 @@ class Shelf:
     vault: VaultServer
     reader: SourceReader
     session_for: Callable[[str], Session]
+    credentials: Credentials
 
     def holds(self, data: dict[str, Any], version: int = 1) -> None:
         self.vault.on("GET", PATH, Reply(200, {"data": {"data": data, "metadata": {"version": version}}}))
@@ -45,13 +46,14 @@ class Shelf:
 async def shelf(clock: FakeClock) -> AsyncIterator[Shelf]:
     async with VaultServer() as vault, client_to(vault.url, clock) as client:
         Tokens(vault, clock)
-        parts = LoginParts(clock, Credentials(), Observed())
+        credentials = Credentials()
+        parts = LoginParts(clock, credentials, Observed())
 
         def session_for(namespace: str) -> Session:
             login = type(LOGIN)(**{**vars(LOGIN), "identity": Identity(namespace, "app")})
             return Session(client, login, parts)
 
-        made = Shelf(clock, vault, SourceReader(clock, KEY), session_for)
+        made = Shelf(clock, vault, SourceReader(clock, KEY), session_for, credentials)
         made.holds({"password": "canary-1"})
         yield made
 
@@ -62,6 +64,12 @@ async def test_reads_in_flight_together_are_one_request(shelf: Shelf) -> None:
         answers = [tasks.create_task(shelf.reader.read(source, Lane.REFRESH)) for _ in range(10)]
     assert {answer.result().data["password"] for answer in answers} == {"canary-1"}
     assert shelf.reads == 1
+
+
+async def test_a_bug_that_one_source_trips_ends_no_poll_of_another(shelf: Shelf) -> None:
+    source = shelf.source()
+    shelf.credentials.failure = KeyError("canary-1")
+    assert await shelf.reader.look(source) == ("bug", "KeyError")
 
 
 async def test_two_sessions_of_equal_keys_are_one_source_and_two_identities_are_two(shelf: Shelf) -> None:
@@ -162,3 +170,20 @@ async def test_a_look_tells_failures_apart_and_raises_only_what_says_when_to_com
 
 async def test_a_source_is_named_by_connection_and_path(shelf: Shelf) -> None:
     assert str(shelf.source()) == f"team-a/vault  {PATH}"
+
+
+async def test_failures_of_a_connection_that_is_another_now_are_forgotten(shelf: Shelf) -> None:
+    source = shelf.source()
+    shelf.vault.on("GET", PATH, errors(500, "broken"))
+    with pytest.raises(TransientError):
+        await shelf.reader.read(source, Lane.REFRESH)
+    shelf.holds({"password": "canary-2"})
+    shelf.reader.forget_failures("somebody/else")
+    with pytest.raises(TransientError):
+        await shelf.reader.read(source, Lane.REFRESH)
+    shelf.reader.forget_failures(source.session.connection_name)
+    assert (await shelf.reader.read(source, Lane.REFRESH)).version == "1"
+    reads = shelf.reads
+    shelf.reader.forget_failures(source.session.connection_name)
+    await shelf.reader.read(source, Lane.REFRESH)
+    assert shelf.reads == reads  # what was read well is still shared

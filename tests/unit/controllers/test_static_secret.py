@@ -352,6 +352,26 @@ async def test_the_references_finalizer_goes_first(home: House) -> None:
 # Sources.
 
 
+async def test_a_finalizer_that_may_not_be_taken_off_is_said(home: House) -> None:
+    home.static(metadata={"finalizers": ["vaultstaticsecret.secrets.hashicorp.com/finalizer"]})
+    denied = status(403, "Forbidden", 'User "operator" cannot patch resource "vaultstaticsecrets"')
+    home.cluster.refuse = lambda request: denied if request.path.endswith("/db") else None
+    with pytest.raises(ConfigError):
+        await home.pass_over()
+    assert home.condition("Stalled")["reason"] == "KubernetesForbidden"
+
+
+async def test_a_bug_is_said_without_its_words_and_goes_on_to_the_controller(home: House) -> None:
+    home.cluster.refuse = _once(Reply(200, {"canary": "no object of the API server"}), "PATCH", "/status")
+    with pytest.raises(KeyError):
+        await home.pass_over()
+    healthy = home.condition("Healthy")
+    assert (healthy["status"], healthy["reason"]) == ("False", "InternalError")
+    assert "ended in a KeyError" in healthy["message"]
+    await home.pass_over()
+    assert home.condition("Healthy")["status"] == "True"
+
+
 async def test_a_missing_reference_waits_and_then_stalls(home: House) -> None:
     home.static(vaultAuthRef="nowhere")
     with pytest.raises(TransientError) as waiting:

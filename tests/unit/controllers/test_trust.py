@@ -202,3 +202,11 @@ async def test_a_failure_is_not_kept(clock: FakeClock) -> None:
         with pytest.raises(ConfigError):
             await store.tls(vault(caCertSecretRef="ca"))
         assert (await store.tls(vault(caCertSecretRef="ca"))).ca_pem == PEM
+
+
+async def test_an_address_that_is_not_admitted_is_refused_by_the_name_of_the_flag() -> None:
+    strict = TrustPolicy(OPERATOR, allows_address=lambda address: address == "https://other:8200")
+    error = await refusal(vault(), strict)
+    assert error.reason == Reason.INVALID_SPEC
+    assert "--vault-address-allow" in error.message
+    await tls(vault(address="https://other:8200"), strict)

@@ -271,16 +271,6 @@ async def test_a_black_holed_group_does_not_delay_another() -> None:
     assert len(bench.looks) == 5
 
 
-async def test_a_bug_in_one_look_is_told_once_and_ends_no_other_look() -> None:
-    bench = Bench()
-    bench.errors["a"] = RuntimeError("a bug")
-    bench.poller.subscribe("x", {"a": 30.0})
-    bench.poller.subscribe("y", {"b": 30.0})
-    await bench.run_for(100)
-    assert bench.notified == [frozenset({"y"}), frozenset({"x"})]
-    assert len(bench.times("a")) == len(bench.times("b")) == 3
-
-
 async def test_ten_thousand_sources_cost_one_timer_and_no_tasks() -> None:
     bench = Bench()
     for number in range(10_000):
