@@ -228,7 +228,7 @@ def test_the_same_change_told_twice_is_one_event_with_a_count(team: Team) -> Non
         flap("app", "True")
 
     def counted() -> bool:
-        found = team.events("app", "SourceDeleted")
+        found = team.events("app", "SourceNotFound")
         return [event["count"] for event in found] == [2]
 
     eventually(counted, message=lambda: f"one event, counted twice: {team.events('app')}")

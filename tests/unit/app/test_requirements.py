@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-LOCKS = ("operator", "run", "dev", "build")
+LOCKS = ("operator", "run", "dev", "build", "installer")
 
 
 def pins(name: str) -> dict[str, str]:
