@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from time import perf_counter
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -136,12 +137,14 @@ class Fleet:
             if call.user == OPERATOR_USER and call.namespace.startswith("bench-")
         )
 
-    def reads(self, mark: Mark) -> Counter[str]:
-        """How often each of the teams' paths was read in Vault."""
+    def reads(self, mark: Mark, until: datetime | None = None) -> Counter[str]:
+        """How often each of the teams' paths was read in Vault, from the mark to a moment or to now."""
         return Counter(
             call.path
             for call in self.bed.vault_audit(mark)
-            if call.operation == "read" and call.path.startswith("kv/data/bench-")
+            if call.operation == "read"
+            and call.path.startswith("kv/data/bench-")
+            and (until is None or call.time <= until)
         )
 
     def logins(self, mark: Mark) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import always, eventually
 
+OPERATOR_ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=2s")
 OWNER_LABELS = {
     "app.kubernetes.io/name": "vault-secrets-operator",
     "app.kubernetes.io/managed-by": "hashicorp-vso",
@@ -48,7 +49,7 @@ def test_on_delete_retain_keeps_the_secret_when_the_object_goes(team: Team) -> N
     ready(team, destination={"onDelete": "Retain"})
     assert "ownerReferences" not in team.secret()["metadata"]  # type: ignore[index]
     team.bed.kube.delete("VaultStaticSecret", team.ns, "app")
-    always(lambda: team.secret() is not None, during=3, message="a retained Secret stays")
+    always(lambda: team.secret() is not None, during=2, message="a retained Secret stays")
 
 
 def test_a_foreign_secret_is_not_overwritten_and_the_conflict_is_reported(team: Team) -> None:

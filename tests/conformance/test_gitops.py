@@ -225,7 +225,7 @@ def test_kubectl_wait_reads_the_condition(story: Story) -> None:
 @pytest.mark.real
 def test_kubectl_get_shows_what_one_looks_for(story: Story) -> None:
     header, row = story.team.bed.kubectl("get", "vss", "-n", "app").splitlines()
-    for column in ("READY", "REASON", "SYNCED", "VERSION", "EXPIRES", "AGE"):
+    for column in ("READY", "REASON", "SYNCED", "VERSION", "AGE"):
         assert column in header
     assert row.split()[:2] == ["app-config", "True"]
 

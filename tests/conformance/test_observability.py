@@ -89,6 +89,16 @@ def test_an_object_has_a_gauge_of_its_readiness_and_the_time_it_was_ready_last(t
     assert total(operator, "vso_resource_last_ready_timestamp_seconds", **where) == stopped
 
 
+def test_after_a_restart_the_gauges_of_objects_in_order_are_there_again(team: Team) -> None:
+    ready(team, refreshAfter="1h")
+    operator = operator_of(team)
+    operator.stop()
+    operator.start()
+    operator.wait_ready()
+    where = {"kind": KIND, "namespace": team.ns, "name": "app"}
+    eventually(lambda: total(operator, "vso_resource_ready", **where) == 1, message="the gauge is there without a read")
+
+
 def test_the_series_of_an_object_go_with_it(team: Team) -> None:
     ready(team)
     operator = operator_of(team)

@@ -15,9 +15,7 @@ from tests.testbed.proxy import BlackHole, Cut, Proxy, path_has
 ARGS = (
     "--backoff-initial-interval=500ms",
     "--backoff-max-interval=1s",
-    "--leader-elect-lease-duration=2s",  # what a killed leader leaves behind is waited for
-    "--leader-elect-renew-deadline=1500ms",
-    "--leader-elect-retry-period=250ms",
+    "--leader-elect=false",  # a killed leader would be waited for
 )
 RESTARTED_AT = "vso.secrets.hashicorp.com/restartedAt"
 MANUALLY_AT = "kubectl.kubernetes.io/restartedAt"
@@ -127,7 +125,7 @@ def restarts(team: Team, since: Mark) -> list[str]:
     ]
 
 
-def wait_for_looks(team: Team, count: int = 2) -> None:
+def wait_for_looks(team: Team, count: int = 1) -> None:
     """Wait until Vault was asked for the secret so many times more."""
     mark = team.bed.mark()
 

@@ -61,12 +61,15 @@ def test_the_smallest_refresh_after_of_those_who_share_a_source_counts_for_all(t
         team.wait_data(lambda data: data["password"] == "v2", name=name, timeout=5)
 
 
-def test_a_source_is_looked_at_at_leisure_again_when_the_hasty_one_has_gone(team: Team) -> None:
+def test_a_source_is_looked_at_at_leisure_again_when_the_hasty_one_has_gone(team: Team, stage: Stage) -> None:
+    operator = stage.operator
+    assert operator is not None
     ready(team, refreshAfter="1h")
+    _, subscribers = polled(operator)
     team.static("quick", refreshAfter="1s")
     team.wait_ready("quick")
     team.bed.kube.delete("VaultStaticSecret", team.ns, "quick")
-    eventually(lambda: team.secret("quick") is None, message="the other Secret went with its object")
+    eventually(lambda: polled(operator)[1] == subscribers, message="the hasty one is forgotten")
     mark = team.bed.mark()
     always(lambda: reads(team, mark) <= 1, during=2.5, message="nobody wants it every second any more")
 

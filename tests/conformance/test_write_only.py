@@ -6,7 +6,7 @@ from tests.conformance.stage import OPERATOR_USER, Stage, Team
 from tests.testbed.bed import always, eventually
 
 SECRETS_ACCESS = "write-only"
-OPERATOR_ARGS = ("--drift-interval=3s",)
+OPERATOR_ARGS = ("--drift-interval=1s",)
 
 
 def ready(team: Team, **changes: object) -> None:
@@ -52,7 +52,7 @@ def test_a_drift_check_that_finds_nothing_changes_no_resource_version(team: Team
     ready(team, refreshAfter="1h")
     version = team.secret()["metadata"]["resourceVersion"]  # type: ignore[index]
     cr_version = team.get()["metadata"]["resourceVersion"]
-    always(lambda: team.secret()["metadata"]["resourceVersion"] == version, during=8)  # type: ignore[index]
+    always(lambda: team.secret()["metadata"]["resourceVersion"] == version, during=3)  # type: ignore[index]
     assert team.get()["metadata"]["resourceVersion"] == cr_version
 
 

@@ -6,14 +6,14 @@ that did not says nothing; an event goes out only with a status that was written
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
-from vso.api.meta import Resource, Status
+from vso.api.meta import Condition, Resource, Status
 from vso.controllers.looks import Look
 from vso.controllers.memory import Memory
 from vso.controllers.status import StatusWriter
@@ -21,6 +21,7 @@ from vso.core.errors import REMEDIES, ConfigError, Reason, TransientError, VsoEr
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
 from vso.decide.assess import Assessment, News, assess
+from vso.decide.conditions import READY, find_condition
 from vso.decide.outcome import Failing, InOrder, Outcome, Policy, Suspended
 from vso.kube.errors import ConflictError
 from vso.kube.event_recorder import EventRecorder
@@ -109,6 +110,10 @@ class Reporter(Generic[S]):
         text = f"somebody else writes the status of this object; {REMEDIES[reason]}; {_WHO}"
         self._voices.events.record(self._kind, key, record.uid, "Warning", reason, text)
 
+    def as_it_stands(self, look: Look[Resource, S]) -> None:
+        """A pass has found nothing to do: the object stands as its status says."""
+        self._count(look.key, look.status.conditions)
+
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
         self._voices.freshness.gone(self._kind, key)
@@ -118,16 +123,19 @@ class Reporter(Generic[S]):
 
     async def _say(self, look: Look[Resource, S], status: S, assessment: Assessment, news: News | None) -> bool:
         written = await self._writer.write(look.record, look.notes, look.status, status)
-        ready = next((c for c in assessment.conditions if c.type == "Ready"), None)
-        self._voices.freshness.assessed(
-            self._kind,
-            look.key,
-            ready=ready is not None and ready.status == "True",
-            reason="" if ready is None else ready.reason,
-        )
+        self._count(look.key, assessment.conditions)
         if written and news is not None:
             self._voices.events.record(self._kind, look.key, look.record.uid, news.type, news.reason, news.message)
         return written
+
+    def _count(self, key: ObjectKey, conditions: Iterable[Condition]) -> None:
+        ready = find_condition(conditions, READY)
+        self._voices.freshness.assessed(
+            self._kind,
+            key,
+            ready=ready is not None and ready.status == "True",
+            reason="" if ready is None else ready.reason,
+        )
 
 
 def _queue_error(error: VsoError, assessment: Assessment) -> VsoError:

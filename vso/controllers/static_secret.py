@@ -96,7 +96,7 @@ class StaticSecretReconciler:
         except VsoError as error:
             change = _emptied if look.notes.emptied else _unchanged
             raise await self._rooms.reporter.failed(look, error, staleness(look.cr.spec), change) from None
-        except Exception as bug:  # noqa: BLE001  told like any other failure, then reported by the controller
+        except Exception as bug:  # told like any other failure, then raised for the controller to report
             told = TransientError(Reason.INTERNAL_ERROR, f"the pass ended in a {type(bug).__name__}")
             await self._rooms.reporter.failed(look, told, staleness(look.cr.spec))
             raise
@@ -130,6 +130,7 @@ class StaticSecretReconciler:
         facts = self._facts(look)
         why = sync.plan_look(facts)
         if why is None:
+            self._rooms.reporter.as_it_stands(look)
             return self._rooms.destinations.next_check(look)
         look.notes.failing_on = path.connection_name
         look.notes.unsaid = True
