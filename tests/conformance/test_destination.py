@@ -168,4 +168,6 @@ def test_a_foreign_label_on_our_secret_stays(team: Team) -> None:
     team.bed.kube.patch("Secret", team.ns, "app", {"metadata": {"labels": {"theirs": "1"}}})
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2")
+    eventually(lambda: len(team.events(reason="SecretSynced")) == 2, message="the change is told")
     assert team.secret()["metadata"]["labels"]["theirs"] == "1"  # type: ignore[index]
+    assert team.events(reason="DestinationDrifted") == []

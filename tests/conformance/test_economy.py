@@ -49,11 +49,11 @@ def test_the_first_sync_makes_two_requests_and_one_event(team: Team, stage: Stag
 def test_an_idle_refresh_makes_no_kubernetes_request_and_one_read_per_interval(team: Team, stage: Stage) -> None:
     settled(team)
     team.put("app", {"password": "v1"})
-    team.static(refreshAfter="2s")
+    team.static(refreshAfter="1s")
     team.wait_ready()
     eventually(lambda: team.events("app"), message="the event is there")
     mark = stage.bed.mark()
-    always(lambda: True, during=10)
+    always(lambda: True, during=5)
     assert kube_calls(stage, mark, team.ns) == {}
     assert 4 <= reads(stage, mark, f"kv/data/{team.ns}/app") <= 6
 
@@ -62,11 +62,11 @@ def test_many_objects_on_one_path_share_one_read_per_interval(team: Team, stage:
     settled(team)
     team.put("app", {"password": "v1"})
     for number in range(20):
-        team.static(f"app-{number}", refreshAfter="2s")
+        team.static(f"app-{number}", refreshAfter="1s")
     for number in range(20):
         team.wait_ready(f"app-{number}")
     mark = stage.bed.mark()
-    always(lambda: True, during=6)
+    always(lambda: True, during=3)
     assert 2 <= reads(stage, mark, f"kv/data/{team.ns}/app") <= 4
 
 
@@ -101,7 +101,7 @@ def test_a_restart_inside_the_refresh_period_makes_no_request_about_objects_in_o
     mark = stage.bed.mark()
     operator.start()
     operator.wait_ready()
-    always(lambda: True, during=4)
+    always(lambda: True, during=2)
     assert kube_calls(stage, mark, team.ns) == {}
     assert reads(stage, mark, f"kv/data/{team.ns}/app") == 0
 

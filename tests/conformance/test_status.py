@@ -70,7 +70,9 @@ def test_nothing_is_written_while_nothing_changes(team: Team) -> None:
     ready(team)
     version = team.get()["metadata"]["resourceVersion"]
     always(
-        lambda: team.get()["metadata"]["resourceVersion"] == version, during=4, message="an idle object is not written"
+        lambda: team.get()["metadata"]["resourceVersion"] == version,
+        during=2.5,
+        message="an idle object is not written",
     )
 
 

@@ -97,6 +97,8 @@ class Metrics:
         self._seconds.labels(controller).observe(seconds)
         if outcome in _RETRIED:
             self._retries.labels(controller).inc()
+        if outcome == Outcome.TIMEOUT:
+            _log.warning("pass timed out", controller=controller, key=key, seconds=round(seconds, 3))
         _log.debug("pass", controller=controller, key=key, outcome=outcome, seconds=round(seconds, 3))
 
     def bug(self, controller: str, key: Hashable, error: Exception) -> None:

@@ -58,6 +58,7 @@ class Operator:
             supporting = [feeding.create_task(feed.run(), name=feed.name) for feed in parts.feeds.all()]
             supporting.append(feeding.create_task(parts.clients.run(), name="vault-clients"))
             supporting.append(feeding.create_task(parts.events.run(), name="events"))
+            supporting.append(feeding.create_task(parts.reader.run(), name="sources"))
             supporting.append(feeding.create_task(self.health.run(), name="heartbeat"))
             await self._synced()
             await self._lead()

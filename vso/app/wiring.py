@@ -7,7 +7,7 @@ outlive the controllers; controllers drain before their feeds are cancelled.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -28,21 +28,14 @@ from vso.controllers.finalizers import Finalizers
 from vso.controllers.foreign import ForeignWriterTrigger
 from vso.controllers.memory import Memories
 from vso.controllers.passes import NamedPasses
+from vso.controllers.relations import Relations
 from vso.controllers.report import Reporter, Voices
 from vso.controllers.resolver import Resolver
 from vso.controllers.restarts import Restarts
 from vso.controllers.sources import Source, SourceReader
 from vso.controllers.static_secret import Rooms, StaticSecretConfig, StaticSecretReconciler
 from vso.controllers.status import StatusWriter
-from vso.controllers.triggers import (
-    BY_AUTH,
-    BY_CONNECTION,
-    BY_UID,
-    ReferrerTrigger,
-    SecretTrigger,
-    SelfTrigger,
-    referred,
-)
+from vso.controllers.triggers import ReferrerTrigger, SecretTrigger, SelfTrigger
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.controllers.unsupported import NEVER, NOT_YET, UnsupportedReconciler
 from vso.core.clock import Clock
@@ -64,12 +57,6 @@ from vso.vault.config import ConnectionConfig
 from vso.vault.sessions import Sessions
 
 USER_AGENT = "vso"
-_SECRET_KINDS = (
-    Kind.VAULT_STATIC_SECRET,
-    Kind.VAULT_DYNAMIC_SECRET,
-    Kind.VAULT_PKI_SECRET,
-    Kind.HCP_VAULT_SECRETS_APP,
-)
 _RAMP_PER_SECOND = 400.0
 """How fast secrets are looked at again when a Vault is back."""
 
@@ -97,6 +84,7 @@ class Parts:
     clients: ClientPool
     sessions: Sessions
     events: EventRecorder
+    reader: SourceReader
     poller: Poller[Source, ObjectKey]
     queues: Mapping[Kind, WorkQueue[ObjectKey]]
     controllers: tuple[Controller[ObjectKey], ...]
@@ -118,6 +106,7 @@ class _Builder:
             base.metrics,
         )
         self.caches: Caches = self.feeds.caches()
+        self.relations = Relations(self.caches, settings.namespace)
         self.queues = {kind: self._queue(kind) for kind in Kind}
         self.events = EventRecorder(base.kube, clock, "vault-secrets-operator", instance=base.identity)
         self.voices = Voices(self.events, base.metrics)
@@ -160,6 +149,7 @@ class _Builder:
             self.clients,
             self.sessions,
             self.events,
+            self.reader,
             self.poller,
             self.queues,
             controllers,
@@ -182,14 +172,7 @@ class _Builder:
         if kind is not Kind.VAULT_STATIC_SECRET:
             return WorkQueue(base.clock, limiter, name=kind.plural)
         # As many passes as a connection has sockets: a Vault that never answers cannot take every worker.
-        return WorkQueue(base.clock, limiter, name=kind.plural, group=self._vault_of)
-
-    def _vault_of(self, key: ObjectKey) -> ObjectKey | None:
-        """Return the VaultConnection that a pass over the secret will wait for, as far as it is known."""
-        secret = self.caches[Kind.VAULT_STATIC_SECRET].get(key)
-        auth = None if secret is None else referred(secret, "vaultAuthRef", self._base.settings.namespace)
-        record = None if auth is None else self.caches[Kind.VAULT_AUTH].get(auth)
-        return None if record is None else referred(record, "vaultConnectionRef", self._base.settings.namespace)
+        return WorkQueue(base.clock, limiter, name=kind.plural, group=self.relations.vault_of)
 
     def _trust_policy(self) -> TrustPolicy:
         settings = self._base.settings
@@ -236,29 +219,18 @@ class _Builder:
 
     def _join_triggers(self) -> None:
         statics, auths = self.queues[Kind.VAULT_STATIC_SECRET], self.queues[Kind.VAULT_AUTH]
-        by_auth, by_connection = self._statics_by_auth, self._auths_by_connection
+        relations = self.relations
         for kind in Kind:
             for feed in self.feeds.of(kind):
                 feed.add_handler(SelfTrigger(self.queues[kind], partial(_is_synced, feed)))
                 feed.add_handler(self._foreign_writer(kind))
         for feed in self.feeds.of(Kind.VAULT_AUTH):
-            feed.add_handler(ReferrerTrigger(statics, by_auth))
+            feed.add_handler(ReferrerTrigger(statics, relations.statics_by_auth))
         for feed in self.feeds.of(Kind.VAULT_CONNECTION):
-            feed.add_handler(ReferrerTrigger(auths, by_connection))
-            feed.add_handler(
-                ReferrerTrigger(statics, lambda c: [key for auth in by_connection(c) for key in by_auth(str(auth))])
-            )
-        owners = self.caches[Kind.VAULT_STATIC_SECRET]
+            feed.add_handler(ReferrerTrigger(auths, relations.auths_by_connection))
+            feed.add_handler(ReferrerTrigger(statics, relations.statics_by_connection))
         for feed in self.feeds.secrets.values():
-            feed.add_handler(
-                SecretTrigger(statics, lambda uid: owners.by_index(BY_UID, uid), self.static_memories.find)
-            )
-
-    def _statics_by_auth(self, auth: str) -> Iterable[ObjectKey]:
-        return self.caches[Kind.VAULT_STATIC_SECRET].by_index(BY_AUTH, auth)
-
-    def _auths_by_connection(self, connection: str) -> Iterable[ObjectKey]:
-        return self.caches[Kind.VAULT_AUTH].by_index(BY_CONNECTION, connection)
+            feed.add_handler(SecretTrigger(statics, relations.statics_by_uid, self.static_memories.find))
 
     def _connections(self) -> ConnectionReconciler:
         kind = Kind.VAULT_CONNECTION
@@ -294,7 +266,7 @@ class _Builder:
             reader=self.reader,
             poller=self.poller,
             destinations=Destinations(
-                SecretWriter(base.kube, delete_allowed=self.full, owner_of=self._owner_of),
+                SecretWriter(base.kube, delete_allowed=self.full, owner_of=self.relations.owner_of),
                 self.caches.secrets,
                 may_delete=self.full,
                 drift_interval=base.settings.drift_interval,
@@ -305,14 +277,6 @@ class _Builder:
         )
         config = StaticSecretConfig(base.mac_key, base.settings.exclude_raw)
         return StaticSecretReconciler(rooms, base.clock, config)
-
-    def _owner_of(self, namespace: str, uid: str) -> str | None:
-        if not self.caches[Kind.VAULT_STATIC_SECRET].watches(namespace):
-            return f"the object with uid {uid}"
-        for kind in _SECRET_KINDS:
-            for key in self.caches[kind].by_index(BY_UID, uid):
-                return f"{kind} {key}"
-        return None
 
     def _unsupported(self, kind: Kind) -> UnsupportedReconciler:
         return UnsupportedReconciler(

@@ -16,10 +16,9 @@ from vso.controllers.cache import ObjectCache
 from vso.controllers.clients import ClientPool
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.looks import Look
-from vso.controllers.memory import Memories
+from vso.controllers.memory import Memories, moved_on
 from vso.controllers.report import Reporter
 from vso.controllers.resolver import Resolver, login_config
-from vso.controllers.static_secret import RELEASE_PAUSE
 from vso.core.clock import Clock
 from vso.core.errors import VsoError
 from vso.core.keys import ObjectKey
@@ -63,10 +62,10 @@ class ConnectionReconciler:
         notes = self._rooms.memories.of(record)
         status = self._rooms.reporter.effective(record, cr.status, notes)
         look = Look(record, cr, status, notes, self._clock.now(), self._clock.monotonic())
-        released = await self._rooms.finalizers.release(record, cr.metadata.finalizers)
-        if record.deleting or released:
-            return Result(requeue_after=RELEASE_PAUSE if released else None)
         try:
+            moved_on(notes, status, await self._rooms.finalizers.release(record, cr.metadata.finalizers))
+            if record.deleting:
+                return Result()
             health = await self._probe(look)
         except VsoError as error:
             raise await self._rooms.reporter.failed(look, error, timedelta(0)) from None
@@ -83,6 +82,7 @@ class ConnectionReconciler:
     def _forget(self, key: ObjectKey) -> None:
         notes = self._rooms.memories.find(key)
         if notes is not None:
+            self._rooms.resolver.forget(notes.uid)
             self._rooms.clients.forget(notes.uid)
         self._rooms.memories.forget(key)
         self._rooms.reporter.forget(key)
@@ -123,6 +123,9 @@ class AuthReconciler:
         """Look at one VaultAuth."""
         record = self._rooms.cache.get(key)
         if record is None:
+            notes = self._rooms.memories.find(key)
+            if notes is not None:
+                self._rooms.resolver.forget(notes.uid)
             self._rooms.memories.forget(key)
             self._rooms.reporter.forget(key)
             return Result()
@@ -130,10 +133,10 @@ class AuthReconciler:
         notes = self._rooms.memories.of(record)
         status = self._rooms.reporter.effective(record, cr.status, notes)
         look = Look(record, cr, status, notes, self._clock.now(), self._clock.monotonic())
-        released = await self._rooms.finalizers.release(record, cr.metadata.finalizers)
-        if record.deleting or released:
-            return Result(requeue_after=RELEASE_PAUSE if released else None)
         try:
+            moved_on(notes, status, await self._rooms.finalizers.release(record, cr.metadata.finalizers))
+            if record.deleting:
+                return Result()
             self._rooms.resolver.connection_of(cr)
             login_config(cr, key.namespace)
         except VsoError as error:

@@ -94,6 +94,7 @@ class Destinations:
         recorded = None
         if status is not None and status.name == look.cr.spec.destination.name:
             recorded = Recorded(uid=status.uid, resource_version=status.resource_version)
+        before = self._watched(look)
         written = await self._writer.put(secret_plan(look, data), recorded=recorded, metadata_changed=plan.metadata)
         known = max(version_number(status.resource_version), look.notes.written_version) if status else 0
         moved = version_number(written.resource_version) > known
@@ -102,10 +103,16 @@ class Destinations:
         orphan = await self._leave(look, plan.orphan) if plan.orphan else ""
         unasked = recorded is not None and moved and not plan.data_changed and not plan.metadata
         # With other data than recorded it may as well be our own write, which a crash kept from the status.
-        repaired = plan.repair and not plan.data_changed
+        repaired = plan.repair and not plan.data_changed and before != Recorded(written.uid, written.resource_version)
         drifted = repaired or unasked or (written.outcome == "created" and recorded is not None)
         untouched = recorded is not None and recorded == Recorded(written.uid, written.resource_version)
         return Landed(written, drifted=drifted, moved=moved, orphan=orphan, untouched=untouched)
+
+    def _watched(self, look: StaticLook) -> Recorded | None:
+        """Return the destination as the watch shows it: a foreign label moves its version, and asks for no repair."""
+        key = ObjectKey(look.key.namespace, look.cr.spec.destination.name)
+        seen = self._secrets.get(key) if self._secrets is not None else None
+        return None if seen is None else Recorded(seen.uid, seen.resource_version)
 
     async def remove(self, look: StaticLook) -> None:
         """Take our data away: the Secret goes, or is emptied where it may not be deleted."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from vso.controllers.memory import version_number
 from vso.core.keys import GROUP, Kind
 from vso.core.records import Record
 from vso.kube.client import KubeClient, PatchType
@@ -26,16 +27,19 @@ class Finalizers:
         # The reference operator's name for certificates is a plural.
         self._name = f"{_SPELLED.get(kind, kind.lower())}.{GROUP}/finalizer"
 
-    async def release(self, record: Record, finalizers: Iterable[str]) -> bool:
-        """Take the reference's finalizer off, other parties' stay; False when it was not there."""
+    async def release(self, record: Record, finalizers: Iterable[str]) -> int:
+        """Take the reference's finalizer off, other parties' stay; return the object's version then.
+
+        0 says that there was nothing to take off, or that the object went with it.
+        """
         present = tuple(finalizers)
         if self._name not in present:
-            return False
+            return 0
         left = [name for name in present if name != self._name]
         body = {"metadata": {"resourceVersion": record.resource_version, "finalizers": left}}
         path = cr_path(self._kind, record.key.namespace, record.key.name)
         try:
-            await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True)
+            answer = await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True)
         except NotFoundError:
-            return True  # It went in the meantime.
-        return True
+            return 0
+        return version_number(answer["metadata"]["resourceVersion"])

@@ -62,6 +62,12 @@ class Memory(Generic[S]):
     """Our data was taken out of the destination since the source is gone."""
 
 
+def moved_on(notes: Memory[S], status: S, version: int) -> None:
+    """Note a version that a write of ours to something else than the status has made."""
+    if version:
+        notes.status, notes.status_version = status, version
+
+
 class Memories(Generic[S]):
     """The notes of all secrets of a kind."""
 

@@ -51,6 +51,10 @@ class Resolver:
         self._sessions = sessions
         self._operator_namespace = operator_namespace
 
+    def forget(self, uid: str) -> None:
+        """A VaultConnection or VaultAuth is gone: drop the sessions on it; their tokens are revoked at the end."""
+        self._sessions.forget(lambda key: uid in {key.connection_uid, key.auth_uid})
+
     def auth_key(self, reference: str | None, namespace: str) -> ObjectKey:
         """Return the VaultAuth that a secret in `namespace` refers to."""
         return parse_ref(reference, namespace, self._operator_namespace)

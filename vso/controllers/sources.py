@@ -100,6 +100,12 @@ class SourceReader:
         self._order.append((began + self._shared_for, source))
         return answer
 
+    async def run(self) -> None:
+        """Forget what is old, until cancelled: no value stays in memory for want of a next read."""
+        while True:
+            await self._clock.sleep(self._shared_for)
+            self._forget_old()
+
     def forget_failures(self, connection: str) -> None:
         """The connection is another now: what failed on it is not to be answered from memory."""
         for source, answer in list(self._answers.items()):

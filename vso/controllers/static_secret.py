@@ -17,7 +17,7 @@ from vso.controllers.cache import ObjectCache
 from vso.controllers.destinations import Destinations
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.looks import Look
-from vso.controllers.memory import Memories
+from vso.controllers.memory import Memories, moved_on
 from vso.controllers.report import Reporter
 from vso.controllers.resolver import Path, Resolver
 from vso.controllers.restarts import Restarted, Restarts
@@ -41,8 +41,6 @@ from vso.vault.session import Session
 
 RESYNC_ANNOTATIONS = ("vso.hashicorp.com/resync", "reconcile.fluxcd.io/requestedAt")
 _SHORTEST_PERIOD = 1.0
-RELEASE_PAUSE = 0.5
-"""Seconds that the watch has to catch up after a finalizer went."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +79,10 @@ class StaticSecretReconciler:
         look = self._look(key)
         if look is None:
             return Result()
-        released = await self._release(look)
+        await self._release(look)
         if look.record.deleting:
             self._forget(key)
             return Result()
-        if released:
-            return Result(requeue_after=RELEASE_PAUSE)
         if look.cr.spec.suspend:
             self._rooms.poller.unsubscribe(key)
             await self._rooms.reporter.suspended(look)
@@ -104,9 +100,10 @@ class StaticSecretReconciler:
             raise TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
         return Result(requeue_after=wait)
 
-    async def _release(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> bool:
+    async def _release(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> None:
         try:
-            return await self._rooms.finalizers.release(look.record, look.cr.metadata.finalizers)
+            version = await self._rooms.finalizers.release(look.record, look.cr.metadata.finalizers)
+            moved_on(look.notes, look.status, version)
         except ConfigError as error:
             raise await self._rooms.reporter.failed(look, error) from None
 

@@ -1,0 +1,60 @@
+"""Who refers to whom and who owns what, answered from the watch caches.
+
+Invariant: read-only and without a request; an answer is as old as the watch, which the passes that
+it wakes find out by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vso.controllers.cache import Caches
+from vso.controllers.triggers import BY_AUTH, BY_CONNECTION, BY_UID, referred
+from vso.core.keys import Kind, ObjectKey
+
+_SECRET_KINDS = (
+    Kind.VAULT_STATIC_SECRET,
+    Kind.VAULT_DYNAMIC_SECRET,
+    Kind.VAULT_PKI_SECRET,
+    Kind.HCP_VAULT_SECRETS_APP,
+)
+
+
+@dataclass(frozen=True)
+class Relations:
+    """The edges between our objects."""
+
+    caches: Caches
+    operator_namespace: str
+
+    def statics_by_auth(self, auth: str) -> Iterable[ObjectKey]:
+        """Return the static secrets that refer to a VaultAuth."""
+        return self.caches[Kind.VAULT_STATIC_SECRET].by_index(BY_AUTH, auth)
+
+    def auths_by_connection(self, connection: str) -> Iterable[ObjectKey]:
+        """Return the VaultAuths that refer to a VaultConnection."""
+        return self.caches[Kind.VAULT_AUTH].by_index(BY_CONNECTION, connection)
+
+    def statics_by_connection(self, connection: str) -> Iterable[ObjectKey]:
+        """Return the static secrets behind a VaultConnection."""
+        auths = self.auths_by_connection(connection)
+        return [key for auth in auths for key in self.statics_by_auth(str(auth))]
+
+    def statics_by_uid(self, uid: str) -> Iterable[ObjectKey]:
+        """Return the static secret with that uid, if there is one."""
+        return self.caches[Kind.VAULT_STATIC_SECRET].by_index(BY_UID, uid)
+
+    def vault_of(self, key: ObjectKey) -> ObjectKey | None:
+        """Return the VaultConnection that a pass over a static secret will wait for, as far as it is known."""
+        secret = self.caches[Kind.VAULT_STATIC_SECRET].get(key)
+        auth = None if secret is None else referred(secret, "vaultAuthRef", self.operator_namespace)
+        record = None if auth is None else self.caches[Kind.VAULT_AUTH].get(auth)
+        return None if record is None else referred(record, "vaultConnectionRef", self.operator_namespace)
+
+    def owner_of(self, namespace: str, uid: str) -> str | None:
+        """Name the living object with that uid; one in a namespace that is not watched counts as alive."""
+        if not self.caches[Kind.VAULT_STATIC_SECRET].watches(namespace):
+            return f"the object with uid {uid}"
+        found = ((kind, key) for kind in _SECRET_KINDS for key in self.caches[kind].by_index(BY_UID, uid))
+        return next((f"{kind} {key}" for kind, key in found), None)
