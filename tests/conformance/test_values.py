@@ -42,6 +42,7 @@ def test_a_pinned_version_is_read_although_a_newer_one_exists(team: Team) -> Non
     team.put("app", {"user": "second"})
     team.static(version=1)
     assert team.wait_data(lambda found: "user" in found)["user"] == "first"
+    team.wait_ready()
     assert team.get()["status"]["sourceVersion"] == "1"
 
 

@@ -87,6 +87,8 @@ class Proxy:
         self.headers: list[dict[str, str]] = []
         self._faults: tuple[Fault, ...] = ()
         self._exchanges: set[_Exchange] = set()
+        self._transports: set[asyncio.WriteTransport] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
 
@@ -177,13 +179,31 @@ class Proxy:
         listening.set()
         await self._ending.wait()
         self._loop = None
-        server.close()  # the open connections' tasks are cancelled when the loop is left
+        server.close()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Break every connection and wait for its task: what the loop leaves open, the collector complains of later."""
+        await asyncio.sleep(0.01)  # a connection that is being accepted gets its transport first
+        for transport in list(self._transports):
+            transport.abort()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=2)
+        await asyncio.sleep(0)
 
     def _protocol(self) -> asyncio.StreamReaderProtocol:
         client = _Client()
 
         async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(client, writer)
+            task = asyncio.current_task()
+            assert task is not None
+            self._serving.add(task)
+            self._transports.add(writer.transport)
+            try:
+                await self._serve(client, writer)
+            finally:
+                self._transports.discard(writer.transport)
+                self._serving.discard(task)
 
         return asyncio.StreamReaderProtocol(client, serve)
 
