@@ -128,6 +128,8 @@ class Resource(ApiModel):
 
     metadata: ObjectMeta = Field(default_factory=ObjectMeta)
     """Name, namespace, labels and the rest of what every object has."""
+    status: Status = Field(default_factory=Status)
+    """What the operator has found and done; each kind has its own."""
 
 
 class Referred(Status):

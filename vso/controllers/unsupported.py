@@ -45,11 +45,10 @@ class UnsupportedReconciler:
             return Result()
         cr = parse(self._kind, record.body)
         notes = self._memories.of(record)
-        observed = cr.status  # type: ignore[attr-defined]  # every kind's model has a status
         look = Look(
             record,
             cr,
-            self._reporter.effective(record, observed, notes),
+            self._reporter.effective(record, cr.status, notes),
             notes,
             self._clock.now(),
             self._clock.monotonic(),
