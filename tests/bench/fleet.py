@@ -16,7 +16,7 @@ from time import perf_counter
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
-from tests.testbed.bed import Mark, eventually
+from tests.testbed.bed import Mark, always, eventually
 from tests.testbed.kube_admin import KubeAdmin
 from tests.testbed.operator import Operator
 
@@ -119,6 +119,11 @@ class Fleet:
             return found
 
         eventually(settled, timeout=60, message="the events are sent", interval=0.5)
+
+    def wait_polled(self, period: float) -> None:
+        """Wait until the polls have kept up with their times for a whole period."""
+        eventually(lambda: self.metric("vso_source_polls_waiting") == 0, timeout=60, message="no poll is late")
+        always(lambda: True, during=period)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of the series of that name that have the labels."""

@@ -35,7 +35,12 @@ LIMIT = 1300
 DUE = 10_000
 UNWANTED = ("kubernetes_asyncio", "cryptography", "rich", "yaml", "vso.sandbox", "vso.gotemplate", "httpx", "OpenSSL")
 # The container image has no rich; where it is installed, structlog imports it to colour its own console.
-_LIST = "import sys; sys.modules['rich'] = None; import vso.app.cli.run; print('\\n'.join(sorted(sys.modules)))"
+_LIST = """
+import resource, sys
+sys.modules["rich"] = None
+import vso.app.cli.run
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, *sorted(sys.modules))
+"""
 
 
 def test_a_cached_object_costs_little(figures: Figures) -> None:
@@ -80,7 +85,7 @@ def test_a_start_imports_nothing_that_it_does_not_need(figures: Figures) -> None
     began = perf_counter()
     done = subprocess.run([sys.executable, "-c", _LIST], cwd=ROOT, capture_output=True, text=True, check=True)
     seconds = perf_counter() - began
-    modules = done.stdout.split()
+    kilobytes, *modules = done.stdout.split()
     unwanted = [
         name
         for name in modules
@@ -91,6 +96,7 @@ def test_a_start_imports_nothing_that_it_does_not_need(figures: Figures) -> None
         f"{len(modules)}, none unwanted" if not unwanted else str(unwanted),
         "none unwanted",
     )
+    figures.inform("resident memory, all modules imported", f"{int(kilobytes) / 1e3:.0f} MB", "60 MB")
     figures.inform("python and all imports", f"{seconds:.2f} s", "0.6 s")
     assert unwanted == []
 

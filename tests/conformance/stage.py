@@ -83,8 +83,17 @@ class Stage:
         self.operator = Operator(self.bed, f"--secrets-access={self.mode}", *args, **kwargs)
         self.operator.start()
         if wait:
-            self.operator.wait_ready()
+            self._await_ready(self.operator)
         return self.operator
+
+    @staticmethod
+    def _await_ready(operator: Operator) -> None:
+        """Wait until it is ready, for long enough that an API server can put new CRDs in place; else leave nothing."""
+        try:
+            operator.wait_ready(timeout=60)
+        except BaseException:
+            operator.kill()
+            raise
 
     def close(self) -> None:
         """Stop the operator; a crash or a bug in its log fails the module."""
