@@ -232,7 +232,8 @@ def test_a_restarted_api_server_finds_the_operator_where_it_was(
         assert team.secret(name)["metadata"]["uid"] == uid  # type: ignore[index]
     assert operator.running
     writes = [c for c in real_bed.kube_audit(mark) if c.resource == "secrets" and c.namespace == team.ns and c.writes]
-    assert len([c for c in writes if c.code == 200]) == len(before)
+    # One whose answer the stop cut off is sent again, and changes nothing the second time.
+    assert len(before) <= len([c for c in writes if c.code == 200]) <= 2 * len(before)
 
 
 @pytest.mark.real

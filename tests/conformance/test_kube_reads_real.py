@@ -13,6 +13,7 @@ import pytest
 from tests.conformance.adapter_stage import VALUE, Place, a_place, client_of, install
 from tests.testbed.bed import Json
 from tests.testbed.real import RealBed
+from tests.testbed.waiting import eventually
 from vso.core.clock import SystemClock
 from vso.core.errors import ConfigError, ExpiredError, Reason, TransientError
 from vso.core.keys import Kind, ObjectKey
@@ -197,7 +198,10 @@ async def test_an_old_version_is_expired_after_the_server_has_forgotten(place: P
         await reading.get(cr_path(Kind.VAULT_STATIC_SECRET, place.namespace))
     assert away.value.reason is Reason.KUBERNETES_UNAVAILABLE
     place.bed.start_server("kube-apiserver")
-    source = ResourceListWatch(reading, cr_path(Kind.VAULT_STATIC_SECRET, place.namespace), decode_record)
+    path = cr_path(Kind.VAULT_STATIC_SECRET, place.namespace)
+    watch = f"{path}?watch=1&timeoutSeconds=1"
+    eventually(lambda: place.bed.kube.raw("GET", watch).status_code == 200, message="the kinds are served again")
+    source = ResourceListWatch(reading, path, decode_record)
     with pytest.raises(ExpiredError):
         async for _ in source.watch("1"):
             pass

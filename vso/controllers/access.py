@@ -74,6 +74,7 @@ class ConnectionReconciler:
 
     async def _probe(self, look: ConnectionLook) -> Health:
         client = await self._rooms.resolver.client(look.cr, renew=True)
+        client.check_open()  # a Vault that is away is asked for its health by the breaker alone
         health = await client.health()
         if health.error is not None:
             raise health.error
