@@ -73,8 +73,8 @@ class Watches:
 
     def __init__(self) -> None:
         indexers: dict[Kind, Any] = {kind: {BY_UID: uid_index} for kind in Kind}
-        indexers[STATIC][BY_AUTH] = reference_index("vaultAuthRef", OPERATOR)
-        indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index("vaultConnectionRef", OPERATOR)
+        indexers[STATIC][BY_AUTH] = reference_index(OPERATOR)
+        indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index(OPERATOR)
         self.writers: dict[Kind, StoreWriter[ObjectKey, Record]] = {kind: StoreWriter(indexers[kind]) for kind in Kind}
         self.secrets: StoreWriter[ObjectKey, Record] = StoreWriter()
 

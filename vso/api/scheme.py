@@ -72,14 +72,20 @@ def parse_as(model: type[R], body: bytes) -> R:
     raise ConfigError(Reason.INVALID_SPEC, _explain(problems))
 
 
-def dump_status(status: Status) -> dict[str, Any]:
-    """Return the status as the API server takes it: JSON-ready, with what is empty left out."""
-    return status.model_dump(mode="json", by_alias=True)
+def dump_status(status: Status, only: set[str] | None = None) -> dict[str, Any]:
+    """Return the status as the API server takes it: JSON-ready, with what is empty left out; `only` names fields."""
+    return status.model_dump(mode="json", by_alias=True, include=only)
 
 
 def status_patch(old: Status, new: Status) -> dict[str, Any]:
-    """Return the JSON merge patch (RFC 7386) that turns `old` into `new`; empty when they are the same."""
-    return _merge_patch(dump_status(old), dump_status(new))
+    """Return the JSON merge patch (RFC 7386) that turns `old` into `new`; empty when they are the same.
+
+    Both are of one model. Only what differs is turned into JSON: most of a status stays as it was.
+    """
+    moved = {name for name in type(new).model_fields if getattr(old, name) != getattr(new, name)}
+    if not moved:
+        return {}
+    return _merge_patch(dump_status(old, moved), dump_status(new, moved))
 
 
 def _merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

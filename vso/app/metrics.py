@@ -152,11 +152,17 @@ class KubeMetrics:
             buckets=_BUCKETS,
             registry=registry,
         )
+        # Finding a child by its labels costs more than counting.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, verb: str, resource: str, code: int, seconds: float) -> None:
         """One request has ended."""
-        self._requests.labels(verb, resource, code).inc()
-        self._seconds.labels(verb).observe(seconds)
+        children = self._children.get((verb, resource, code))
+        if children is None:
+            children = self._requests.labels(verb, resource, code), self._seconds.labels(verb)
+            self._children[verb, resource, code] = children
+        children[0].inc()
+        children[1].observe(seconds)
 
 
 class VaultMetrics:
@@ -181,19 +187,23 @@ class VaultMetrics:
         self._logins = Counter(
             "vso_vault_logins", "Logins by their result.", ("vault_auth", "result"), registry=registry
         )
-        self._operations: dict[str, set[str]] = {}
+        self._operations: dict[str, dict[str, tuple[Histogram, Counter, Counter]]] = {}
         self._results: dict[str, set[str]] = {}
 
     def request(self, connection: str, operation: str, seconds: float, *, ok: bool) -> None:
         """One request has ended."""
-        self._operations.setdefault(connection, set()).add(operation)
-        self._seconds.labels(operation, connection).observe(seconds)
-        self._all.labels(operation, connection).inc()
-        self._failed.labels(operation, connection).inc(not ok)
+        known = self._operations.setdefault(connection, {})
+        children = known.get(operation)
+        if children is None:
+            of = (operation, connection)
+            children = known[operation] = self._seconds.labels(*of), self._all.labels(*of), self._failed.labels(*of)
+        children[0].observe(seconds)
+        children[1].inc()
+        children[2].inc(not ok)
 
     def breaker(self, connection: str, *, is_open: bool) -> None:
         """The circuit breaker of a connection opened or closed."""
-        self._operations.setdefault(connection, set())
+        self._operations.setdefault(connection, {})
         self._open.labels(connection).set(is_open)
         _log.warning("Vault is away" if is_open else "Vault is back", connection=connection)
 

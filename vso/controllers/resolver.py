@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vso.api.access import VaultAuth, VaultConnection
-from vso.api.scheme import parse_as
-from vso.controllers.cache import Caches
+from vso.controllers.cache import Caches, Parsed
 from vso.controllers.clients import ClientPool
 from vso.controllers.trust import TrustStore
 from vso.core.durations import parse_duration
@@ -46,6 +45,8 @@ class Resolver:
         self, caches: Caches, trust: TrustStore, clients: ClientPool, sessions: Sessions, operator_namespace: str
     ) -> None:
         self._caches = caches
+        self._auths = Parsed(caches[Kind.VAULT_AUTH], VaultAuth)
+        self._connections = Parsed(caches[Kind.VAULT_CONNECTION], VaultConnection)
         self._trust = trust
         self._clients = clients
         self._sessions = sessions
@@ -77,11 +78,10 @@ class Resolver:
     def connection_of(self, auth: VaultAuth) -> VaultConnection:
         """Return the VaultConnection of a VaultAuth."""
         key = self.connection_key(auth)
-        record = self._caches[Kind.VAULT_CONNECTION].get(key)
-        if record is None:
+        connection = self._connections.get(key)
+        if connection is None:
             referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
             raise self._dangling(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
-        connection = parse_as(VaultConnection, record.body)
         if not connection_allowed(auth.metadata.namespace, key, connection.spec.allowed_namespaces):
             raise ConfigError(
                 Reason.NAMESPACE_NOT_ALLOWED,
@@ -100,10 +100,10 @@ class Resolver:
         return self._sessions.session(client, login_config(path.auth, consumer))
 
     def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
-        record = self._caches[Kind.VAULT_AUTH].get(key)
-        if record is None:
+        auth = self._auths.get(key)
+        if auth is None:
             raise self._dangling(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
-        return parse_as(VaultAuth, record.body)
+        return auth
 
     def _dangling(self, kind: Kind, key: ObjectKey, referrer: str, field: str) -> ConfigError:
         cache = self._caches[kind]

@@ -32,6 +32,14 @@ class Source:
     namespace: str
     request: KvRequest
     session: Session = field(compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Hash once: a source is a key in half a dozen tables, and each poll looks it up in most of them."""
+        object.__setattr__(self, "_hash", hash((self.session_key, self.namespace, self.request)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __str__(self) -> str:
         return f"{self.session.connection_name} {self.namespace} {self.request.url_path()}"

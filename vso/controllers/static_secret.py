@@ -147,7 +147,8 @@ class StaticSecretReconciler:
         )
         look.notes.unsaid = look.notes.emptied = False
         look.notes.restart_failed = synced.restarted is not None and bool(synced.restarted.failed)
-        return self._rooms.destinations.next_check(look)
+        overtaken = synced.landed is not None and synced.landed.overtaken
+        return 0.0 if overtaken else self._rooms.destinations.next_check(look)
 
     async def _open(
         self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]

@@ -34,6 +34,7 @@ def next_look(after: float, period: float, phase: float) -> float:
 class _Watched(Generic[K]):
     """One source: who wants it how often, and what was seen last."""
 
+    phase: float
     subscribers: dict[K, float] = field(default_factory=dict)
     # A thousand subscribers ask for a handful of periods: the smallest is found among those.
     periods: Counter[float] = field(default_factory=Counter)
@@ -165,7 +166,9 @@ class Poller(Generic[S, K]):
         )
 
     def _join(self, source: S, key: K, seconds: float) -> None:
-        watched = self._watched.setdefault(source, _Watched())
+        watched = self._watched.get(source)
+        if watched is None:
+            watched = self._watched[source] = _Watched(self._phase(source))
         before = watched.period if watched.periods else None
         watched.join(key, seconds)
         if watched.period != before:
@@ -189,7 +192,7 @@ class Poller(Generic[S, K]):
         # far from now, lest a wall clock that was set back silence the source.
         hair = min(1.0, watched.period / 2)
         after = max(now, watched.not_before, min(watched.came_due, now + hair) + hair)
-        watched.due = next_look(after, watched.period, self._phase(source))
+        watched.due = next_look(after, watched.period, watched.phase)
         # The timer runs on the monotonic clock: a step of the wall clock spoils one period at most.
         self._timer.set(source, self._clock.monotonic() + watched.due - now)
 

@@ -7,6 +7,7 @@ carry the request's headers, hence the token. Nothing of a body that is not JSON
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from vso.core.errors import Reason, TransientError
 from vso.vault.config import ConnectionConfig
 from vso.vault.errors import DroppedError, VaultDownError, answer_invalid
 from vso.vault.json import JsonObject, NotJsonError, parse
+from vso.vault.proxies import proxy_for
 from vso.vault.tls import failure_text, ssl_context
 
 _SILENT = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
@@ -55,6 +57,7 @@ class Transport:
         self._config = config
         self._max_body = max_body
         self._ssl = ssl_context(config.tls) if config.base.startswith("https:") else True
+        self._proxy = proxy_for(config.base, os.environ)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -144,8 +147,9 @@ class Transport:
             raise TransientError(Reason.VAULT_UNAVAILABLE, f"{self.where}: the connection was replaced")
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=self._config.max_concurrency, ssl=self._ssl)
+            # Not trust_env: it reads the environment and ~/.netrc anew for each request, in a thread.
             self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=self._proxy
             )
         return self._session
 

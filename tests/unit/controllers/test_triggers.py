@@ -140,9 +140,20 @@ def test_owners_that_are_unknown_or_not_looked_at_yet_are_left_alone(queue: Work
     ],
 )
 def test_an_object_is_filed_under_what_it_refers_to(spec: dict[str, Any], filed: tuple[str, ...]) -> None:
-    index = reference_index("vaultAuthRef", "vso-system")
+    index = reference_index("vso-system")
     assert tuple(index(FakeCluster().put(Kind.VAULT_STATIC_SECRET, "db", spec))) == filed
 
 
 def test_an_object_is_filed_under_its_uid() -> None:
     assert uid_index(OLD) == (OWNER,)
+
+
+def test_while_a_write_is_on_its_way_its_echo_wakes_nobody_and_a_deletion_is_noted(
+    queue: WorkQueue[ObjectKey],
+) -> None:
+    owners = Owners(queue, written=7)
+    owners.notes.writing = True
+    owners.trigger(secret("7"), secret("8"))
+    owners.trigger(secret("8"), None)
+    assert len(queue) == 0
+    assert owners.notes.deleted_uid == "secret-1"
