@@ -15,6 +15,7 @@ import structlog
 from vso.api.scheme import parse_as
 from vso.api.secrets import VaultStaticSecret
 from vso.app.health import Health
+from vso.app.rbac import LEASE
 from vso.app.wiring import Base, Parts, build
 from vso.controllers.mac_key import load_mac_key
 from vso.core.clock import Clock
@@ -28,8 +29,6 @@ from vso.runtime.deadline import within
 from vso.runtime.leader_election import ElectionConfig, LeaderElector
 from vso.runtime.workqueue import Lane
 
-LEASE_NAME = "b0d477c0.hashicorp.com"
-"""The reference operator's: in one namespace the two never both act."""
 _ONCE_PAUSE = 0.05
 _KEY_RETRY = 2.0
 _LAST_WORDS = 1.0
@@ -100,7 +99,7 @@ class Operator:
             retry_period=settings.leader_elect_retry_period,
         )
         return LeaderElector(
-            KubeLeaseLock(base.kube, settings.namespace, LEASE_NAME),
+            KubeLeaseLock(base.kube, settings.namespace, LEASE),
             base.identity,
             self._clock,
             base.rng,
