@@ -16,6 +16,7 @@ from vso.controllers.trust import TrustStore
 from vso.core.durations import parse_duration
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind, ObjectKey
+from vso.decide.names import object_name
 from vso.decide.references import allowed, connection_allowed, missing_reference, parse_ref
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig, Identity, LoginConfig
@@ -174,7 +175,7 @@ def login_config(auth: VaultAuth, consumer: str) -> LoginConfig:
         headers=tuple(sorted(spec.headers.items())),
         identity=Identity(
             namespace=consumer,
-            service_account=kubernetes.service_account,
+            service_account=object_name(kubernetes.service_account, f"{where}: spec.kubernetes.serviceAccount"),
             audiences=kubernetes.audiences,
             expiration_seconds=kubernetes.token_expiration_seconds,
         ),

@@ -191,6 +191,12 @@ def test_a_login_takes_over_what_the_auth_says() -> None:
         pytest.param(
             {"kubernetes": {"role": "r"}}, Reason.INVALID_SPEC, "spec.kubernetes.serviceAccount must", id="no-account"
         ),
+        pytest.param(
+            {"kubernetes": {"role": "r", "serviceAccount": "../../other/serviceaccounts/admin"}},
+            Reason.INVALID_SPEC,
+            "spec.kubernetes.serviceAccount is",
+            id="a-path-for-an-account",
+        ),
         pytest.param({"headers": {"X-Vault-Token": "t"}}, Reason.INVALID_SPEC, "", id="reserved-header"),
     ],
 )
