@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import random
 
-import structlog
 from structlog.contextvars import bind_contextvars
 
-from vso.core.errors import VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.runtime.reconcile import Reconciler, Result
 
 _ID_BITS = 48
-
-_log = structlog.get_logger("vso.reconcile")
 
 
 class NamedPasses:
@@ -33,9 +29,4 @@ class NamedPasses:
         # Never unbound: what the worker says of the pass after its end belongs to it too.
         name = f"{self._rng.getrandbits(_ID_BITS):0{_ID_BITS // 4}x}"
         bind_contextvars(**{"pass": name, "kind": self._kind.value, "object": str(key)})
-        try:
-            return await self._reconciler.reconcile(key)
-        except VsoError as error:
-            # Here and not where the status is written: some failures come before there is a status to write.
-            _log.warning("pass failed", reason=error.reason.value, error=error.message)
-            raise
+        return await self._reconciler.reconcile(key)
