@@ -12,7 +12,7 @@ import gc
 
 import structlog
 
-from vso.api.scheme import parse_as
+from vso.api.scheme import parse_status
 from vso.api.secrets import VaultStaticSecret
 from vso.app.health import Health
 from vso.app.rbac import LEASE
@@ -21,6 +21,7 @@ from vso.controllers.mac_key import load_mac_key
 from vso.core.clock import Clock
 from vso.core.errors import TransientError
 from vso.core.keys import Kind
+from vso.core.records import Record
 from vso.core.sensitive import Sensitive
 from vso.decide.conditions import READY, find_condition
 from vso.kube.client import KubeClient
@@ -158,12 +159,13 @@ class Operator:
 
     def _all_ready(self) -> bool:
         feeds = self._parts.feeds.of(Kind.VAULT_STATIC_SECRET)
-        for record in (record for feed in feeds for record in feed.store.values()):
-            status = parse_as(VaultStaticSecret, record.body).status
-            ready = find_condition(status.conditions, READY)
-            if ready is None or ready.status != "True":
-                return False
-        return True
+        return all(is_ready(record) for feed in feeds for record in feed.store.values())
+
+
+def is_ready(record: Record) -> bool:
+    """Tell whether a static secret is Ready; one that cannot be understood has a status all the same."""
+    ready = find_condition(parse_status(VaultStaticSecret, record.body).conditions, READY)
+    return ready is not None and ready.status == "True"
 
 
 async def mac_key(kube: KubeClient, namespace: str, clock: Clock, stop: asyncio.Event) -> Sensitive | None:

@@ -7,8 +7,10 @@ always comes from the consumer's namespace, never from the VaultAuth's.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from vso.api.access import VaultAuth, VaultConnection
+from vso.api.meta import Resource
 from vso.api.scheme import parse_as
 from vso.controllers.cache import Caches
 from vso.controllers.clients import ClientPool
@@ -16,12 +18,15 @@ from vso.controllers.trust import TrustStore
 from vso.core.durations import parse_duration
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind, ObjectKey
+from vso.core.records import Record
 from vso.decide.names import object_name
 from vso.decide.references import allowed, connection_allowed, missing_reference, parse_ref
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig, Identity, LoginConfig
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
+
+R = TypeVar("R", bound=Resource)
 
 DEFAULT_NAME = "default"
 _METHODS = {"kubernetes": "kubernetes"}
@@ -82,7 +87,7 @@ class Resolver:
         if record is None:
             referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
             raise self._dangling(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
-        connection = parse_as(VaultConnection, record.body)
+        connection = _parsed(VaultConnection, record)
         if not connection_allowed(auth.metadata.namespace, key, connection.spec.allowed_namespaces):
             raise ConfigError(
                 Reason.NAMESPACE_NOT_ALLOWED,
@@ -92,8 +97,13 @@ class Resolver:
 
     async def client(self, connection: VaultConnection, *, renew: bool = False) -> VaultClient:
         """Return the client of a connection; `renew` reads its TLS material again."""
-        tls = await self._trust.tls(connection, renew=renew)
-        return self._clients.client(replace(connection_config(connection), tls=tls))
+        try:
+            tls = await self._trust.tls(connection, renew=renew)
+            return self._clients.client(replace(connection_config(connection), tls=tls))
+        except ConfigError as error:
+            meta = connection.metadata
+            named = _named(Kind.VAULT_CONNECTION, ObjectKey(meta.namespace, meta.name), error)
+        raise named
 
     async def session(self, path: Path, consumer: str) -> Session:
         """Return the session of a consumer's namespace on that path; no request is made yet."""
@@ -104,7 +114,7 @@ class Resolver:
         record = self._caches[Kind.VAULT_AUTH].get(key)
         if record is None:
             raise self._dangling(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
-        return parse_as(VaultAuth, record.body)
+        return _parsed(VaultAuth, record)
 
     def _dangling(self, kind: Kind, key: ObjectKey, referrer: str, field: str) -> ConfigError:
         cache = self._caches[kind]
@@ -114,6 +124,19 @@ class Resolver:
                 f"{field} of {referrer} names {kind} {key}, in a namespace that this operator does not watch",
             )
         return missing_reference(kind, key, field, cache.names(key.namespace))
+
+
+def _parsed(model: type[R], record: Record) -> R:
+    try:
+        return parse_as(model, record.body)
+    except ConfigError as error:
+        named = _named(Kind(model.__name__), record.key, error)
+    raise named
+
+
+def _named(kind: Kind, key: ObjectKey, error: ConfigError) -> ConfigError:
+    """Say whose fault it is: the field that the error names is not one of the object that refers to this one."""
+    return ConfigError(error.reason, f"{kind} {key}: {error.message}")
 
 
 def connection_config(connection: VaultConnection) -> ConnectionConfig:

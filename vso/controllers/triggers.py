@@ -26,7 +26,10 @@ BY_UID = "uid"
 
 def referred(record: Record, field: str, operator_namespace: str) -> ObjectKey | None:
     """Return the object that a spec field refers to; None where the reference cannot be understood."""
-    reference = orjson.loads(record.body).get("spec", {}).get(field)
+    spec = orjson.loads(record.body).get("spec")
+    reference = spec.get(field) if isinstance(spec, dict) else None
+    if not isinstance(reference, str | None):
+        return None  # its own pass says so
     try:
         return parse_ref(reference, record.key.namespace, operator_namespace)
     except ConfigError:

@@ -93,7 +93,7 @@ class TrustStore:
         elif spec.ca_cert_path:
             pem = self._from_file(spec.ca_cert_path, namespace, "spec.caCertPath")
         if pem is not None and b"-----BEGIN CERTIFICATE-----" not in pem and not spec.skip_tls_verify:
-            raise ConfigError(Reason.INVALID_SPEC, f"the CA bundle of VaultConnection {namespace} holds no certificate")
+            raise ConfigError(Reason.INVALID_SPEC, "the CA bundle holds no certificate")
         return pem
 
     async def _client_certificate(self, connection: VaultConnection) -> tuple[bytes | None, Sensitive | None]:
