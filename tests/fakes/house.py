@@ -26,6 +26,7 @@ from vso.controllers.credentials import ServiceAccountTokens
 from vso.controllers.destinations import Destinations
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.memory import Memories, Memory
+from vso.controllers.passes import PassParts
 from vso.controllers.report import Reporter, Voices
 from vso.controllers.resolver import Resolver
 from vso.controllers.restarts import Restarts
@@ -210,8 +211,6 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
         poller: Poller[Source, ObjectKey] = Poller(clock, reader.look, woken.append, phase=lambda source: 0.5)
         events = EventRecorder(kube, clock, "vault-secrets-operator")
         rooms = Rooms(
-            cache=caches[STATIC],
-            memories=memories,
             resolver=resolver,
             reader=reader,
             poller=poller,
@@ -219,12 +218,14 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
                 SecretWriter(kube, delete_allowed=full), caches.secrets, may_delete=full, drift_interval=drift_interval
             ),
             restarts=Restarts(kube),
-            reporter=Reporter(STATIC, StatusWriter(kube, STATIC), Voices(events, freshness), Policy()),
-            finalizers=Finalizers(kube, STATIC),
         )
+        reporter: Reporter[VaultStaticSecretStatus] = Reporter(
+            STATIC, StatusWriter(kube, STATIC), Voices(events, freshness), Policy()
+        )
+        parts = PassParts(caches[STATIC], memories, reporter, clock, Finalizers(kube, STATIC))
         made = House(
             clock, api, cluster, vault, Tokens(vault, clock), kube, watches, caches, memories, clients, sessions, resolver,
-            reader, poller, events, freshness, StaticSecretReconciler(rooms, clock, StaticSecretConfig(MAC_KEY)), woken,
+            reader, poller, events, freshness, StaticSecretReconciler(parts, rooms, StaticSecretConfig(MAC_KEY)), woken,
         )  # fmt: skip
         async with running(clients):
             yield made

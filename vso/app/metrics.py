@@ -2,13 +2,15 @@
 
 Names are the reference operator's where it has one, in snake case throughout. Invariant: labels
 hold names from the API and words from closed lists; what a deleted connection, VaultAuth or object
-left behind goes with it. What only an observer gets to see, a bug or a broken watch, is logged here.
+left behind goes with it. What only an observer gets to see is logged here: each failed pass in one
+line, with the time of the next, and a broken watch.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Hashable
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -97,14 +99,26 @@ class Metrics:
         self._seconds.labels(controller).observe(seconds)
         if outcome in _RETRIED:
             self._retries.labels(controller).inc()
-        if outcome == Outcome.TIMEOUT:
-            _log.warning("pass timed out", controller=controller, key=key, seconds=round(seconds, 3))
         _log.debug("pass", controller=controller, key=key, outcome=outcome, seconds=round(seconds, 3))
 
-    def bug(self, controller: str, key: Hashable, error: Exception) -> None:
-        """A pass raised what no pass should raise."""
-        self._bugs.labels(controller).inc()
-        _log.error("bug", controller=controller, key=key, exc_info=error)
+    def failed(self, controller: str, key: Hashable, outcome: str, error: Exception, again_in: float | None) -> None:
+        """A pass has failed, and the queue looks again in so many seconds, or on a change alone."""
+        again = self._again(again_in)
+        if outcome == Outcome.BUG:
+            self._bugs.labels(controller).inc()
+            _log.error("bug", controller=controller, key=key, exc_info=error, **again)
+        elif isinstance(error, VsoError):
+            _log.warning("pass failed", reason=error.reason.value, error=error.message, **again)
+        else:
+            _log.warning("pass timed out", controller=controller, key=key, **again)
+
+    def _again(self, seconds: float | None) -> dict[str, float | str]:
+        """Return the time of the next pass as fields of a line."""
+        if seconds is None:
+            return {}
+        at = self._clock.now() + timedelta(seconds=seconds)
+        told = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"next_pass_in": round(seconds, 3), "next_pass_at": told}
 
     def relisted(self, informer: str, objects: int, changes: int) -> None:
         """A list was taken over."""

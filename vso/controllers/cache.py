@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from vso.api.meta import Resource
 from vso.api.scheme import parse_as
+from vso.core.errors import ConfigError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
 from vso.runtime.store import Store
@@ -63,7 +64,7 @@ class Parsed(Generic[M]):
         self._kept: dict[ObjectKey, tuple[Record, M]] = {}
 
     def get(self, key: ObjectKey) -> M | None:
-        """Return the object last seen under the key; raises the ConfigError that parsing met."""
+        """Return the object last seen under the key; a ConfigError says of which object it speaks."""
         record, kept = self._cache.get(key), self._kept.get(key)
         if kept is not None and kept[0] is record:
             return kept[1]
@@ -72,9 +73,15 @@ class Parsed(Generic[M]):
             return None
         if len(self._kept) >= self._limit:
             del self._kept[next(iter(self._kept))]
-        found = parse_as(self._model, record.body)
-        self._kept[key] = (record, found)
-        return found
+        try:
+            found = parse_as(self._model, record.body)
+        except ConfigError as error:
+            # The field that it names is not one of the object that refers to this one.
+            named = ConfigError(error.reason, f"{self._model.__name__} {key}: {error.message}")
+        else:
+            self._kept[key] = (record, found)
+            return found
+        raise named
 
 
 @dataclass(frozen=True)

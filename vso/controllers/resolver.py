@@ -15,6 +15,7 @@ from vso.controllers.trust import TrustStore
 from vso.core.durations import parse_duration
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind, ObjectKey
+from vso.decide.names import object_name
 from vso.decide.references import allowed, connection_allowed, missing_reference, parse_ref
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig, Identity, LoginConfig
@@ -91,8 +92,13 @@ class Resolver:
 
     async def client(self, connection: VaultConnection, *, renew: bool = False) -> VaultClient:
         """Return the client of a connection; `renew` reads its TLS material again."""
-        tls = await self._trust.tls(connection, renew=renew)
-        return self._clients.client(replace(connection_config(connection), tls=tls))
+        try:
+            tls = await self._trust.tls(connection, renew=renew)
+            return self._clients.client(replace(connection_config(connection), tls=tls))
+        except ConfigError as error:
+            meta = connection.metadata
+            named = _named(Kind.VAULT_CONNECTION, ObjectKey(meta.namespace, meta.name), error)
+        raise named
 
     async def session(self, path: Path, consumer: str) -> Session:
         """Return the session of a consumer's namespace on that path; no request is made yet."""
@@ -113,6 +119,11 @@ class Resolver:
                 f"{field} of {referrer} names {kind} {key}, in a namespace that this operator does not watch",
             )
         return missing_reference(kind, key, field, cache.names(key.namespace))
+
+
+def _named(kind: Kind, key: ObjectKey, error: ConfigError) -> ConfigError:
+    """Say whose fault it is: the field that the error names is not one of the object that refers to this one."""
+    return ConfigError(error.reason, f"{kind} {key}: {error.message}")
 
 
 def connection_config(connection: VaultConnection) -> ConnectionConfig:
@@ -174,7 +185,7 @@ def login_config(auth: VaultAuth, consumer: str) -> LoginConfig:
         headers=tuple(sorted(spec.headers.items())),
         identity=Identity(
             namespace=consumer,
-            service_account=kubernetes.service_account,
+            service_account=object_name(kubernetes.service_account, f"{where}: spec.kubernetes.serviceAccount"),
             audiences=kubernetes.audiences,
             expiration_seconds=kubernetes.token_expiration_seconds,
         ),

@@ -11,25 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from vso.api.scheme import parse_as
+from vso.api.meta import Resource
 from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus
-from vso.controllers.cache import ObjectCache
-from vso.controllers.destinations import Destinations
-from vso.controllers.finalizers import Finalizers
+from vso.controllers.destinations import Destinations, StaticLook
 from vso.controllers.looks import Look
-from vso.controllers.memory import Memories, moved_on
-from vso.controllers.report import Reporter
+from vso.controllers.passes import ObjectReconciler, PassParts, Telling
 from vso.controllers.resolver import Path, Resolver
 from vso.controllers.restarts import Restarted, Restarts
 from vso.controllers.sources import Source, SourceReader, failed_fingerprint
 from vso.controllers.static_status import Synced, news_of, outcome_of, status_of
-from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.core.keys import ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import sync
 from vso.decide.conditions import in_order
 from vso.decide.mac import secret_mac
+from vso.decide.names import object_name
 from vso.decide.references import vault_namespace
 from vso.decide.schedule import duration_of, refresh_period, stale_after
 from vso.decide.transform import KvAnswer, KvSource, build, sources
@@ -53,81 +50,56 @@ class StaticSecretConfig:
 
 @dataclass(frozen=True)
 class Rooms:
-    """The collaborators of a pass."""
+    """The collaborators of a pass, besides those that every kind's have."""
 
-    cache: ObjectCache
-    memories: Memories[VaultStaticSecretStatus]
     resolver: Resolver
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
     destinations: Destinations
     restarts: Restarts
-    reporter: Reporter[VaultStaticSecretStatus]
-    finalizers: Finalizers
 
 
-class StaticSecretReconciler:
+class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecretStatus]):
     """Makes one Secret what its VaultStaticSecret says."""
 
-    def __init__(self, rooms: Rooms, clock: Clock, config: StaticSecretConfig) -> None:
+    model = VaultStaticSecret
+
+    def __init__(self, parts: PassParts[VaultStaticSecretStatus], rooms: Rooms, config: StaticSecretConfig) -> None:
+        super().__init__(parts)
         self._rooms = rooms
-        self._clock = clock
         self._config = config
 
-    async def reconcile(self, key: ObjectKey) -> Result:
-        """Look at one object; the raised error, if any, is already in its status."""
-        look = self._look(key)
-        if look is None:
-            return Result()
-        await self._release(look)
+    async def look_over(self, look: StaticLook) -> Result | VsoError:
+        """Bring the Secret in order, unless the object rests or goes."""
         if look.record.deleting:
-            self._forget(key)
+            self.forget(look.key)
             return Result()
         if look.cr.spec.suspend:
-            self._rooms.poller.unsubscribe(key)
-            await self._rooms.reporter.suspended(look)
+            self.rest(look.key)
+            await self._parts.reporter.suspended(look)
             return Result()
-        try:
-            wait = await self._synchronise(look)
-        except VsoError as error:
-            change = _emptied if look.notes.emptied else _unchanged
-            raise await self._rooms.reporter.failed(look, error, staleness(look.cr.spec), change) from None
-        except Exception as bug:  # told like any other failure, then raised for the controller to report
-            told = TransientError(Reason.INTERNAL_ERROR, f"the pass ended in a {type(bug).__name__}")
-            await self._rooms.reporter.failed(look, told, staleness(look.cr.spec))
-            raise
+        wait = await self._synchronise(look)
         if look.notes.restart_failed:
-            raise TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
+            return TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
         return Result(requeue_after=wait)
 
-    async def _release(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> None:
-        try:
-            version = await self._rooms.finalizers.release(look.record, look.cr.metadata.finalizers)
-            moved_on(look.notes, look.status, version)
-        except ConfigError as error:
-            raise await self._rooms.reporter.failed(look, error) from None
+    def telling(
+        self, look: Look[Resource, VaultStaticSecretStatus], error: VsoError
+    ) -> Telling[VaultStaticSecretStatus]:
+        """What is there counts as good for a while; what was taken away is forgotten."""
+        stale_after = staleness(look.cr.spec) if isinstance(look.cr, VaultStaticSecret) else None
+        return Telling(stale_after, _emptied if look.notes.emptied else _unchanged)
 
-    def _look(self, key: ObjectKey) -> Look[VaultStaticSecret, VaultStaticSecretStatus] | None:
-        record = self._rooms.cache.get(key)
-        if record is None:
-            self._forget(key)
-            return None
-        cr = parse_as(VaultStaticSecret, record.body)
-        notes = self._rooms.memories.of(record)
-        status = self._rooms.reporter.effective(record, cr.status, notes)
-        return Look(record, cr, status, notes, self._clock.now(), self._clock.monotonic())
-
-    def _forget(self, key: ObjectKey) -> None:
+    def rest(self, key: ObjectKey) -> None:
+        """Nothing is polled for the object."""
         self._rooms.poller.unsubscribe(key)
-        self._rooms.memories.forget(key)
-        self._rooms.reporter.forget(key)
 
-    async def _synchronise(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> float | None:
+    async def _synchronise(self, look: StaticLook) -> float | None:
         path, wanted = await self._open(look)
         facts = self._facts(look)
         why = sync.plan_look(facts)
         if why is None:
-            self._rooms.reporter.as_it_stands(look)
+            self._parts.reporter.as_it_stands(look)
             return self._rooms.destinations.next_check(look)
         look.notes.failing_on = path.connection_name
         look.notes.unsaid = True
@@ -139,7 +111,7 @@ class StaticSecretReconciler:
         source = next(iter(wanted.values()))
         meta = source.session.client_meta(source.namespace)
         resync = look.resync_wanted(RESYNC_ANNOTATIONS)
-        await self._rooms.reporter.in_order(
+        await self._parts.reporter.in_order(
             look,
             lambda status: status_of(look, status, synced, meta, resync),
             outcome_of(synced),
@@ -150,12 +122,11 @@ class StaticSecretReconciler:
         overtaken = synced.landed is not None and synced.landed.overtaken
         return 0.0 if overtaken else self._rooms.destinations.next_check(look)
 
-    async def _open(
-        self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]
-    ) -> tuple[Path, Mapping[KvSource, Source]]:
+    async def _open(self, look: StaticLook) -> tuple[Path, Mapping[KvSource, Source]]:
         """Follow the references and subscribe to what the spec wants; costs no request."""
         spec, namespace = look.cr.spec, look.key.namespace
         try:
+            object_name(spec.destination.name, "spec.destination.name")
             path = self._rooms.resolver.path(spec.vault_auth_ref, namespace)
             session = await self._rooms.resolver.session(path, namespace)
             inner = vault_namespace(spec.namespace, path.auth.spec.namespace, path.connection.spec.namespace)
@@ -167,7 +138,7 @@ class StaticSecretReconciler:
         self._rooms.poller.subscribe(look.key, dict.fromkeys(wanted.values(), period) if period else {})
         return path, wanted
 
-    def _facts(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> sync.Facts:
+    def _facts(self, look: StaticLook) -> sync.Facts:
         status, spec = look.status, look.cr.spec
         drift = self._rooms.destinations.drift(look)
         wanted_resync = look.resync_wanted(RESYNC_ANNOTATIONS)
@@ -188,7 +159,7 @@ class StaticSecretReconciler:
 
     async def _read(
         self,
-        look: Look[VaultStaticSecret, VaultStaticSecretStatus],
+        look: StaticLook,
         wanted: Mapping[KvSource, Source],
         *,
         fresh: bool,
@@ -208,7 +179,7 @@ class StaticSecretReconciler:
             answers[place] = secret
         return answers
 
-    async def _source_error(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], error: VsoError) -> VsoError:
+    async def _source_error(self, look: StaticLook, error: VsoError) -> VsoError:
         """What this very spec was synced from and is not there any more has been deleted; Vault does not say so.
 
         A path that was edited is another matter: a slip of the pen deletes no Secret.
@@ -223,7 +194,7 @@ class StaticSecretReconciler:
 
     async def _act(
         self,
-        look: Look[VaultStaticSecret, VaultStaticSecretStatus],
+        look: StaticLook,
         why: sync.Why,
         data: Mapping[str, Sensitive],
         *,
@@ -251,7 +222,7 @@ class StaticSecretReconciler:
         changed = changed and not untouched
         return Synced(why, digest, version, landed, restarted, data_changed=changed)
 
-    async def _restart(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], digest: str) -> Restarted | None:
+    async def _restart(self, look: StaticLook, digest: str) -> Restarted | None:
         targets, status, notes = look.cr.spec.rollout_restart_targets, look.status, look.notes
         if not targets or not look.cr.spec.hmac_secret_data:
             return None
@@ -267,7 +238,7 @@ class StaticSecretReconciler:
         return restarted
 
 
-def _known_digest(look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> str:
+def _known_digest(look: StaticLook) -> str:
     """Return the digest of the data that the destination is known to hold; empty when unknown."""
     return look.status.secret_mac if look.cr.spec.hmac_secret_data else look.notes.digest
 

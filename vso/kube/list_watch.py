@@ -174,7 +174,8 @@ def _hash(value: object) -> int:
 
 def _reference(spec: JsonObject) -> str:
     """Return what the object refers to, shared by all that refer to the same."""
-    return sys.intern(str(spec.get("vaultAuthRef") or spec.get("vaultConnectionRef") or ""))
+    found = spec.get("vaultAuthRef") or spec.get("vaultConnectionRef")
+    return sys.intern(found) if isinstance(found, str) else ""
 
 
 def _record(

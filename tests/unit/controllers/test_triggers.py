@@ -49,6 +49,21 @@ CHANGES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("spec", "filed"),
+    [
+        ({"vaultAuthRef": 7}, []),
+        ({"vaultAuthRef": "a/b/c"}, []),
+        ({}, ["vso-system/default"]),
+        (None, ["vso-system/default"]),
+        ([], ["vso-system/default"]),
+    ],
+)
+def test_a_spec_that_cannot_be_understood_does_not_stop_the_watch(spec: Any, filed: list[str]) -> None:
+    record = FakeCluster().put(STATIC, "db", spec)
+    assert list(reference_index("vso-system")(record)) == filed
+
+
 @pytest.mark.parametrize(("old", "new", "wakes"), CHANGES)
 def test_an_echo_of_the_status_wakes_nobody(
     queue: WorkQueue[ObjectKey], old: Record | None, new: Record | None, wakes: bool
