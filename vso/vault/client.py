@@ -19,6 +19,7 @@ import tenacity
 from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.sensitive import Sensitive
+from vso.runtime.attempts import attempt
 from vso.runtime.workqueue import Lane
 from vso.vault.config import ConnectionConfig, Pairs
 from vso.vault.errors import (
@@ -42,6 +43,7 @@ _PROBE_TIMEOUT = 5.0
 _LEAST = 0.001
 """Shortest sleep: a remainder of 1e-16 s would never move a clock on."""
 _ATTEMPTS = 3
+_WORTH_RETRYING = (DroppedError, BehindError)
 
 BodyValue = str | int | bool | Sensitive | tuple[str, ...]
 
@@ -133,7 +135,9 @@ class VaultClient:
         self._gate.check()
         async with self._limiter.slot(request.lane):
             with self._gate.enter():
-                return await self._retrying(request)(self._once, request, exchange)
+                if request.method != "GET":
+                    return await self._once(request, exchange)
+                return await attempt(self._retrying, _WORTH_RETRYING, self._once, request, exchange)
 
     async def health(self) -> Health:
         """Ask sys/health, whatever the gate says; never raises a VsoError."""
@@ -161,17 +165,17 @@ class VaultClient:
         """Close the sockets; whoever still asks is told that the connection is gone."""
         await self._transport.close()
 
-    def _retrying(self, request: VaultRequest) -> tenacity.AsyncRetrying:
+    def _retrying(self) -> tenacity.AsyncRetrying:
         return tenacity.AsyncRetrying(
             sleep=self._clock.sleep,
-            stop=tenacity.stop_after_attempt(_ATTEMPTS if request.method == "GET" else 1),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
             wait=lambda state: 0.25 * state.attempt_number * (0.5 + self._rng.random()),
             retry=tenacity.retry_if_exception(self._worth_retrying),
             reraise=True,
         )
 
     def _worth_retrying(self, error: BaseException) -> bool:
-        return isinstance(error, DroppedError | BehindError) and not self._gate.is_open
+        return isinstance(error, _WORTH_RETRYING) and not self._gate.is_open
 
     async def _once(self, request: VaultRequest, exchange: Exchange) -> VaultAnswer:
         if request.expires is not None and self._clock.monotonic() >= request.expires:
