@@ -59,6 +59,8 @@ from vso.vault.sessions import Sessions
 USER_AGENT = "vso"
 _RAMP_PER_SECOND = 400.0
 """How fast secrets are looked at again when a Vault is back."""
+_TESTERS = 3
+"""How many secrets are woken to show whether a Vault that says so is back."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class _Builder:
         self.memories: dict[Kind, Memories[Any]] = {kind: Memories() for kind in Kind}
         self.static_memories: Memories[VaultStaticSecretStatus] = self.memories[Kind.VAULT_STATIC_SECRET]
         self.reporters = {kind: self._reporter(kind) for kind in Kind}
-        self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced)
+        self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced, self._on_trial)
         credentials = ServiceAccountTokens(TokenMinter(base.kube))
         self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions)
         self.resolver = Resolver(
@@ -195,6 +197,13 @@ class _Builder:
         self.queues[Kind.VAULT_CONNECTION].add(ObjectKey(namespace, name))
         if not is_open:
             self._wake_failing(connection)
+
+    def _on_trial(self, connection: str) -> None:
+        """Wake as many as may pass, each time others: one path that fails by itself is not to speak for all."""
+        self.reader.forget_failures(connection)
+        failing = self.static_memories.failing_on(connection)
+        for key in self._base.rng.sample(failing, min(_TESTERS, len(failing))):
+            self.queues[Kind.VAULT_STATIC_SECRET].add(key)
 
     def _on_replaced(self, client: VaultClient) -> None:
         self.sessions.adopt(client)

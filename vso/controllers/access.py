@@ -19,7 +19,7 @@ from vso.core.errors import Reason, TransientError, VsoError
 from vso.decide.conditions import READY, find_condition
 from vso.decide.outcome import InOrder
 from vso.runtime.reconcile import Result
-from vso.vault.client import Health
+from vso.vault.health import Health
 from vso.vault.sessions import Sessions
 
 ConnectionLook = Look[VaultConnection, VaultConnectionStatus]
@@ -66,7 +66,8 @@ class ConnectionReconciler(ObjectReconciler[VaultConnection, VaultConnectionStat
 
     async def _probe(self, look: ConnectionLook) -> Health:
         client = await self._resolver.client(look.cr, renew=True)
-        client.check_open()  # a Vault that is away is asked for its health by the breaker alone
+        if (outage := client.outage) is not None:
+            raise outage  # a Vault that is away is asked for its health by the breaker alone
         health = await client.health()
         if health.error is not None:
             raise health.error

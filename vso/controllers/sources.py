@@ -19,6 +19,7 @@ from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.config import SessionKey
 from vso.vault.engines import KvRequest, KvSecret, read_kv
+from vso.vault.errors import BreakerOpenError, HeldError
 from vso.vault.session import Session
 
 Fingerprint = tuple[str, ...]
@@ -79,13 +80,13 @@ class SourceReader:
     async def look(self, source: Source) -> Fingerprint:
         """Poll the source: a value that differs whenever the content or the failure does.
 
-        A failure that says how long to stay away is raised: whoever polls must hear of it.
+        Raises only a HeldError: nothing was asked, so that nothing is told of the source.
         """
         try:
             return self.fingerprint(await self.read(source, Lane.REFRESH, fresh=True))
+        except HeldError:
+            raise
         except VsoError as error:
-            if isinstance(error, TransientError) and error.retry_after is not None:
-                raise
             return failed_fingerprint(error)
         except Exception as error:  # noqa: BLE001  what one team's secret trips must not end the polls of all others
             # The subscribers are woken, meet the same bug in passes of their own, and those report it.
@@ -104,8 +105,9 @@ class SourceReader:
         except VsoError as error:
             result = error
         answer = _Answer(began, result)
-        self._answers[source] = answer
-        self._order.append((began + self._shared_for, source))
+        if _worth_sharing(result):
+            self._answers[source] = answer
+            self._order.append((began + self._shared_for, source))
         return answer
 
     async def run(self) -> None:
@@ -129,8 +131,13 @@ class SourceReader:
                 del self._answers[source]
 
 
+def _worth_sharing(result: KvSecret | VsoError) -> bool:
+    """Tell whether the result may stand for a later one: not where nothing was asked, nor past the time asked for."""
+    if isinstance(result, BreakerOpenError):
+        return False
+    return not isinstance(result, TransientError) or result.retry_after is None
+
+
 def failed_fingerprint(error: VsoError) -> Fingerprint:
-    """Return what stands for a failed read; the poller makes the same of one that says how long to stay away."""
-    if isinstance(error, TransientError) and error.retry_after is not None:
-        return ("failed", error.reason)
+    """Return what stands for a failed read."""
     return ("failed", error.reason, error.message)

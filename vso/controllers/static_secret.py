@@ -34,6 +34,7 @@ from vso.runtime.poller import Poller
 from vso.runtime.reconcile import Result
 from vso.runtime.workqueue import Lane
 from vso.vault.engines import KvRequest, KvSecret
+from vso.vault.errors import HeldError
 from vso.vault.session import Session
 
 RESYNC_ANNOTATIONS = ("vso.hashicorp.com/resync", "reconcile.fluxcd.io/requestedAt")
@@ -173,7 +174,8 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
             try:
                 secret = await self._rooms.reader.read(source, lane, fresh=fresh)
             except VsoError as error:
-                self._rooms.poller.observed(source, failed_fingerprint(error), by=look.key)
+                if not isinstance(error, HeldError):  # which tells nothing of the source
+                    self._rooms.poller.observed(source, failed_fingerprint(error), by=look.key)
                 raise await self._source_error(look, error) from None
             self._rooms.poller.observed(source, self._rooms.reader.fingerprint(secret), by=look.key)
             answers[place] = secret

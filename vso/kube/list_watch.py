@@ -31,6 +31,8 @@ LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _PAGE_BYTES: Final = 1_000_000
 _SMALLEST_PAGE: Final = 50
 _PER_TURN: Final = 100
+_NO_REFERENCE: Final = "/"
+"""For one that cannot be understood: it leads nowhere, and a pass over the object says so."""
 
 
 class ResourceListWatch(Generic[R]):
@@ -174,8 +176,8 @@ def _hash(value: object) -> int:
 
 def _reference(spec: JsonObject) -> str:
     """Return what the object refers to, shared by all that refer to the same."""
-    found = spec.get("vaultAuthRef") or spec.get("vaultConnectionRef")
-    return sys.intern(found) if isinstance(found, str) else ""
+    found = spec.get("vaultAuthRef") or spec.get("vaultConnectionRef") or ""
+    return sys.intern(found) if isinstance(found, str) else _NO_REFERENCE
 
 
 def _record(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from vso.core.clock import Clock
-from vso.core.errors import TransientError, VsoError
+from vso.core.errors import TransientError
 from vso.runtime.lease_scheduler import LeaseScheduler
 
 S = TypeVar("S", bound=Hashable)
@@ -43,7 +43,6 @@ class _Watched(Generic[K]):
     looking: bool = False
     due: float = -math.inf  # wall clock
     came_due: float = -math.inf  # wall clock; the instant of the latest look
-    not_before: float = -math.inf  # wall clock; the server asked to be left alone until then
 
     @property
     def period(self) -> float:
@@ -83,7 +82,11 @@ class PollerStatistics:
 
 
 class Poller(Generic[S, K]):
-    """Sources, their subscribers, and the next look at each."""
+    """Sources, their subscribers, and the next look at each.
+
+    `look` returns a fingerprint, of a failure too; a TransientError means that nothing was asked and
+    nothing is known, and says when to come back.
+    """
 
     def __init__(
         self,
@@ -191,7 +194,7 @@ class Poller(Generic[S, K]):
         # The timer may wake a hair early: go past the latest instant, lest it be found again; but not
         # far from now, lest a wall clock that was set back silence the source.
         hair = min(1.0, watched.period / 2)
-        after = max(now, watched.not_before, min(watched.came_due, now + hair) + hair)
+        after = max(now, min(watched.came_due, now + hair) + hair)
         watched.due = next_look(after, watched.period, watched.phase)
         # The timer runs on the monotonic clock: a step of the wall clock spoils one period at most.
         self._timer.set(source, self._clock.monotonic() + watched.due - now)
@@ -224,7 +227,11 @@ class Poller(Generic[S, K]):
             return  # nobody wants it any more, or somebody wants it anew
         self._looks += 1
         try:
-            fingerprint = await self._fingerprint(source, watched)
+            fingerprint = await self._ask(source)
+        except TransientError as error:
+            if self._watched.get(source) is watched:
+                self._put_off(source, watched, error.retry_after or 0.0)
+            return
         finally:
             watched.looking = False
         if self._watched.get(source) is watched:
@@ -232,13 +239,11 @@ class Poller(Generic[S, K]):
             if self._remember(watched, fingerprint):
                 self._tell(watched, None)
 
-    async def _fingerprint(self, source: S, watched: _Watched[K]) -> Hashable:
-        try:
-            return await self._ask(source)
-        except VsoError as error:
-            if isinstance(error, TransientError) and error.retry_after is not None:
-                watched.not_before = self._clock.now().timestamp() + error.retry_after
-            return ("failed", error.reason)
+    def _put_off(self, source: S, watched: _Watched[K], seconds: float) -> None:
+        """Look when the server is to be asked again, not all at that very moment; afterwards in phase again."""
+        wait = max(seconds * (1 + self._phase(source)), min(1.0, watched.period / 2))
+        watched.due = self._clock.now().timestamp() + wait
+        self._timer.set(source, self._clock.monotonic() + wait)
 
     @staticmethod
     def _remember(watched: _Watched[K], fingerprint: Hashable) -> bool:

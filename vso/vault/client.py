@@ -1,8 +1,8 @@
 """The one way to a Vault: every request of a connection passes through its VaultClient.
 
-Invariant: at most `max_concurrency` requests in hand; while the breaker is open no request but one
-`sys/health` a second goes out, and everybody else fails at once with the cause. The token goes to
-the configured address and nowhere else.
+Invariant: at most `max_concurrency` requests in hand; what the gate does not let through (a Vault
+that is away or asked to be left alone) fails at once with the cause, and `sys/health` alone goes out
+all the same, at most once a second. The token goes to the configured address and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tenacity
 from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.sensitive import Sensitive
+from vso.runtime.attempts import attempt
 from vso.runtime.workqueue import Lane
 from vso.vault.config import ConnectionConfig, Pairs
 from vso.vault.errors import (
@@ -26,11 +27,11 @@ from vso.vault.errors import (
     BehindError,
     DroppedError,
     TokenSpentError,
-    VaultDownError,
     answer_invalid,
     error_for,
 )
 from vso.vault.gate import Gate
+from vso.vault.health import Health, health_in
 from vso.vault.json import JsonObject
 from vso.vault.limiter import Limiter, LimiterStatistics
 from vso.vault.observer import VaultObserver
@@ -38,9 +39,11 @@ from vso.vault.paths import encode_path
 from vso.vault.transport import Answer, Exchange, Transport
 
 MAX_BODY = 32 * 1024 * 1024
-_PROBE_EVERY = 1.0
 _PROBE_TIMEOUT = 5.0
+_LEAST = 0.001
+"""Shortest sleep: a remainder of 1e-16 s would never move a clock on."""
 _ATTEMPTS = 3
+_WORTH_RETRYING = (DroppedError, BehindError)
 
 BodyValue = str | int | bool | Sensitive | tuple[str, ...]
 
@@ -74,18 +77,6 @@ class VaultAnswer:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What sys/health says; `error` when it could not be asked."""
-
-    reachable: bool
-    initialized: bool = False
-    sealed: bool = False
-    standby: bool = False
-    version: str = ""
-    error: VsoError | None = None
-
-
 class VaultClient:
     """Requests to one VaultConnection."""
 
@@ -111,19 +102,28 @@ class VaultClient:
 
     @property
     def breaker_open(self) -> bool:
-        """Whether requests fail at once."""
+        """Whether the breaker is open, or on trial and not yet closed."""
         return self._gate.is_open
+
+    @property
+    def outage(self) -> VsoError | None:
+        """The cause while the breaker is open or on trial, else None."""
+        return self._gate.outage
 
     def on_state(self, callback: Callable[[bool], None]) -> None:
         """Have the callback called with True when the breaker opens and False when it closes."""
         self._gate.on_state(callback)
 
+    def on_trial(self, callback: Callable[[], None]) -> None:
+        """Have the callback called when a few requests are wanted: only they can close the breaker."""
+        self._gate.on_trial(callback)
+
     def statistics(self) -> LimiterStatistics:
         """Return how many requests are in hand and how many wait."""
         return self._limiter.statistics()
 
-    def check_open(self) -> None:
-        """Raise the cause while the breaker is open: what only leads up to a request is then not worth doing."""
+    def check(self) -> None:
+        """Raise what keeps a request from going now: what only leads up to one is then not worth doing."""
         self._gate.check()
 
     async def send(self, request: VaultRequest) -> VaultAnswer:
@@ -134,22 +134,13 @@ class VaultClient:
         exchange = self._exchange(request)
         self._gate.check()
         async with self._limiter.slot(request.lane):
-            self._gate.check()
-            try:
-                answer: VaultAnswer = await self._retrying(request)(self._once, request, exchange)
-            except VaultDownError as error:
-                self._gate.failed(error)
-                raise
-            except TokenSpentError:
-                raise
-            except VsoError:
-                self._gate.answered()
-                raise
-        self._gate.answered()
-        return answer
+            with self._gate.enter():
+                if request.method != "GET":
+                    return await self._once(request, exchange)
+                return await attempt(self._retrying, _WORTH_RETRYING, self._once, request, exchange)
 
     async def health(self) -> Health:
-        """Ask sys/health, whatever the breaker says; never raises a VsoError."""
+        """Ask sys/health, whatever the gate says; never raises a VsoError."""
         started = self._clock.monotonic()
         try:
             # Real time: it bounds the socket and the wait for a slot that a black hole still holds.
@@ -163,31 +154,28 @@ class VaultClient:
         return found
 
     async def run(self) -> None:
-        """Look once a second whether Vault is back, as long as the breaker is open."""
+        """Look whether Vault is back as long as the breaker is open, once a second or more rarely."""
         while True:
             await self._gate.wait_open()
-            await self._clock.sleep(_PROBE_EVERY)
-            health = await self.health()
-            if health.error is not None:
-                self._gate.failed(health.error)
-            else:
-                self._gate.recovered()
+            await self._clock.sleep(max(self._gate.pause(), _LEAST))
+            if self._gate.probe_due():
+                self._gate.probed((await self.health()).error)
 
     async def close(self) -> None:
         """Close the sockets; whoever still asks is told that the connection is gone."""
         await self._transport.close()
 
-    def _retrying(self, request: VaultRequest) -> tenacity.AsyncRetrying:
+    def _retrying(self) -> tenacity.AsyncRetrying:
         return tenacity.AsyncRetrying(
             sleep=self._clock.sleep,
-            stop=tenacity.stop_after_attempt(_ATTEMPTS if request.method == "GET" else 1),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
             wait=lambda state: 0.25 * state.attempt_number * (0.5 + self._rng.random()),
             retry=tenacity.retry_if_exception(self._worth_retrying),
             reraise=True,
         )
 
     def _worth_retrying(self, error: BaseException) -> bool:
-        return isinstance(error, DroppedError | BehindError) and not self._gate.is_open
+        return isinstance(error, _WORTH_RETRYING) and not self._gate.is_open
 
     async def _once(self, request: VaultRequest, exchange: Exchange) -> VaultAnswer:
         if request.expires is not None and self._clock.monotonic() >= request.expires:
@@ -233,21 +221,12 @@ class VaultClient:
         async with self._limiter.slot(Lane.URGENT):
             request = VaultRequest("GET", "sys/health")
             answer = await self._transport.exchange(self._exchange(request), _PROBE_TIMEOUT)
-        body = answer.body
-        if body is None or not isinstance(body.get("sealed"), bool):
-            if answer.status >= 400:
-                raise error_for(Asked(where, "GET", "sys/health"), answer.status, body)
-            raise answer_invalid(where, "sys/health is answered without Vault's JSON")
-        initialized, sealed = body.get("initialized") is True, body["sealed"]
-        down = VaultDownError(Reason.VAULT_SEALED, f"{where} is sealed") if sealed or not initialized else None
-        return Health(
-            reachable=True,
-            initialized=initialized,
-            sealed=sealed,
-            standby=body.get("standby") is True,
-            version=str(body.get("version") or ""),
-            error=down,
-        )
+        try:
+            return health_in(where, answer.body)
+        except VsoError:
+            if answer.status < 400:
+                raise
+        raise error_for(Asked(where, "GET", "sys/health"), answer.status, answer.body)
 
     def _observe(self, operation: str, started: float, *, ok: bool) -> None:
         self._observer.request(self.config.name, operation, self._clock.monotonic() - started, ok=ok)

@@ -26,6 +26,7 @@ from vso.vault.tls import failure_text, ssl_context
 _SILENT = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HOPS = 2
+_LONGEST_WAIT = 60.0
 _SILENCE = "no answer"
 _DROPPED = "the connection is refused or dropped"
 
@@ -188,8 +189,10 @@ def _number(error: OSError) -> int | None:
 
 
 def _seconds(header: str | None) -> float | None:
-    """Return Retry-After in seconds; its other form, a date, is not one that Vault uses."""
+    """Return Retry-After in seconds, of which no more than a minute counts: one header, right or wrong, is
+    to hold back no renewal for long. Its other form, a date, is not one that Vault uses.
+    """
     try:
-        return None if header is None else min(max(0.0, float(header)), 3600.0)
+        return None if header is None else min(max(0.0, float(header)), _LONGEST_WAIT)
     except ValueError:
         return None

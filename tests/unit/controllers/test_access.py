@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.cluster import Json, key
 from tests.fakes.house import House, auth_spec, house, reporter_for
+from tests.fakes.vault_parts import until
 from tests.fakes.vault_server import Reply, errors
 from vso.controllers.access import AuthReconciler, ConnectionReconciler, still_valid
 from vso.controllers.finalizers import Finalizers
@@ -18,7 +19,7 @@ from vso.controllers.report import Reporter
 from vso.core.errors import ConfigError, Reason, TerminalError, TransientError, VsoError
 from vso.core.keys import Kind
 from vso.runtime.reconcile import Result
-from vso.vault.client import VaultRequest
+from vso.vault.client import VaultClient, VaultRequest
 
 CONNECTION, AUTH = Kind.VAULT_CONNECTION, Kind.VAULT_AUTH
 INTERVAL = 60.0
@@ -113,6 +114,31 @@ async def test_a_vault_that_is_away_is_asked_again_by_the_back_off_alone(desk: D
     error = await desk.fails(CONNECTION)
     assert isinstance(error, TransientError)
     assert error.retry_after is None  # a Vault that no secret uses yet is probed by nobody else
+
+
+async def test_a_vault_that_only_says_that_it_is_well_again_is_not_believed_before_it_serves(desk: Desk) -> None:
+    await desk.look(CONNECTION)
+    desk.home.vault.on("GET", "a", errors(503, "Vault is sealed"))
+    client = await desk.home.resolver.client(desk.home.resolver.path("vault", "app").connection)
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            await client.send(VaultRequest("GET", "a"))
+    await desk.home.clock.advance(1)
+    await until(lambda: client.outage is not None and _passes(client))
+    assert (await desk.fails(CONNECTION)).reason is Reason.VAULT_SEALED
+    assert desk.condition(CONNECTION, "Ready")["status"] == "False"
+    desk.home.vault.on("GET", "a", Reply(200, {"data": {}}))
+    await client.send(VaultRequest("GET", "a"))
+    await desk.look(CONNECTION)
+    assert desk.condition(CONNECTION, "Ready")["status"] == "True"
+
+
+def _passes(client: VaultClient) -> bool:
+    try:
+        client.check()
+    except VsoError:
+        return False
+    return True
 
 
 async def test_a_connection_that_cannot_work_stalls(desk: Desk) -> None:
