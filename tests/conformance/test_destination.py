@@ -200,3 +200,17 @@ def test_a_service_account_that_is_a_path_is_refused_in_the_auth_and_its_secrets
         assert "spec.kubernetes.serviceAccount" in condition["message"]
     calls = [c for c in team.bed.kube_audit(mark) if c.user == OPERATOR_USER and c.namespace == team.ns]
     assert [c for c in calls if c.resource in {"serviceaccounts", "secrets"}] == []
+
+
+def test_the_secret_is_annotated_with_where_its_data_is_from(team: Team) -> None:
+    def source() -> str:
+        return str((team.secret() or {}).get("metadata", {}).get("annotations", {}).get("vso.hashicorp.com/source"))
+
+    team.access()
+    team.put("app", {"password": "v1"})
+    team.static()
+    team.wait_ready()
+    assert source() == f"kv/{team.ns}/app@1"
+    team.put("app", {"password": "v2"})
+    team.wait_data(lambda data: data["password"] == "v2")
+    assert source() == f"kv/{team.ns}/app@2"

@@ -215,7 +215,11 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
             reader=reader,
             poller=poller,
             destinations=Destinations(
-                SecretWriter(kube, delete_allowed=full), caches.secrets, may_delete=full, drift_interval=drift_interval
+                STATIC,
+                SecretWriter(kube, delete_allowed=full),
+                caches.secrets,
+                may_delete=full,
+                drift_interval=drift_interval,
             ),
             restarts=Restarts(kube),
         )

@@ -204,9 +204,12 @@ def _invalid(field: str, reason: str, *more: str) -> Reply:
 
 def _json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Reply | None:
     for operation in operations:
-        *parents, last = operation["path"].strip("/").split("/")
+        steps = operation["path"].strip("/").split("/")
+        *parents, last = [step.replace("~1", "/").replace("~0", "~") for step in steps]  # RFC 6901
         place = target
         for parent in parents:
+            if parent not in place:
+                return status(422, "Invalid", "the server rejected our request due to an error in our request")
             place = place[parent]
         if operation["op"] == "add":
             place[last] = operation["value"]

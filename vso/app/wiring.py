@@ -256,6 +256,7 @@ class _Builder:
             reader=self.reader,
             poller=self.poller,
             destinations=Destinations(
+                Kind.VAULT_STATIC_SECRET,
                 SecretWriter(base.kube, delete_allowed=self.full, owner_of=self.relations.owner_of),
                 self.caches.secrets,
                 may_delete=self.full,

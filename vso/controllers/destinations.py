@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vso.api.secrets import VaultStaticSecret, VaultStaticSecretStatus
+from typing import TypeAlias
+
+from vso.api.secrets import (
+    VaultDynamicSecret,
+    VaultDynamicSecretStatus,
+    VaultStaticSecret,
+    VaultStaticSecretStatus,
+)
 from vso.controllers.cache import ObjectCache
 from vso.controllers.looks import Look
 from vso.controllers.memory import version_number
@@ -21,7 +28,9 @@ from vso.decide.schedule import phase
 from vso.decide.sync import SyncPlan
 from vso.kube.secrets import Recorded, SecretPlan, SecretWriter, Written
 
-StaticLook = Look[VaultStaticSecret, VaultStaticSecretStatus]
+StaticLook: TypeAlias = Look[VaultStaticSecret, VaultStaticSecretStatus]
+DynamicLook: TypeAlias = Look[VaultDynamicSecret, VaultDynamicSecretStatus]
+SecretLook: TypeAlias = StaticLook | DynamicLook
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +62,21 @@ class Destinations:
     """Writes the Secrets of one kind of object."""
 
     def __init__(
-        self, writer: SecretWriter, secrets: ObjectCache | None, *, may_delete: bool, drift_interval: float
+        self,
+        kind: Kind,
+        writer: SecretWriter,
+        secrets: ObjectCache | None,
+        *,
+        may_delete: bool,
+        drift_interval: float,
     ) -> None:
+        self._kind = kind
         self._writer = writer
         self._secrets = secrets
         self._may_delete = may_delete
         self._drift_interval = drift_interval
 
-    def drift(self, look: StaticLook) -> Drift:
+    def drift(self, look: SecretLook) -> Drift:
         """Compare the watch with what was recorded; no request."""
         recorded = look.status.destination
         if recorded is None or self._secrets is None or not look.cr.spec.destination.create:
@@ -74,12 +90,12 @@ class Destinations:
         known = max(version_number(recorded.resource_version), look.notes.written_version)
         return Drift(drifted=seen.uid != recorded.uid or version_number(seen.resource_version) > known)
 
-    def check_due(self, look: StaticLook) -> bool:
+    def check_due(self, look: SecretLook) -> bool:
         """Tell whether a write that should change nothing is due, to learn of other writers."""
         due = look.notes.drift_due
         return self._checked_by_writing(look) and due is not None and look.monotonic >= due
 
-    def next_check(self, look: StaticLook) -> float | None:
+    def next_check(self, look: SecretLook) -> float | None:
         """Return the seconds until the next such write; None where a watch does the work."""
         if not self._checked_by_writing(look):
             look.notes.drift_due = None
@@ -90,8 +106,10 @@ class Destinations:
             look.notes.drift_due = look.monotonic + self._drift_interval
         return max(0.0, look.notes.drift_due - look.monotonic)
 
-    async def apply(self, look: StaticLook, plan: SyncPlan, data: Mapping[str, Sensitive]) -> Landed:
-        """Write the destination, then see to the one that a rename left behind."""
+    async def apply(
+        self, look: SecretLook, plan: SyncPlan, data: Mapping[str, Sensitive], mark: tuple[str, str] | None = None
+    ) -> Landed:
+        """Write the destination, with the annotation that marks its data; then see to what a rename left behind."""
         status = look.status.destination
         recorded = None
         if status is not None and status.name == look.cr.spec.destination.name:
@@ -99,7 +117,9 @@ class Destinations:
         before = self._watched(look)
         look.notes.writing = True
         try:
-            written = await self._writer.put(secret_plan(look, data), recorded=recorded, metadata_changed=plan.metadata)
+            written = await self._writer.put(
+                self._plan(look, data, mark), recorded=recorded, metadata_changed=plan.metadata
+            )
         finally:
             look.notes.writing = False
         known = max(version_number(status.resource_version), look.notes.written_version) if status else 0
@@ -114,7 +134,7 @@ class Destinations:
         untouched = recorded is not None and recorded == Recorded(written.uid, written.resource_version)
         return Landed(written, drifted=drifted, moved=moved, orphan=orphan, untouched=untouched, overtaken=overtaken)
 
-    def _overtaken(self, look: StaticLook, written: Written) -> bool:
+    def _overtaken(self, look: SecretLook, written: Written) -> bool:
         """Tell whether what the watch showed while the answer was on its way was more than our own echo."""
         if look.notes.deleted_uid == written.uid:
             return True
@@ -122,19 +142,19 @@ class Destinations:
         seen = self._watched(look)
         return seen is not None and version_number(seen.resource_version) > look.notes.written_version
 
-    def _watched(self, look: StaticLook) -> Recorded | None:
+    def _watched(self, look: SecretLook) -> Recorded | None:
         """Return the destination as the watch shows it: a foreign label moves its version, and asks for no repair."""
         key = ObjectKey(look.key.namespace, look.cr.spec.destination.name)
         seen = self._secrets.get(key) if self._secrets is not None else None
         return None if seen is None else Recorded(seen.uid, seen.resource_version)
 
-    async def remove(self, look: StaticLook) -> None:
+    async def remove(self, look: SecretLook) -> None:
         """Take our data away: the Secret goes, or is emptied where it may not be deleted."""
         status = look.status.destination
         if status is not None:
             await self._leave(look, status.name)
 
-    async def _leave(self, look: StaticLook, name: str) -> str:
+    async def _leave(self, look: SecretLook, name: str) -> str:
         """Delete the Secret of that name if it is still the recorded one; else empty it and name it."""
         recorded = look.status.destination
         uid = recorded.uid if recorded is not None else ""
@@ -144,11 +164,16 @@ class Destinations:
         await self._writer.empty(look.key.namespace, name, uid)
         return name
 
-    def _checked_by_writing(self, look: StaticLook) -> bool:
+    def _plan(self, look: SecretLook, data: Mapping[str, Sensitive], mark: tuple[str, str] | None = None) -> SecretPlan:
+        return secret_plan(self._kind, look, data, mark)
+
+    def _checked_by_writing(self, look: SecretLook) -> bool:
         return self._secrets is None or not look.cr.spec.destination.create
 
 
-def secret_plan(look: StaticLook, data: Mapping[str, Sensitive]) -> SecretPlan:
+def secret_plan(
+    kind: Kind, look: SecretLook, data: Mapping[str, Sensitive], mark: tuple[str, str] | None = None
+) -> SecretPlan:
     """Return the Secret that the object asks for."""
     destination, meta = look.cr.spec.destination, look.cr.metadata
     retained = destination.on_delete == "Retain"
@@ -159,8 +184,9 @@ def secret_plan(look: StaticLook, data: Mapping[str, Sensitive]) -> SecretPlan:
         data=data,
         labels=destination.labels,
         annotations=destination.annotations,
-        owner=None if retained else OwnerRef(Kind.VAULT_STATIC_SECRET, meta.name, meta.uid),
+        owner=None if retained else OwnerRef(kind, meta.name, meta.uid),
         owner_uid=meta.uid,
         own=destination.create,
         overwrite=destination.overwrite,
+        mark=mark,
     )

@@ -30,6 +30,7 @@ from vso.decide.names import object_name
 from vso.decide.references import vault_namespace
 from vso.decide.schedule import duration_of, refresh_period, stale_after
 from vso.decide.transform import KvAnswer, KvSource, build, sources
+from vso.kube.labels import SOURCE_ANNOTATION
 from vso.runtime.poller import Poller
 from vso.runtime.reconcile import Result
 from vso.runtime.workqueue import Lane
@@ -213,7 +214,8 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
             recorded_digest="" if look.notes.emptied else _known_digest(look),
         )
         plan = sync.plan_sync(why, compared)
-        landed = await self._rooms.destinations.apply(look, plan, data) if plan.write else None
+        mark = _mark(look, version if plan.data_changed else "")
+        landed = await self._rooms.destinations.apply(look, plan, data, mark) if plan.write else None
         look.notes.digest = digest
         untouched = landed is not None and landed.untouched
         # Other digests of the same data come of a MAC key that was made anew: adopted, unless a restart was owed.
@@ -243,6 +245,20 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
 def _known_digest(look: StaticLook) -> str:
     """Return the digest of the data that the destination is known to hold; empty when unknown."""
     return look.status.secret_mac if look.cr.spec.hmac_secret_data else look.notes.digest
+
+
+def _mark(look: StaticLook, version: str) -> tuple[str, str] | None:
+    """Return the annotation that says where the data is from; a Secret that is not ours gets none.
+
+    It names the version with which the data changed last, so that writing the same data again changes nothing.
+    """
+    if not look.cr.spec.destination.create:
+        return None
+    history = look.status.history
+    version = version or (history[0].version if history else look.status.source_version)
+    first, *others = sources(look.cr.spec)
+    named = f"{first.mount}/{first.path}" + (f"@{version}" if version else "")
+    return SOURCE_ANNOTATION, ", ".join([named, *(f"{other.mount}/{other.path}" for other in others)])
 
 
 def _unchanged(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:

@@ -12,6 +12,12 @@ FIELD_MANAGER: Final = "vault-secrets-operator"
 
 OWNER_UID_LABEL: Final = "secrets.hashicorp.com/vso-ownerRefUID"
 
+SOURCE_ANNOTATION: Final = "vso.hashicorp.com/source"
+"""On a Secret of static data: mount/path@version, as of when the data changed last."""
+
+LEASE_ANNOTATION: Final = "vso.hashicorp.com/lease"
+"""On a Secret of dynamic data: a keyed hash of the lease's id."""
+
 CONSTANT_LABELS: Final = {
     "app.kubernetes.io/name": "vault-secrets-operator",
     "app.kubernetes.io/managed-by": "hashicorp-vso",

@@ -36,6 +36,14 @@ class SecretPlan:
     own: bool
     """False: the Secret is somebody else's and only its data is ours."""
     overwrite: bool
+    mark: tuple[str, str] | None = None
+    """An annotation that says where the data comes from: it changes in the same request as the data, so that
+    whoever reads the one knows the other."""
+
+    def wanted_annotations(self) -> dict[str, str]:
+        """Return the annotations that the Secret must have; others may stay."""
+        own = dict(self.annotations) if self.own else {}
+        return {**own, self.mark[0]: self.mark[1]} if self.mark else own
 
     def wanted_labels(self) -> dict[str, str]:
         """Return the labels that the Secret must have; others may stay."""
@@ -93,7 +101,7 @@ def metadata_patch(seen: Seen, plan: SecretPlan) -> JsonObject | None:
     goes: the server's record of field managers tells which those are.
     """
     labels = _difference(plan.wanted_labels(), seen.labels, seen.set_labels)
-    annotations = _difference(plan.annotations, seen.annotations, seen.set_annotations)
+    annotations = _difference(plan.wanted_annotations(), seen.annotations, seen.set_annotations)
     changed: JsonObject = {}
     if labels:
         changed["labels"] = labels

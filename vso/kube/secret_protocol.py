@@ -45,6 +45,14 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Give the Secret its first annotation: a JSON Patch cannot add one where there is none yet."""
+
+    body: JsonObject
+    then: PutData
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Make room for a Secret of another type."""
 
@@ -58,7 +66,8 @@ class Finish:
     written: Written
 
 
-Step: TypeAlias = Post | Look | PutData | Label | Delete | Finish
+Request: TypeAlias = Post | Look | PutData | Label | Prepare | Delete
+Step: TypeAlias = Request | Finish
 
 
 class Answer:
@@ -145,7 +154,9 @@ def _after_success(step: Step, seen: Seen, task: Task) -> Step:
         case Post():
             return Finish(_written(plan, seen, "created"))
         case Look():
-            return PutData(seen.uid, judge(seen, plan, task.owner_of))
+            return _over(seen, PutData(seen.uid, judge(seen, plan, task.owner_of)), plan)
+        case Prepare(then=following):
+            return following
         case PutData(_, outcome):
             body = None
             if plan.own and (outcome != "patched" or task.metadata_changed):
@@ -159,6 +170,12 @@ def _after_success(step: Step, seen: Seen, task: Task) -> Step:
             return step
         case _:
             assert_never(step)
+
+
+def _over(seen: Seen, put: PutData, plan: SecretPlan) -> Step:
+    if plan.mark is None or seen.annotations:
+        return put
+    return Prepare({"metadata": {"uid": seen.uid, "annotations": {plan.mark[0]: ""}}}, put)
 
 
 def judge(seen: Seen, plan: SecretPlan, owner_of: OwnerOf = somebody) -> Outcome:

@@ -29,7 +29,9 @@ from vso.kube.secret_protocol import (
     Look,
     OwnerOf,
     Post,
+    Prepare,
     PutData,
+    Request,
     Task,
     advance,
     begin,
@@ -97,7 +99,7 @@ class SecretWriter:
             return "gone"
         return "deleted"
 
-    async def _perform(self, step: Post | Look | PutData | Label | Delete, plan: SecretPlan) -> AnyAnswer:
+    async def _perform(self, step: Request, plan: SecretPlan) -> AnyAnswer:
         try:
             return Answer.There(seen_in(await self._send(step, plan)))
         except AlreadyExistsError:
@@ -115,7 +117,7 @@ class SecretWriter:
                 return Answer.Another()
             raise
 
-    async def _send(self, step: Post | Look | PutData | Label | Delete, plan: SecretPlan) -> JsonObject:
+    async def _send(self, step: Request, plan: SecretPlan) -> JsonObject:
         path = secret_path(plan.namespace, plan.name)
         match step:
             case Post():
@@ -125,9 +127,8 @@ class SecretWriter:
                     path, {}, content_type=PatchType.MERGE, metadata_only=True, dry_run=True
                 )
             case PutData(uid):
-                body = _data_patch(uid, _encoded(plan), plan.type if plan.own else None)
-                return await self._put_data(plan.namespace, plan.name, body)
-            case Label(body=patch):
+                return await self._put_data(plan.namespace, plan.name, _patch_of(uid, plan))
+            case Label(body=patch) | Prepare(body=patch):
                 return await self._client.patch(path, patch, content_type=PatchType.MERGE, metadata_only=True)
             case Delete(uid):
                 return await self._client.delete(path, uid=uid)
@@ -139,8 +140,8 @@ class SecretWriter:
 
 def _manifest(plan: SecretPlan) -> JsonObject:
     metadata: JsonObject = {"name": plan.name, "namespace": plan.namespace, "labels": plan.wanted_labels()}
-    if plan.annotations:
-        metadata["annotations"] = dict(plan.annotations)
+    if annotations := plan.wanted_annotations():
+        metadata["annotations"] = annotations
     if plan.owner is not None:
         metadata["ownerReferences"] = plan.wanted_owners()
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": plan.type, "data": _encoded(plan)}
@@ -152,6 +153,16 @@ def _data_patch(uid: str, data: JsonObject, secret_type: str | None = None) -> l
         # Changes nothing when the type is right; otherwise the server says so, which no metadata does.
         patch.append({"op": "add", "path": "/type", "value": secret_type})
     return [*patch, {"op": "add", "path": "/data", "value": data}]
+
+
+def _patch_of(uid: str, plan: SecretPlan) -> list[JsonObject]:
+    patch = _data_patch(uid, _encoded(plan), plan.type if plan.own else None)
+    if plan.mark is not None:
+        # Annotations are there: the Secret was made with this one, or prepared for it.
+        name, value = plan.mark
+        path = "/metadata/annotations/" + name.replace("~", "~0").replace("/", "~1")
+        patch.append({"op": "add", "path": path, "value": value})
+    return patch
 
 
 def _encoded(plan: SecretPlan) -> JsonObject:

@@ -81,7 +81,7 @@ async def desk(*, full: bool) -> AsyncIterator[Desk]:
     async with serving(cluster) as api, connected(api) as kube:
         cache = ObjectCache({ALL_NAMESPACES: secrets.store}) if full else None
         writer = SecretWriter(kube, delete_allowed=full)
-        made = Destinations(writer, cache, may_delete=full, drift_interval=INTERVAL)
+        made = Destinations(STATIC, writer, cache, may_delete=full, drift_interval=INTERVAL)
         yield Desk(made, cluster, api, secrets, look)
 
 
@@ -282,14 +282,14 @@ async def test_a_secret_of_somebody_else_is_not_written(full: Desk) -> None:
 @pytest.mark.parametrize(("on_delete", "owned"), [("Delete", True), ("Retain", False)])
 async def test_a_retained_secret_has_no_owner(full: Desk, on_delete: str, owned: bool) -> None:
     full.asks(onDelete=on_delete, type="kubernetes.io/basic-auth", labels={"a": "b"})
-    plan = secret_plan(full.look, ONE)
+    plan = secret_plan(STATIC, full.look, ONE)
     assert (plan.owner is not None) is owned
     assert plan.owner_uid == "uid-of-db"
     assert (plan.type, dict(plan.labels), plan.own) == ("kubernetes.io/basic-auth", {"a": "b"}, True)
 
 
 async def test_a_secret_is_opaque_unless_said_otherwise(full: Desk) -> None:
-    assert secret_plan(full.look, ONE).type == "Opaque"
+    assert secret_plan(STATIC, full.look, ONE).type == "Opaque"
 
 
 async def test_a_plan_for_the_labels_alone_leaves_the_data(full: Desk) -> None:

@@ -505,3 +505,44 @@ async def test_a_destination_whose_name_is_a_path_is_refused_before_anything_is_
     assert "spec.destination.name is" in home.condition("Stalled")["message"]
     assert home.writes() == ["PATCH vaultstaticsecrets/db/status"]
     assert home.reads() == home.poller.sources() == 0
+
+
+# The annotation that says where the data is from.
+
+
+def source_of_db(home: House) -> str | None:
+    found: str | None = (
+        home.cluster.secrets.stored["db"]["metadata"].get("annotations", {}).get("vso.hashicorp.com/source")
+    )
+    return found
+
+
+async def test_the_secret_says_where_its_data_is_from(home: House) -> None:
+    await home.pass_over()
+    assert source_of_db(home) == "kv/app/config@1"
+    home.holds({"password": "s3cret-2"}, version=2)
+    await home.clock.advance(10)
+    home.notes().source_changed = True
+    await home.pass_over()
+    assert source_of_db(home) == "kv/app/config@2"
+
+
+async def test_a_new_version_with_the_same_data_leaves_the_secret_and_its_source_alone(home: House) -> None:
+    await home.pass_over()
+    home.holds({"password": "s3cret-1"}, version=7)
+    await home.clock.advance(10)
+    home.notes().source_changed = True
+    await home.pass_over()
+    stored = home.cluster.secrets.stored["db"]
+    home.cluster.secrets.stored["db"] = {**stored, "data": {"password": "Zm9yZWlnbg=="}}
+    home.cluster.edit_secret("db")
+    await home.pass_over()
+    assert home.cluster.secret_data("db") == {"password": "s3cret-1"}
+    assert source_of_db(home) == "kv/app/config@1"
+
+
+async def test_a_secret_that_is_not_ours_is_not_annotated(home: House) -> None:
+    home.cluster.secrets.put("db")
+    home.static(destination={"name": "db", "create": False, "transformation": {"excludeRaw": True}})
+    await home.pass_over()
+    assert source_of_db(home) is None

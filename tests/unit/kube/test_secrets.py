@@ -306,3 +306,42 @@ async def test_a_webhook_s_own_words_are_shown(bench: Bench) -> None:
 )
 def test_quotes(text: str, value: bytes, expected: bool) -> None:
     assert quotes(text, [Sensitive(value)]) is expected
+
+
+MARK = "vso.hashicorp.com/source"
+MARKED = replace(PLAN, mark=(MARK, "kv/app@1"))
+
+
+def mark_of(bench: Bench) -> str | None:
+    found: str | None = bench.secrets.stored["creds"]["metadata"].get("annotations", {}).get(MARK)
+    return found
+
+
+async def test_the_mark_changes_in_the_same_request_as_the_data(bench: Bench) -> None:
+    written = await bench.writer.put(MARKED, recorded=None, metadata_changed=True)
+    assert mark_of(bench) == "kv/app@1"
+    moved = replace(MARKED, mark=(MARK, "kv/app@2"), data={"password": Sensitive.of("other")})
+    await bench.writer.put(moved, recorded=Recorded(written.uid, ""), metadata_changed=False)
+    assert bench.sent == ["POST json", "PATCH json"]
+    assert mark_of(bench) == "kv/app@2"
+
+
+async def test_a_secret_without_annotations_is_prepared_for_its_mark(bench: Bench) -> None:
+    bench.secrets.put("creds", labels=owner_labels("cr-1"), ownerReferences=[OURS])
+    written = await bench.writer.put(replace(MARKED, labels={}), recorded=None, metadata_changed=True)
+    assert written.outcome == "adopted"
+    assert bench.sent == ["POST json", "PATCH merge dry", "PATCH merge", "PATCH json"]
+    assert mark_of(bench) == "kv/app@1"
+
+
+async def test_a_secret_that_lost_its_annotations_is_prepared_again(bench: Bench) -> None:
+    written = await bench.writer.put(MARKED, recorded=None, metadata_changed=True)
+    del bench.secrets.stored["creds"]["metadata"]["annotations"]
+    await bench.writer.put(MARKED, recorded=Recorded(written.uid, ""), metadata_changed=False)
+    assert mark_of(bench) == "kv/app@1"
+
+
+async def test_a_secret_that_is_not_ours_can_be_marked_too(bench: Bench) -> None:
+    bench.secrets.put("creds", annotations={"note": "x"})
+    await bench.writer.put(replace(MARKED, own=False, annotations={"no": "y"}), recorded=None, metadata_changed=True)
+    assert bench.secrets.stored["creds"]["metadata"]["annotations"] == {"note": "x", MARK: "kv/app@1"}
