@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 
 from tests.conformance.stage import Json, Team
-from tests.testbed.bed import always, eventually
+from tests.testbed.bed import KubeError, always, eventually
+from tests.testbed.real import RealBed
 
 DESTINATION: Json = {"name": "x", "create": True}
 NOT_YET: dict[str, Json] = {
@@ -90,6 +92,74 @@ def test_an_auth_without_its_connection_recovers_when_it_comes(team: Team) -> No
     team.wait_condition("Ready", "False", "ReferenceNotFound", kind="VaultAuth", name="auth")
     team.apply("VaultConnection", "vault", {"address": team.bed.vault.url})
     team.wait_ready("auth", "VaultAuth")
+
+
+def test_a_connection_that_cannot_be_used_is_not_valid_until_it_is_mended(team: Team) -> None:
+    team.access()
+    team.wait_ready("vault", "VaultConnection")
+    assert team.get("VaultConnection", "vault")["status"]["valid"] is True
+    bundle = base64.b64encode(b"nonsense").decode()
+    team.patch({"spec": {"caBundle": bundle}}, "VaultConnection", "vault")
+    team.wait_condition("Ready", "False", "InvalidSpec", kind="VaultConnection", name="vault")
+    assert team.get("VaultConnection", "vault")["status"]["valid"] is False
+    team.patch({"spec": {"caBundle": None}}, "VaultConnection", "vault")
+    team.wait_ready("vault", "VaultConnection")
+    assert team.get("VaultConnection", "vault")["status"]["valid"] is True
+
+
+def test_an_auth_that_cannot_be_used_is_not_valid_and_says_why_until_it_is_mended(team: Team) -> None:
+    team.access()
+    team.wait_ready("auth", "VaultAuth")
+    team.patch({"spec": {"vaultConnectionRef": "nowhere"}}, "VaultAuth", "auth")
+    team.wait_condition("Ready", "False", "ReferenceNotFound", kind="VaultAuth", name="auth")
+    status = team.get("VaultAuth", "auth")["status"]
+    assert status["valid"] is False
+    assert f"{team.ns}/nowhere" in status["error"]
+    team.patch({"spec": {"vaultConnectionRef": "vault"}}, "VaultAuth", "auth")
+    team.wait_ready("auth", "VaultAuth")
+    status = team.get("VaultAuth", "auth")["status"]
+    assert status["valid"] is True
+    assert "error" not in status
+
+
+def taken(team: Team, change: Json) -> bool:
+    """Whether the API server takes a change of the static secret."""
+    try:
+        team.patch(change)
+    except KubeError:
+        return False
+    return True
+
+
+@pytest.mark.real
+def test_an_object_of_an_older_schema_is_stalled_with_the_field_and_keeps_its_secret(
+    team: Team, real_bed: RealBed
+) -> None:
+    team.access()
+    team.put("app", {"password": "v1"})
+    team.static()
+    team.wait_ready()
+    operator = team.stage.operator
+    assert operator is not None
+    operator.stop()
+    field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/type/enum"
+    crd = ("patch", "crd", "vaultstaticsecrets.secrets.hashicorp.com", "--type=json", "-p")
+    real_bed.kubectl(*crd, json.dumps([{"op": "remove", "path": field}]))
+    try:
+        eventually(lambda: taken(team, {"spec": {"type": "kv-v9"}}), message="the looser schema is in place")
+    finally:
+        real_bed.kubectl(*crd, json.dumps([{"op": "add", "path": field, "value": ["kv-v1", "kv-v2"]}]))
+    mark = real_bed.mark()
+    operator.start()
+    operator.wait_ready()
+    condition = team.wait_condition("Stalled", reason="InvalidSpec")
+    assert "spec.type: must be 'kv-v1' or 'kv-v2'" in condition["message"]
+    assert team.data()["password"] == "v1"  # type: ignore[index]
+    assert [
+        c for c in real_bed.kube_audit(mark) if c.resource == "secrets" and c.writes and c.namespace == team.ns
+    ] == []
+    team.patch({"spec": {"type": "kv-v2"}})
+    team.wait_ready()
 
 
 @pytest.mark.parametrize("method", ["jwt", "approle", "aws"])

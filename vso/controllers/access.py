@@ -19,7 +19,12 @@ from vso.core.errors import Reason, TransientError, VsoError
 from vso.decide.conditions import READY, find_condition
 from vso.decide.outcome import InOrder
 from vso.runtime.reconcile import Result
+<<<<<<< HEAD
 from vso.vault.health import Health
+=======
+from vso.vault.client import Health
+from vso.vault.errors import BreakerOpenError
+>>>>>>> status
 from vso.vault.sessions import Sessions
 
 ConnectionLook = Look[VaultConnection, VaultConnectionStatus]
@@ -50,14 +55,18 @@ class ConnectionReconciler(ObjectReconciler[VaultConnection, VaultConnectionStat
         """Ask the Vault for its health."""
         if look.record.deleting:
             return Result()
-        health = await self._probe(look)
+        try:
+            health = await self._probe(look)
+        except BreakerOpenError as shut:
+            # Not put off until the breaker closes, as for everybody else: its cause may change, and is told here.
+            raise TransientError(shut.reason, shut.message) from None
         await self._parts.reporter.in_order(look, lambda status: _known(look, status, health), InOrder("Vault answers"))
         return Result(requeue_after=self._check_interval)
 
     def telling(self, look: Look[Resource, VaultConnectionStatus], error: VsoError) -> Telling[VaultConnectionStatus]:
         """A Vault that cannot be used is not Ready, however long it was before; `valid` speaks of the spec."""
         usable = still_valid(error, was=look.status.valid is True and look.is_current)
-        return Telling(timedelta(0), lambda status: status.model_copy(update={"valid": usable}))
+        return Telling(timedelta(0), lambda status: _away(look, status, usable, error))
 
     def gone(self, uid: str) -> None:
         """Close the client; the tokens are revoked at the end."""
@@ -75,15 +84,25 @@ class ConnectionReconciler(ObjectReconciler[VaultConnection, VaultConnectionStat
 
 
 def _known(look: ConnectionLook, status: VaultConnectionStatus, health: Health) -> VaultConnectionStatus:
-    news = (status.version, status.sealed, status.valid) != (health.version, health.sealed, True)
-    return status.model_copy(
-        update={
-            "valid": True,
-            "version": health.version,
-            "sealed": health.sealed,
-            "last_probe": look.now.replace(microsecond=0) if news else status.last_probe,
-        }
-    )
+    return _probed(look, status, {"valid": True, "version": health.version, "sealed": health.sealed})
+
+
+def _away(
+    look: Look[Resource, VaultConnectionStatus], status: VaultConnectionStatus, usable: bool, error: VsoError
+) -> VaultConnectionStatus:
+    """Return the status of a Vault that cannot be used; one that does not answer may be sealed or not."""
+    if error.reason not in _ANSWERED:
+        return status.model_copy(update={"valid": usable})
+    return _probed(look, status, {"valid": usable, "sealed": error.reason is Reason.VAULT_SEALED})
+
+
+def _probed(
+    look: Look[Resource, VaultConnectionStatus], status: VaultConnectionStatus, found: dict[str, object]
+) -> VaultConnectionStatus:
+    """Write down what a probe has found, and the time if it is anything new."""
+    if all(getattr(status, name) == value for name, value in found.items()):
+        return status
+    return status.model_copy(update={**found, "last_probe": look.now.replace(microsecond=0)})
 
 
 class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):

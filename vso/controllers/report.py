@@ -96,7 +96,7 @@ class Reporter(Generic[S]):
         if isinstance(error, ConflictError):
             return error  # The object moved on under the pass: the next one decides on the new state.
         policy = self._policy if stale_after is None else replace(self._policy, stale_after=stale_after)
-        assessment = self._assess(look, Failing.of(error), policy)
+        assessment = self._assess(look, Failing.of(error, look.notes.failing_on), policy)
         try:
             await self._say(look, change(assessment.on(look.status)), assessment, assessment.news)
         except VsoError as untold:

@@ -3,7 +3,7 @@
 The standings and their conditions are the contract that kstatus, Argo CD and `kubectl wait` read.
 Invariant: Reconciling while it passes by itself, Stalled when a human must act, never both; every
 outcome says which generation it speaks of; no text names a time, so a failure that goes on writes
-nothing; a passing failure never makes an object Ready.
+nothing, and neither does an outage whose cause changes; a passing failure never makes an object Ready.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from vso.decide.conditions import (
     find_condition,
     merge_conditions,
 )
+from vso.decide.outage import goes_on, told_elsewhere
 from vso.decide.outcome import DANGLING, Cure, Failing, InOrder, Outcome, Policy, Standing, Suspended
 from vso.decide.wording import RECOVERED_TEXT, SUSPENDED_TEXT, failure_text, holding_text
 
@@ -80,23 +81,44 @@ class _Verdict:
     until: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What the sentences depend on, besides the outcome."""
+
+    standing: Standing
+    policy: Policy
+    elsewhere: str
+
+    def of(self, failing: Failing) -> str:
+        return failure_text(failing, self.standing, self.policy, self.elsewhere)
+
+
 def assess(outcome: Outcome, previous: Status, generation: int, now: datetime, policy: Policy) -> Assessment:
     """Return what the status of an object at `generation` says after a pass with that outcome."""
     outcome = _named(outcome, previous, generation)
     verdict = _judge(outcome, previous, generation, now, policy)
-    findings = (
-        *_findings(outcome, verdict.standing, policy, secret=isinstance(previous, SecretStatus)),
-        *_also(outcome),
-    )
-    dropped = ABNORMAL | {HEALTHY} if verdict.standing is Standing.RESTING_UNSYNCED else ABNORMAL
+    elsewhere = told_elsewhere(outcome, previous)
+    told_already = goes_on(elsewhere, previous, generation, _ROWS[verdict.standing])
+    texts = _Texts(verdict.standing, policy, elsewhere)
+    found = () if told_already else _findings(outcome, texts, secret=isinstance(previous, SecretStatus))
     return Assessment(
         standing=verdict.standing,
-        conditions=merge_conditions(previous.conditions, findings, generation, now, dropped=dropped),
+        conditions=merge_conditions(
+            previous.conditions,
+            (*found, *_also(outcome)),
+            generation,
+            now,
+            dropped=frozenset() if told_already else _dropped(verdict.standing),
+        ),
         observed_generation=generation,
         last_generation=_last_generation(outcome, previous, generation),
         requeue_after=None if verdict.until is None else verdict.until.total_seconds(),
-        news=_news(outcome, previous, policy, verdict.standing),
+        news=None if told_already else _news(outcome, previous, texts),
     )
+
+
+def _dropped(standing: Standing) -> frozenset[str]:
+    return ABNORMAL | {HEALTHY} if standing is Standing.RESTING_UNSYNCED else ABNORMAL
 
 
 def _judge(outcome: Outcome, previous: Status, generation: int, now: datetime, policy: Policy) -> _Verdict:
@@ -177,6 +199,8 @@ def _named(outcome: Outcome, previous: Status, generation: int) -> Outcome:
     # Vault answers alike for what was deleted and what never was; having been synced tells them apart.
     if not isinstance(outcome, Failing) or outcome.reason is not Reason.SOURCE_NOT_FOUND:
         return outcome
+    if not isinstance(previous, SecretStatus):
+        return outcome  # it keeps no record of a sync that would outlast the failure
     return replace(outcome, reason=Reason.SOURCE_DELETED) if _synced(previous, generation) else outcome
 
 
@@ -184,30 +208,30 @@ def _also(outcome: Outcome) -> tuple[Finding, ...]:
     return () if isinstance(outcome, Suspended) else outcome.also
 
 
-def _findings(outcome: Outcome, standing: Standing, policy: Policy, *, secret: bool) -> tuple[Finding, ...]:
-    row = _ROWS[standing]
-    found = tuple(_finding(type_, status, outcome, standing, policy) for type_, status in row.items())
+def _findings(outcome: Outcome, texts: _Texts, *, secret: bool) -> tuple[Finding, ...]:
+    row = _ROWS[texts.standing]
+    found = tuple(_finding(type_, status, outcome, texts) for type_, status in row.items())
     if secret and HEALTHY in row:
         text = next(finding.message for finding in found if finding.type == HEALTHY)
         return (*found, Finding(SECRET_SYNCED, row[HEALTHY], Reason.SYNCED, text))
     return found
 
 
-def _finding(type_: str, status: Truth, outcome: Outcome, standing: Standing, policy: Policy) -> Finding:
+def _finding(type_: str, status: Truth, outcome: Outcome, texts: _Texts) -> Finding:
     match outcome:
         case InOrder(message=message):
             return Finding(type_, status, Reason.READY if type_ == READY else Reason.HEALTHY, message)
         case Suspended():
             return Finding(type_, status, Reason.SUSPENDED, SUSPENDED_TEXT)
-        case Failing() if type_ == READY and standing is Standing.HOLDING:
-            return Finding(type_, status, Reason.READY, holding_text(outcome, policy))
+        case Failing() if type_ == READY and texts.standing is Standing.HOLDING:
+            return Finding(type_, status, Reason.READY, holding_text(outcome, texts.policy))
         case Failing():
-            return Finding(type_, status, outcome.reason, failure_text(outcome, standing, policy))
+            return Finding(type_, status, outcome.reason, texts.of(outcome))
         case _:
             assert_never(outcome)
 
 
-def _news(outcome: Outcome, previous: Status, policy: Policy, standing: Standing) -> News | None:
+def _news(outcome: Outcome, previous: Status, texts: _Texts) -> News | None:
     """Return what changed since the previous status, as an Event; nothing when it goes on as it was."""
     before = find_condition(previous.conditions, HEALTHY)
     failed_before = before is not None and before.status == "False"
@@ -215,6 +239,6 @@ def _news(outcome: Outcome, previous: Status, policy: Policy, standing: Standing
         case InOrder() if failed_before:
             return News("Normal", Reason.RECOVERED, RECOVERED_TEXT)
         case Failing(reason=reason) if not failed_before or before is None or before.reason != reason:
-            return News("Warning", reason, failure_text(outcome, standing, policy))
+            return News("Warning", reason, texts.of(outcome))
         case _:
             return None

@@ -56,12 +56,14 @@ class Failing:
     """How much longer what is there is good, where a lease or certificate says so."""
     lasting: timedelta | None = None
     """How long it has been failing without a break."""
+    connection: str = ""
+    """namespace/name of the VaultConnection that it was met on, where that is known."""
     also: tuple[Finding, ...] = ()
 
     @classmethod
-    def of(cls, error: VsoError) -> Failing:
-        """Return the failure that an error stands for."""
-        return cls(error.reason, error.message, _cure(error))
+    def of(cls, error: VsoError, connection: str = "") -> Failing:
+        """Return the failure that an error stands for, and the VaultConnection that it was met on."""
+        return cls(error.reason, error.message, _cure(error), connection=connection)
 
 
 @dataclass(frozen=True, slots=True)

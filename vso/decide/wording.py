@@ -16,9 +16,10 @@ SUSPENDED_TEXT = f"suspended before the first sync; {REMEDIES[Reason.SUSPENDED]}
 _LONGEST_MESSAGE = 1024
 
 
-def failure_text(failing: Failing, standing: Standing, policy: Policy) -> str:
-    """Return what, where, the remedy and the back-off policy."""
-    parts = (_trimmed(failing.message), REMEDIES.get(failing.reason, ""), _going_on(failing.cure, standing, policy))
+def failure_text(failing: Failing, standing: Standing, policy: Policy, elsewhere: str = "") -> str:
+    """Return what, where, the remedy, the back-off policy, and where more is told."""
+    going_on = _going_on(failing.cure, standing, policy)
+    parts = (_trimmed(failing.message), REMEDIES.get(failing.reason, ""), going_on, elsewhere)
     return "; ".join(part for part in parts if part)
 
 

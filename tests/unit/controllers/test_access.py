@@ -23,6 +23,8 @@ from vso.vault.client import VaultClient, VaultRequest
 
 CONNECTION, AUTH = Kind.VAULT_CONNECTION, Kind.VAULT_AUTH
 INTERVAL = 60.0
+SEALED = Reply(503, {"initialized": True, "sealed": True, "version": "1.21.0"})
+HEALTHY = Reply(200, {"initialized": True, "sealed": False, "version": "1.21.0"})
 
 
 class Desk:
@@ -93,10 +95,46 @@ async def test_a_vault_that_goes_on_answering_is_asked_again_and_nothing_is_writ
 
 
 async def test_a_sealed_vault_is_told(desk: Desk) -> None:
-    desk.home.vault.on("GET", "sys/health", Reply(503, {"initialized": True, "sealed": True, "version": "1.21.0"}))
+    desk.home.vault.on("GET", "sys/health", SEALED)
     error = await desk.fails(CONNECTION)
     assert error.reason is Reason.VAULT_SEALED
     assert desk.condition(CONNECTION, "Ready")["reason"] == "VaultSealed"
+    status = desk.status(CONNECTION)
+    assert (status["sealed"], status["valid"], status["lastProbe"]) == (True, True, "2026-01-01T12:00:00Z")
+
+
+async def test_whether_a_vault_is_sealed_is_told_as_long_as_it_is_known(desk: Desk) -> None:
+    await desk.look(CONNECTION)
+    for answer, sealed in ((SEALED, True), (errors(502), True)):
+        await desk.home.clock.advance(INTERVAL)
+        desk.home.vault.on("GET", "sys/health", answer)
+        await desk.fails(CONNECTION)
+        assert desk.status(CONNECTION)["sealed"] is sealed
+    assert desk.status(CONNECTION)["lastProbe"] == "2026-01-01T12:01:00Z"
+    desk.home.vault.on("GET", "sys/health", HEALTHY)
+    await desk.home.clock.advance(INTERVAL)
+    await desk.look(CONNECTION)
+    assert desk.status(CONNECTION)["sealed"] is False
+
+
+async def test_a_connection_follows_the_cause_of_an_outage_while_its_breaker_is_open(desk: Desk) -> None:
+    await desk.look(CONNECTION)
+    desk.home.vault.on("GET", "sys/health", errors(502))
+    desk.home.fails(503, "Vault is sealed")
+    desk.home.static()
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            await desk.home.pass_over()
+        await desk.home.clock.advance(6)
+    for answer, reason in ((errors(502), Reason.VAULT_UNAVAILABLE), (SEALED, Reason.VAULT_SEALED)):
+        desk.home.vault.on("GET", "sys/health", answer)
+        asked = len(desk.home.vault.asked("sys/health"))
+        while len(desk.home.vault.asked("sys/health")) < asked + 2:  # the breaker asks, one answer is surely in
+            await desk.home.clock.advance(1)
+        error = await desk.fails(CONNECTION)
+        assert isinstance(error, TransientError)
+        assert (error.reason, error.retry_after) == (reason, None)  # by the back-off
+        assert desk.condition(CONNECTION, "Healthy")["reason"] == reason
 
 
 async def test_a_connection_that_worked_before_is_not_ready_while_vault_is_away(desk: Desk) -> None:

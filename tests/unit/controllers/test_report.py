@@ -99,6 +99,20 @@ async def test_an_outage_is_looked_at_again_when_the_data_gets_too_old(desk: Des
     assert next(c["status"] for c in conditions if c["type"] == "Ready") == "False"
 
 
+async def test_an_outage_names_the_connection_that_it_was_met_on_and_is_told_once(desk: Desk) -> None:
+    await desk.synced()
+    desk.notes.failing_on = "app/vault"
+    for reason in (Reason.VAULT_UNAVAILABLE, Reason.VAULT_SEALED, Reason.VAULT_STANDBY):
+        told = await desk.reporter.failed(desk.look(), TransientError(reason, f"it is {reason}"))
+        assert told.reason is reason  # the log tells each
+    conditions = desk.cluster.status(STATIC, "db")["conditions"]
+    message = next(c["message"] for c in conditions if c["type"] == "Healthy")
+    assert message.startswith("it is VaultUnavailable; ")
+    assert message.endswith("; VaultConnection app/vault tells how it is now")
+    assert len([seen for seen in desk.writes if seen.path.endswith("/status")]) == 2
+    assert await desk.said() == [("Warning", "VaultUnavailable")]
+
+
 async def test_a_dangling_reference_is_waited_for_until_patience_ends(desk: Desk) -> None:
     told = await desk.reporter.failed(desk.look(), DANGLING)
     assert isinstance(told, TransientError)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vso.api.access import VaultConnectionStatus
@@ -23,6 +23,7 @@ MINUTE = timedelta(minutes=1)
 
 AWAY = Failing.of(TransientError(Reason.VAULT_UNAVAILABLE, "Vault at https://vault:8200 does not answer"))
 SEALED = Failing.of(TransientError(Reason.VAULT_SEALED, "Vault at https://vault:8200 is sealed"))
+THROTTLED = Failing.of(TransientError(Reason.VAULT_THROTTLED, "slow down (429)"))
 DANGLING = Failing.of(
     ConfigError(Reason.REFERENCE_NOT_FOUND, "vaultAuthRef names VaultAuth a/va, which does not exist")
 )
@@ -94,7 +95,7 @@ def stalled(reason: str) -> dict[str, tuple[str, str]]:
         pytest.param(
             AWAY, SYNCED, 1, MINUTE, Standing.HOLDING, holding("VaultUnavailable"), id="vault-away-after-a-sync"
         ),
-        pytest.param(SEALED, HELD, 1, 5 * MINUTE, Standing.HOLDING, holding("VaultSealed"), id="then-sealed"),
+        pytest.param(SEALED, HELD, 1, 5 * MINUTE, Standing.HOLDING, holding("VaultUnavailable"), id="then-sealed"),
         pytest.param(
             AWAY,
             HELD,
@@ -327,7 +328,8 @@ def test_when_another_look_would_say_something_else(
         pytest.param(AWAY, NEW, ("Warning", Reason.VAULT_UNAVAILABLE), id="fails-at-first"),
         pytest.param(AWAY, HELD, None, id="goes-on-failing"),
         pytest.param(AWAY, STALE, None, id="goes-on-failing-when-stale"),
-        pytest.param(SEALED, HELD, ("Warning", Reason.VAULT_SEALED), id="fails-otherwise"),
+        pytest.param(THROTTLED, HELD, ("Warning", Reason.VAULT_THROTTLED), id="fails-otherwise"),
+        pytest.param(SEALED, HELD, None, id="an-outage-with-another-cause"),
         pytest.param(Suspended(), STUCK, None, id="suspended"),
     ],
 )
@@ -352,7 +354,14 @@ RECHECKED = "looked at again every 5m and when an object that it depends on chan
             NEW,
             "Reconciling",
             "Vault at https://vault:8200 does not answer; check that Vault runs and that its address is reachable from "
-            f"the operator; {RETRIED}",
+            f"the operator; {RETRIED}; the VaultConnection's status tells how it is now",
+            id="an-outage",
+        ),
+        pytest.param(
+            THROTTLED,
+            NEW,
+            "Reconciling",
+            f"slow down (429); raise Vault's rate limit quota or lengthen refreshAfter; {RETRIED}",
             id="passing",
         ),
         pytest.param(
@@ -486,6 +495,7 @@ FAILURES = st.builds(
     data_age=st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)),
     remaining=st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)),
     lasting=st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)),
+    connection=st.sampled_from(["", "app/vault", "app/other"]),
 )
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(st.builds(InOrder), FAILURES, st.builds(Suspended))
 STARTS: st.SearchStrategy[Any] = st.sampled_from([NEW, VALID])
@@ -493,6 +503,7 @@ STARTS: st.SearchStrategy[Any] = st.sampled_from([NEW, VALID])
 
 @settings(deadline=None)
 @given(STARTS, st.lists(st.tuples(OUTCOMES, st.integers(0, 900), st.booleans()), min_size=1, max_size=8))
+@example(VALID, [(InOrder(), 0, False), (GONE, 0, False)])
 def test_whatever_happens(start: Status, steps: list[tuple[Outcome, int, bool]]) -> None:
     status, generation, now = start, 1, T0
     for outcome, seconds, edited in steps:
