@@ -6,6 +6,7 @@ import base64
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -73,6 +74,33 @@ async def test_the_life_of_a_secret_needs_create_and_patch_alone(place: Place, w
     ]
     calls = eventually(lambda: calls if len(calls := place.calls("writer", mark)) >= 3 else None)
     assert calls == [("create", "secrets", 201), ("patch", "secrets", 200), ("patch", "secrets", 200)]
+
+
+async def test_the_time_of_a_write_moves_only_when_something_is_given_a_value(
+    place: Place, writer: SecretWriter
+) -> None:
+    async def put(labels: dict[str, str] | None = None, **data: str) -> datetime | None:
+        """Write, in another second than before."""
+        second = datetime.now(UTC).replace(microsecond=0)
+        eventually(lambda: datetime.now(UTC).replace(microsecond=0) > second, message="another second")
+        plan = place.plan(
+            data={key: Sensitive.of(value) for key, value in data.items()}, labels={"team": "a"} | (labels or {})
+        )
+        return (await writer.put(plan, recorded=recorded, metadata_changed=labels is not None)).set_at
+
+    first = await writer.put(place.plan(data={"a": Sensitive.of("1")}), recorded=None, metadata_changed=True)
+    recorded = Recorded(first.uid, "")
+    assert first.set_at is not None
+    assert await put(a="1") == first.set_at
+    changed = await put(a="2", b="1")
+    assert changed is not None
+    assert changed > first.set_at
+    assert await put(a="2", b="1") == changed
+    assert await put(a="2") == changed  # a key less gives nothing a value
+    labelled = await put({"tier": "db"}, a="2")
+    assert labelled is not None
+    assert labelled > changed  # one entry for data and labels
+    assert await put({"tier": "db"}, a="2") == labelled
 
 
 async def test_a_foreign_write_shows_in_the_version(place: Place, writer: SecretWriter) -> None:

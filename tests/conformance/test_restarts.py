@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
 from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
-from tests.testbed.bed import Bed, KubeError, Mark, eventually
+from tests.testbed.bed import Bed, KubeError, Mark, always, eventually
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import BlackHole, Cut, Proxy, path_has
 
@@ -272,6 +272,62 @@ def test_a_crash_between_secret_and_restart_leads_to_exactly_one_restart(
     team.wait_condition("RolloutRestart")
     wait_for_looks(team)
     assert restarts(team, mark) == ["app"]
+
+
+def test_a_crash_between_restart_and_status_restarts_nothing_twice(
+    team: Team, operator: Operator, kube_proxy: Proxy
+) -> None:
+    workload(team, "Deployment", "app")
+    ready(team, target())
+    crash_before_the_status(team, operator, kube_proxy, lambda: restarted(team))
+    first = marks(team)
+    operator.start()
+    operator.wait_ready()
+    team.wait_condition("RolloutRestart")
+    wait_for_looks(team)
+    assert marks(team) == first
+    assert team.bed.kube.find("Deployment", team.ns, "app")["metadata"]["generation"] == 2
+    found = team.get()["status"]
+    assert (found["history"][0]["version"], found["history"][0]["restart"]) == ("2", "Triggered")
+    assert found["lastSyncTime"] == first[RESTARTED_AT]
+
+
+@pytest.mark.usefixtures("rollouts")
+def test_a_crash_between_the_restart_of_an_argo_rollout_and_the_status_restarts_nothing_twice(
+    team: Team, operator: Operator, kube_proxy: Proxy
+) -> None:
+    def restart_at() -> str | None:
+        found: str | None = team.bed.kube.find("Rollout", team.ns, "app")["spec"].get("restartAt")
+        return found
+
+    meta = {"name": "app", "namespace": team.ns}
+    rollout = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta, "spec": {"replicas": 1}}
+    team.bed.kube.apply(rollout)
+    ready(team, target("argo.Rollout"))
+    crash_before_the_status(team, operator, kube_proxy, restart_at)
+    first = restart_at()
+    operator.start()
+    operator.wait_ready()
+    team.wait_condition("RolloutRestart")
+    wait_for_looks(team)
+    assert restart_at() == first
+
+
+def crash_before_the_status(
+    team: Team, operator: Operator, kube_proxy: Proxy, restarted: Callable[[], str | None]
+) -> None:
+    """Kill the operator when a rotation has restarted its target and no status tells it yet."""
+    on_the_way = path_has("vaultstaticsecrets/app/status", method="PATCH")
+    kube_proxy.fault(BlackHole(), on_the_way)
+    mark = kube_proxy.count(on_the_way)
+    rotate(team)
+    eventually(restarted, message="the restart")
+    eventually(lambda: kube_proxy.count(on_the_way) > mark, message="the status is on its way")
+    operator.kill()
+    kube_proxy.clear()
+    first = restarted()
+    # Times are told in seconds: what is done again is to be told from what was done before.
+    always(lambda: restarted() == first, during=1.5)
 
 
 def test_an_answer_that_is_lost_after_the_restart_rolls_nothing_twice(team: Team, kube_proxy: Proxy) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.cluster import FakeCluster, Json, key
-from tests.fakes.kube_transport import FakeApiServer, Request, connected, serving
+from tests.fakes.kube_transport import FakeApiServer, FakeSecrets, Request, connected, serving
 from tests.fakes.vault_parts import Observed, Tokens
 from tests.fakes.vault_server import Reply, VaultServer, errors
 from vso.api.meta import Status
@@ -195,7 +195,8 @@ def auth_spec(**changes: Any) -> Json:
 @asynccontextmanager
 async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIterator[House]:
     """Open a house with a VaultConnection and a VaultAuth named vault in namespace app."""
-    clock, cluster, watches, freshness = FakeClock(), FakeCluster(), Watches(), Freshness()
+    clock, watches, freshness = FakeClock(), Watches(), Freshness()
+    cluster = FakeCluster(FakeSecrets(clock))
     woken: list[frozenset[ObjectKey]] = []
     caches = watches.caches(full=full)
     async with serving(cluster) as api, connected(api, clock=clock) as kube, VaultServer() as vault:

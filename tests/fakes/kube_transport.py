@@ -129,10 +129,11 @@ async def connected(
 
 
 class FakeSecrets:
-    """Secrets of one namespace, with uid, resourceVersion, immutable types and dry runs."""
+    """Secrets of one namespace, with uid, resourceVersion, immutable types, dry runs and the time of our writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.stored: dict[str, dict[str, Any]] = {}
+        self._clock = clock or SystemClock()
         self._versions = itertools.count(100)
         self._uids = itertools.count(1)
 
@@ -164,9 +165,27 @@ class FakeSecrets:
         if name in self.stored:
             return status(409, "AlreadyExists", kind="secrets", name=name)
         metadata = {key: value for key, value in body["metadata"].items() if key not in {"name", "namespace"}}
-        fields = _managed(metadata.get("labels", {}), metadata.get("annotations", {}))
-        self.put(name, kind=body["type"], data=body["data"], managedFields=[fields], **metadata)
+        record = self._record(body, {"metadata": {}, "data": {}})
+        self.put(name, kind=body["type"], data=body["data"], managedFields=record, **metadata)
         return Reply(201, {"metadata": self.stored[name]["metadata"]})
+
+    def _record(self, new: dict[str, Any], old: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the record of field managers: what we set, and when we last gave a field a value."""
+        before, after = _given(old), _given(new)
+        changed = {field for field, value in after.items() if before.get(field) != value}
+        known = old["metadata"].get("managedFields") or [{}]
+        if not changed:
+            return list(known)
+        ours = {(part, key) for part, key in after if f"f:{key}" in _part(known[0], part)} | changed
+        fields: dict[str, dict[str, Any]] = {"data": {}, "labels": {}, "annotations": {}}
+        for part, key in ours:
+            fields[part][f"f:{key}"] = {}
+        mine = {
+            "f:metadata": {f"f:{part}": fields[part] for part in ("labels", "annotations")},
+            "f:data": fields["data"],
+        }
+        time = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        return [{"manager": "vault-secrets-operator", "operation": "Update", "time": time, "fieldsV1": mine}]
 
     def _delete(self, name: str, options: dict[str, Any]) -> Reply:
         if options.get("preconditions", {}).get("uid") not in {None, self.stored[name]["metadata"]["uid"]}:
@@ -185,16 +204,23 @@ class FakeSecrets:
         if changed["type"] == "kubernetes.io/tls" and not changed["data"].keys() >= {"tls.crt", "tls.key"}:
             return _invalid("data[tls.crt]", "FieldValueRequired", "data[tls.key]")
         if changed != old and not dry_run:
+            changed["metadata"]["managedFields"] = self._record(changed, old)
             changed["metadata"]["resourceVersion"] = str(next(self._versions))
             self.stored[name] = changed
         return Reply(200, {"metadata": changed["metadata"]})
 
 
-def _managed(labels: Mapping[str, Any], annotations: Mapping[str, Any]) -> dict[str, Any]:
-    fields: dict[str, dict[str, Any]] = {
-        part: {f"f:{key}": {} for key in keys} for part, keys in (("f:labels", labels), ("f:annotations", annotations))
-    }
-    return {"manager": "vault-secrets-operator", "operation": "Update", "fieldsV1": {"f:metadata": fields}}
+def _given(secret: dict[str, Any]) -> dict[tuple[str, str], str]:
+    """Every field of a Secret with its value."""
+    meta = secret["metadata"]
+    parts = {"data": secret["data"], "labels": meta.get("labels", {}), "annotations": meta.get("annotations", {})}
+    return {(part, key): value for part, held in parts.items() for key, value in held.items()}
+
+
+def _part(entry: dict[str, Any], part: str) -> dict[str, Any]:
+    fields = entry.get("fieldsV1", {})
+    found: dict[str, Any] = (fields if part == "data" else fields.get("f:metadata", {})).get(f"f:{part}", {})
+    return found
 
 
 def _invalid(field: str, reason: str, *more: str) -> Reply:

@@ -19,12 +19,8 @@ from vso.core.errors import Reason, TransientError, VsoError
 from vso.decide.conditions import READY, find_condition
 from vso.decide.outcome import InOrder
 from vso.runtime.reconcile import Result
-<<<<<<< HEAD
-from vso.vault.health import Health
-=======
-from vso.vault.client import Health
 from vso.vault.errors import BreakerOpenError
->>>>>>> status
+from vso.vault.health import Health
 from vso.vault.sessions import Sessions
 
 ConnectionLook = Look[VaultConnection, VaultConnectionStatus]

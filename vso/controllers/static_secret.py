@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from vso.api.meta import Resource
 from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus
@@ -19,7 +19,7 @@ from vso.controllers.passes import ObjectReconciler, PassParts, Telling
 from vso.controllers.resolver import Path, Resolver
 from vso.controllers.restarts import Restarted, Restarts
 from vso.controllers.sources import Source, SourceReader, failed_fingerprint
-from vso.controllers.static_status import Synced, news_of, outcome_of, status_of
+from vso.controllers.static_status import Synced, is_rotation, news_of, outcome_of, status_of
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.core.keys import ObjectKey
 from vso.core.sensitive import Sensitive
@@ -217,16 +217,19 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
         mark = _mark(look, version if plan.data_changed else "")
         landed = await self._rooms.destinations.apply(look, plan, data, mark) if plan.write else None
         look.notes.digest = digest
-        untouched = landed is not None and landed.untouched
+        rotated = None
+        if landed is not None and is_rotation(landed, plan, known=bool(compared.recorded_digest)):
+            # As the server has recorded it: a pass that is repeated after a crash says the same.
+            rotated = landed.written.set_at or look.now.replace(microsecond=0)
         # Other digests of the same data come of a MAC key that was made anew: adopted, unless a restart was owed.
+        untouched = landed is not None and landed.untouched
         adopted = untouched and not sync.restart_owed(status.rolled_out_digest, status.secret_mac)
-        restarted = None if adopted else await self._restart(look, digest)
-        # Where no digest was known, only the write itself has told whether anything changed.
-        changed = plan.data_changed and (bool(compared.recorded_digest) or landed is None or landed.moved)
-        changed = changed and not untouched
-        return Synced(why, digest, version, landed, restarted, data_changed=changed)
+        since = rotated or status.last_sync_time or look.now
+        restarted = None if adopted else await self._restart(look, digest, since)
+        return Synced(why, digest, version, landed, rotated, restarted)
 
-    async def _restart(self, look: StaticLook, digest: str) -> Restarted | None:
+    async def _restart(self, look: StaticLook, digest: str, since: datetime) -> Restarted | None:
+        """Restart what is owed for data of that moment; the moment is the one that the status goes on to tell."""
         targets, status, notes = look.cr.spec.rollout_restart_targets, look.status, look.notes
         if not targets or not look.cr.spec.hmac_secret_data:
             return None
@@ -234,9 +237,8 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
             return None
         if notes.rolled != digest:
             notes.rolled, notes.rolled_targets = digest, frozenset()
-        told = status.last_sync_time if status.secret_mac == digest else None
         restarted = await self._rooms.restarts.restart(
-            look.key.namespace, targets, digest, told or look.now, already=notes.rolled_targets
+            look.key.namespace, targets, digest, since, already=notes.rolled_targets
         )
         notes.rolled_targets = notes.rolled_targets.union(restarted.done)
         return restarted

@@ -7,6 +7,7 @@ an idle look changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from vso.api.secrets import VaultStaticSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
@@ -16,7 +17,7 @@ from vso.core.errors import Reason
 from vso.decide.assess import News
 from vso.decide.conditions import Finding
 from vso.decide.outcome import InOrder
-from vso.decide.sync import Why
+from vso.decide.sync import SyncPlan, Why
 
 HISTORY = 5
 ROLLOUT_RESTART = "RolloutRestart"
@@ -31,8 +32,21 @@ class Synced:
     version: str
     landed: Landed | None
     """None when the destination needed no write."""
+    rotated: datetime | None
+    """The server's time of the write that created the Secret or changed its data, where this pass made one.
+
+    A pass that is repeated sees the same. It is that of the write before where keys were only taken away.
+    """
     restarted: Restarted | None
-    data_changed: bool
+
+
+def is_rotation(landed: Landed, plan: SyncPlan, *, known: bool) -> bool:
+    """Tell whether the write created the Secret or changed its data; `known` is whether there was a digest before.
+
+    Where there was none, only the write itself has told whether anything changed.
+    """
+    changed = plan.data_changed and (known or landed.moved) and not landed.untouched
+    return changed or landed.written.outcome == "created"
 
 
 def outcome_of(synced: Synced) -> InOrder:
@@ -65,9 +79,11 @@ def status_of(
             name=written.name, uid=written.uid, resource_version=written.resource_version
         )
         update["vault_client_meta"] = VaultClientMeta(cache_key=meta[0], id=meta[1])
-    if _is_rotation(synced):
-        update["last_sync_time"] = look.now.replace(microsecond=0)
-        update["history"] = (_entry(look, synced), *status.history)[:HISTORY]
+    if synced.rotated is not None:
+        update["last_sync_time"] = synced.rotated
+        news = status.last_sync_time is None or synced.rotated > status.last_sync_time
+        at = synced.rotated if news else look.now.replace(microsecond=0)
+        update["history"] = (_entry(synced, at), *status.history)[:HISTORY]
     elif synced.restarted is not None and status.history:
         last = status.history[0].model_copy(update={"restart": _told(synced.restarted)})
         update["history"] = (last, *status.history[1:])
@@ -95,13 +111,9 @@ def news_of(look: StaticLook, synced: Synced) -> News | None:
         return News(
             "Warning", Reason.DESTINATION_DRIFTED, f"somebody else wrote Secret {name}; it is as it should be again"
         )
-    if look.status.destination is None or _is_rotation(synced):
+    if look.status.destination is None or synced.rotated is not None:
         return News("Normal", Reason.SECRET_SYNCED, f"Secret {name} {landed.written.outcome} ({synced.why})")
     return None
-
-
-def _is_rotation(synced: Synced) -> bool:
-    return synced.landed is not None and (synced.data_changed or synced.landed.written.outcome == "created")
 
 
 def _rolled_out(status: VaultStaticSecretStatus, synced: Synced, *, compared: bool) -> str:
@@ -110,9 +122,9 @@ def _rolled_out(status: VaultStaticSecretStatus, synced: Synced, *, compared: bo
     return status.rolled_out_digest if failed or not compared else synced.digest
 
 
-def _entry(look: StaticLook, synced: Synced) -> HistoryEntry:
+def _entry(synced: Synced, at: datetime) -> HistoryEntry:
     return HistoryEntry(
-        time=look.now.replace(microsecond=0),
+        time=at,
         version=synced.version,
         reason=synced.why.value,
         restart=_told(synced.restarted),

@@ -6,6 +6,7 @@ reported by its size alone, since it may be a Secret's.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -27,6 +28,14 @@ def decode_object(body: bytes) -> JsonObject:
     if isinstance(value, dict):
         return value
     raise ValueError(f"a body of {len(body)} bytes is not a JSON object")
+
+
+def moment(text: object) -> datetime | None:
+    """Return a time as the API server writes it; None for what is none."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def child(value: JsonObject, *names: str) -> JsonObject:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from vso.core.keys import OwnerRef
 from vso.core.sensitive import Sensitive
-from vso.kube.json import JsonObject, child, encode
+from vso.kube.json import JsonObject, child, encode, moment
 from vso.kube.labels import FIELD_MANAGER, owner_labels
 
 Outcome: TypeAlias = Literal["created", "adopted", "taken-over", "patched"]
@@ -73,6 +74,8 @@ class Seen:
     set_labels: frozenset[str] = frozenset()
     """The labels that we set ourselves earlier, by the server's record of field managers."""
     set_annotations: frozenset[str] = frozenset()
+    set_at: datetime | None = None
+    """When we last gave a piece of data, or a label or annotation, a value; None when no data is ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class Written:
     resource_version: str
     outcome: Outcome
     meta_digest: str
+    set_at: datetime | None = None
+    """When that became so, by the server's clock: a write that is repeated and changes nothing tells the same."""
 
 
 def metadata_patch(seen: Seen, plan: SecretPlan) -> JsonObject | None:
@@ -123,11 +128,12 @@ def _difference(
 def seen_in(answer: JsonObject) -> Seen:
     """Return what an answer to a write tells of the Secret."""
     meta = child(answer, "metadata")
-    mine = [
-        child(entry, "fieldsV1", "f:metadata")
+    entries = [
+        entry
         for entry in meta.get("managedFields") or []
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Update"
     ]
+    mine = [child(entry, "fieldsV1", "f:metadata") for entry in entries]
     return Seen(
         uid=str(meta.get("uid", "")),
         resource_version=str(meta.get("resourceVersion", "")),
@@ -137,7 +143,12 @@ def seen_in(answer: JsonObject) -> Seen:
         deleting="deletionTimestamp" in meta,
         set_labels=_field_names(mine, "f:labels"),
         set_annotations=_field_names(mine, "f:annotations"),
+        set_at=max(filter(None, (moment(entry.get("time")) for entry in entries if _owns_data(entry))), default=None),
     )
+
+
+def _owns_data(entry: JsonObject) -> bool:
+    return bool(child(entry, "fieldsV1", "f:data"))
 
 
 def _field_names(entries: list[JsonObject], part: str) -> frozenset[str]:

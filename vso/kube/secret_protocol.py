@@ -235,4 +235,4 @@ def _unchangeable(plan: SecretPlan) -> ConfigError:
 
 
 def _written(plan: SecretPlan, seen: Seen, outcome: Outcome) -> Written:
-    return Written(plan.name, seen.uid, seen.resource_version, outcome, meta_digest(plan))
+    return Written(plan.name, seen.uid, seen.resource_version, outcome, meta_digest(plan), seen.set_at)

@@ -14,6 +14,7 @@ from tests.fakes.vault_server import errors
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/app/deployments"
+ROLLOUTS = "/apis/argoproj.io/v1alpha1/namespaces/app/rollouts"
 
 
 async def test_the_first_pass_creates_the_secret_and_says_so(home: House) -> None:
@@ -253,6 +254,73 @@ async def test_a_restart_that_could_not_be_said_is_not_made_twice(home: House) -
     assert len(_patches(home, "web")) == 1
     assert home.status()["sourceVersion"] == "2"
     assert home.status()["rolledOutDigest"] == home.status()["secretMAC"]
+
+
+@pytest.mark.parametrize("targets", [("Deployment", DEPLOYMENTS), ("argo.Rollout", ROLLOUTS)])
+async def test_a_crash_between_restart_and_status_leads_to_one_restart(home: House, targets: tuple[str, str]) -> None:
+    kind, path = targets
+    home.static(rolloutRestartTargets=[{"kind": kind, "name": "web"}])
+    home.cluster.workload(path, "web")
+    await home.pass_over()
+    await _change(home, "s3cret-2")
+    home.cluster.refuse = _once(status(500, "InternalError"), "PATCH", "/status")
+    with pytest.raises(TransientError):
+        await home.pass_over()
+    restarted = home.cluster.workload(path, "web")
+    assert "spec" in restarted
+    home.restarted()
+    await home.clock.advance(10)
+    await home.pass_over()
+    assert home.cluster.workload(path, "web") == restarted
+    assert home.status()["lastSyncTime"] == home.status()["history"][0]["time"] == "2026-01-01T12:00:10Z"
+    assert home.status()["rolledOutDigest"] == home.status()["secretMAC"]
+
+
+async def test_a_crash_after_labels_and_data_changed_together_leads_to_one_restart(home: House) -> None:
+    home.static(rolloutRestartTargets=[{"kind": "Deployment", "name": "web"}])
+    home.cluster.workload(DEPLOYMENTS, "web")
+    await home.pass_over()
+    await _change(home, "s3cret-2")
+    home.static(
+        rolloutRestartTargets=[{"kind": "Deployment", "name": "web"}],
+        destination={"name": "db", "create": True, "labels": {"tier": "db"}, "transformation": {"excludeRaw": True}},
+    )
+    home.cluster.refuse = _once(status(500, "InternalError"), "PATCH", "/status")
+    with pytest.raises(TransientError):
+        await home.pass_over()
+    home.restarted()
+    await home.clock.advance(10)
+    await home.pass_over()
+    assert len({str(patch) for patch in _patches(home, "web")}) == 1
+
+
+async def test_a_restart_that_is_paid_later_has_the_time_of_the_rotation(home: House) -> None:
+    home.static(rolloutRestartTargets=[{"kind": "Deployment", "name": name} for name in ("web", "late")])
+    home.cluster.workload(DEPLOYMENTS, "web")
+    await home.pass_over()
+    await _change(home, "s3cret-2")
+    with pytest.raises(TransientError):
+        await home.pass_over()
+    home.cluster.workload(DEPLOYMENTS, "late")
+    await home.clock.advance(10)
+    await home.pass_over()
+    assert str(_patches(home, "late")[-1]) == str(_patches(home, "web")[0])
+
+
+async def test_a_rotation_that_only_takes_keys_away_restarts_once_too_and_the_history_tells_when(home: House) -> None:
+    home.holds({"password": "s3cret-1", "user": "app"})
+    home.static(rolloutRestartTargets=[{"kind": "Deployment", "name": "web"}])
+    home.cluster.workload(DEPLOYMENTS, "web")
+    await home.pass_over()
+    await _change(home, "s3cret-1")
+    home.cluster.refuse = _once(status(500, "InternalError"), "PATCH", "/status")
+    with pytest.raises(TransientError):
+        await home.pass_over()
+    home.restarted()
+    await home.clock.advance(10)
+    await home.pass_over()
+    assert [entry["time"] for entry in home.status()["history"]] == ["2026-01-01T12:00:20Z", "2026-01-01T12:00:00Z"]
+    assert len({str(patch) for patch in _patches(home, "web")}) == 1
 
 
 @pytest.mark.parametrize("refusal", [CONFLICT, status(500, "InternalError")], ids=["conflict", "server-error"])

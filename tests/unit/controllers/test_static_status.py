@@ -16,9 +16,9 @@ from vso.controllers.destinations import Landed, StaticLook
 from vso.controllers.looks import Look
 from vso.controllers.memory import Memory
 from vso.controllers.restarts import Restarted
-from vso.controllers.static_status import HISTORY, Synced, news_of, outcome_of, status_of
+from vso.controllers.static_status import HISTORY, Synced, is_rotation, news_of, outcome_of, status_of
 from vso.core.errors import ConfigError, Reason
-from vso.decide.sync import Why
+from vso.decide.sync import SyncPlan, Why
 from vso.kube.secret_plan import Outcome
 from vso.kube.secrets import Written
 
@@ -32,6 +32,7 @@ BEFORE = VaultStaticSecretStatus(
 DONE = Restarted(("Deployment app/web",), ())
 FAILED = Restarted((), (("Deployment app/web", ConfigError(Reason.ROLLOUT_RESTART_FAILED, "does not exist")),))
 LATER = T0 + timedelta(hours=1, milliseconds=7)
+AT = T0 + timedelta(hours=1)
 
 
 def look(status: VaultStaticSecretStatus = BEFORE, **spec: Any) -> StaticLook:
@@ -44,9 +45,9 @@ def landed(outcome: Outcome = "patched", *, drifted: bool = False, moved: bool =
     return Landed(Written("db", "s1", "9", outcome, "m"), drifted=drifted, moved=moved, orphan=orphan)
 
 
-IDLE = Synced(Why.RESYNC, "d1", "1", None, None, data_changed=False)
-ROTATED = Synced(Why.SOURCE_CHANGED, "d2", "2", landed(), None, data_changed=True)
-FIRST = Synced(Why.FIRST_SYNC, "d1", "1", landed("created"), None, data_changed=True)
+IDLE = Synced(Why.RESYNC, "d1", "1", None, None, None)
+ROTATED = Synced(Why.SOURCE_CHANGED, "d2", "2", landed(), AT, None)
+FIRST = Synced(Why.FIRST_SYNC, "d1", "1", landed("created"), AT, None)
 
 
 def after(
@@ -81,7 +82,6 @@ def test_a_rotation_is_dated_and_recorded() -> None:
         pytest.param(ROTATED, True, id="other-data"),
         pytest.param(replace(IDLE, landed=landed()), False, id="written-without-a-change"),
         pytest.param(replace(IDLE, landed=landed(drifted=True)), False, id="repaired"),
-        pytest.param(replace(IDLE, landed=landed("created", drifted=True)), True, id="created-again"),
         pytest.param(IDLE, False, id="not-written"),
     ],
 )
@@ -89,6 +89,25 @@ def test_the_last_sync_time_moves_only_when_the_data_did(synced: Synced, dated: 
     status = after(synced)
     assert (status.last_sync_time != T0) is dated
     assert len(status.history) == int(dated)
+
+
+DATA = SyncPlan(write=True, metadata=False, data_changed=True, orphan="")
+SAME = replace(DATA, data_changed=False)
+
+
+@pytest.mark.parametrize(
+    ("written", "plan", "known", "expected"),
+    [
+        pytest.param(landed(), DATA, True, True, id="other-data"),
+        pytest.param(landed(), DATA, False, True, id="the-write-changed-something"),
+        pytest.param(landed(moved=False), DATA, False, False, id="the-write-changed-nothing"),
+        pytest.param(replace(landed(), untouched=True), DATA, True, False, id="other-digest-of-the-same"),
+        pytest.param(landed(drifted=True), SAME, True, False, id="repaired"),
+        pytest.param(landed("created", drifted=True), SAME, True, True, id="created-again"),
+    ],
+)
+def test_which_writes_are_rotations(written: Landed, plan: SyncPlan, known: bool, expected: bool) -> None:
+    assert is_rotation(written, plan, known=known) is expected
 
 
 def test_the_history_keeps_the_last_five_newest_first() -> None:

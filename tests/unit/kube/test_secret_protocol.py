@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -257,7 +258,8 @@ def test_the_owner_references_are_ours_as_a_whole(plan: SecretPlan, seen: Seen, 
 
 def test_seen_reads_the_metadata_and_who_set_it() -> None:
     fields: JsonObject = {"f:labels": {".": {}, "f:team": {}}, "f:annotations": {"f:note": {}}, "f:ownerReferences": {}}
-    entry = {"manager": "vault-secrets-operator", "operation": "Update", "fieldsV1": {"f:metadata": fields}}
+    mine = {"manager": "vault-secrets-operator", "operation": "Update"}
+    entry = {**mine, "time": "2026-01-01T12:00:00Z", "fieldsV1": {"f:metadata": fields, "f:data": {"f:a": {}}}}
     other = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:x": {}}}}}
     seen = seen_in(
         {
@@ -279,7 +281,31 @@ def test_seen_reads_the_metadata_and_who_set_it() -> None:
         deleting=True,
         set_labels=frozenset({"team"}),
         set_annotations=frozenset({"note"}),
+        set_at=datetime(2026, 1, 1, 12, tzinfo=UTC),
     )
+
+
+OURS_ENTRY: JsonObject = {
+    "manager": "vault-secrets-operator",
+    "operation": "Update",
+    "time": "2026-01-01T12:00:00Z",
+    "fieldsV1": {"f:data": {"f:a": {}}},
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"manager": "kubectl"}, id="somebody else's data"),
+        pytest.param({"operation": "Apply"}, id="applied, which we never do"),
+        pytest.param({"fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}}}}, id="labels alone"),
+        pytest.param({"time": None}, id="no time"),
+        pytest.param({"time": "yesterday"}, id="no such time"),
+    ],
+)
+def test_a_time_is_taken_only_from_our_own_record_of_data(changes: JsonObject) -> None:
+    assert seen_in({"metadata": {"managedFields": [OURS_ENTRY]}}).set_at is not None
+    assert seen_in({"metadata": {"managedFields": [{**OURS_ENTRY, **changes}]}}).set_at is None
 
 
 def test_owner_labels_win_over_those_of_the_destination() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from tests.fakes.clock import FakeClock
 from vso.sandbox.managers import record
@@ -44,6 +47,33 @@ def test_a_field_that_is_gone_belongs_to_nobody() -> None:
 def test_a_write_that_changes_no_such_field_keeps_the_record() -> None:
     first = written("ours", None, obj({"a": "1"}))
     assert written("theirs", first, obj({"a": "1"}))["metadata"]["managedFields"] == first["metadata"]["managedFields"]
+
+
+def secret(**data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {}, "data": data}
+
+
+def test_data_has_its_managers_too() -> None:
+    first = written("ours", None, secret(a="1", b="1"))
+    second = written("theirs", first, secret(a="2", b="1"))
+    found = {entry["manager"]: entry["fieldsV1"] for entry in second["metadata"]["managedFields"]}
+    assert found == {"ours": {"f:data": {"f:b": {}}}, "theirs": {"f:data": {"f:a": {}}}}
+
+
+@pytest.mark.parametrize(
+    ("new", "moves"),
+    [
+        pytest.param(secret(a="1", b="2"), True, id="a-value"),
+        pytest.param(secret(a="1", b="1", c="1"), True, id="a-key-more"),
+        pytest.param(secret(a="1", b="1"), False, id="nothing"),
+        pytest.param(secret(a="1"), False, id="a-key-less"),
+    ],
+)
+def test_a_managers_time_moves_when_it_gives_a_field_a_value(new: dict[str, Any], moves: bool) -> None:
+    first = written("ours", None, secret(a="1", b="1"))
+    record(new, first, "ours", NOW + timedelta(seconds=5))
+    (entry,) = new["metadata"]["managedFields"]
+    assert entry["time"] == ("2026-01-01T12:00:05Z" if moves else "2026-01-01T12:00:00Z")
 
 
 def test_an_unnamed_writer_leaves_no_record() -> None:
