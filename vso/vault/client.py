@@ -20,6 +20,7 @@ from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
+from vso.vault.channel import Channel
 from vso.vault.config import ConnectionConfig, Pairs
 from vso.vault.errors import (
     Asked,
@@ -148,6 +149,34 @@ class VaultClient:
         self._gate.answered()
         return answer
 
+    async def connect(self, request: VaultRequest) -> Channel:
+        """Open a websocket; its handshake is a request like others, what comes over it takes no slot.
+
+        Only a Vault that cannot be reached counts for the breaker: what else keeps a websocket from being
+        opened (a proxy, a standby that serves reads) keeps no read from being answered.
+        """
+        exchange = self._exchange(request)
+        self._gate.check()
+        async with self._limiter.slot(request.lane):
+            self._gate.check()
+            _check_life(request, self._clock.monotonic())
+            started = self._clock.monotonic()
+            found: Channel | Answer | None = None
+            try:
+                found = await self._transport.upgrade(exchange, self.config.timeout)
+            except VaultDownError as error:
+                if error.reason is not Reason.VAULT_STANDBY:
+                    self._gate.failed(error)
+                raise
+            finally:
+                self._observe("subscribe", started, ok=isinstance(found, Channel))
+        if isinstance(found, Channel) or found.status < 500:
+            self._gate.answered()
+        if isinstance(found, Channel):
+            return found
+        self._judge(request, found)
+        raise answer_invalid(self._transport.where, f"{request.path} is answered {found.status}, without a websocket")
+
     async def health(self) -> Health:
         """Ask sys/health, whatever the breaker says; never raises a VsoError."""
         started = self._clock.monotonic()
@@ -190,9 +219,8 @@ class VaultClient:
         return isinstance(error, DroppedError | BehindError) and not self._gate.is_open
 
     async def _once(self, request: VaultRequest, exchange: Exchange) -> VaultAnswer:
-        if request.expires is not None and self._clock.monotonic() >= request.expires:
-            raise TokenSpentError
         started = self._clock.monotonic()
+        _check_life(request, started)
         ok = False
         try:
             answer = await self._transport.exchange(exchange, self.config.timeout)
@@ -251,6 +279,11 @@ class VaultClient:
 
     def _observe(self, operation: str, started: float, *, ok: bool) -> None:
         self._observer.request(self.config.name, operation, self._clock.monotonic() - started, ok=ok)
+
+
+def _check_life(request: VaultRequest, now: float) -> None:
+    if request.expires is not None and now >= request.expires:
+        raise TokenSpentError
 
 
 def _operation(request: VaultRequest) -> str:
