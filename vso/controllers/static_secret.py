@@ -7,6 +7,7 @@ before the write leaves the Secret as it was, byte for byte.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStati
 from vso.controllers.cache import ObjectCache
 from vso.controllers.destinations import Destinations
 from vso.controllers.finalizers import Finalizers
+from vso.controllers.instant import InstantUpdates, wants
 from vso.controllers.looks import Look
 from vso.controllers.memory import Memories, moved_on
 from vso.controllers.report import Reporter
@@ -60,6 +62,7 @@ class Rooms:
     resolver: Resolver
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
+    instant: InstantUpdates
     destinations: Destinations
     restarts: Restarts
     reporter: Reporter[VaultStaticSecretStatus]
@@ -84,14 +87,13 @@ class StaticSecretReconciler:
             self._forget(key)
             return Result()
         if look.cr.spec.suspend:
-            self._rooms.poller.unsubscribe(key)
+            self._unfollow(key)
             await self._rooms.reporter.suspended(look)
             return Result()
         try:
             wait = await self._synchronise(look)
         except VsoError as error:
-            change = _emptied if look.notes.emptied else _unchanged
-            raise await self._rooms.reporter.failed(look, error, staleness(look.cr.spec), change) from None
+            raise await self._failed(look, error) from None
         except Exception as bug:  # told like any other failure, then raised for the controller to report
             told = TransientError(Reason.INTERNAL_ERROR, f"the pass ended in a {type(bug).__name__}")
             await self._rooms.reporter.failed(look, told, staleness(look.cr.spec))
@@ -99,6 +101,14 @@ class StaticSecretReconciler:
         if look.notes.restart_failed:
             raise TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
         return Result(requeue_after=wait)
+
+    async def _failed(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], error: VsoError) -> VsoError:
+        instant, emptied = self._rooms.instant, look.notes.emptied
+
+        def change(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
+            return instant.after(look, _emptied(status) if emptied else status, error)
+
+        return await self._rooms.reporter.failed(look, error, staleness(look.cr.spec), change, instant.news(look))
 
     async def _release(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> None:
         try:
@@ -117,8 +127,12 @@ class StaticSecretReconciler:
         status = self._rooms.reporter.effective(record, cr.status, notes)
         return Look(record, cr, status, notes, self._clock.now(), self._clock.monotonic())
 
-    def _forget(self, key: ObjectKey) -> None:
+    def _unfollow(self, key: ObjectKey) -> None:
         self._rooms.poller.unsubscribe(key)
+        self._rooms.instant.leave(key)
+
+    def _forget(self, key: ObjectKey) -> None:
+        self._unfollow(key)
         self._rooms.memories.forget(key)
         self._rooms.reporter.forget(key)
 
@@ -127,7 +141,7 @@ class StaticSecretReconciler:
         facts = self._facts(look)
         why = sync.plan_look(facts)
         if why is None:
-            self._rooms.reporter.as_it_stands(look)
+            await self._as_it_stands(look)
             return self._rooms.destinations.next_check(look)
         look.notes.failing_on = path.connection_name
         look.notes.unsaid = True
@@ -141,13 +155,21 @@ class StaticSecretReconciler:
         resync = look.resync_wanted(RESYNC_ANNOTATIONS)
         await self._rooms.reporter.in_order(
             look,
-            lambda status: status_of(look, status, synced, meta, resync),
+            lambda status: self._rooms.instant.on(look, status_of(look, status, synced, meta, resync)),
             outcome_of(synced),
             news_of(look, synced),
+            self._rooms.instant.news(look),
         )
         look.notes.unsaid = look.notes.emptied = False
         look.notes.restart_failed = synced.restarted is not None and bool(synced.restarted.failed)
         return self._rooms.destinations.next_check(look)
+
+    async def _as_it_stands(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> None:
+        status = self._rooms.instant.on(look, look.status)
+        if status is look.status:
+            self._rooms.reporter.as_it_stands(look)
+        else:
+            await self._rooms.reporter.remark(look, status, self._rooms.instant.news(look))
 
     async def _open(
         self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]
@@ -160,10 +182,11 @@ class StaticSecretReconciler:
             inner = vault_namespace(spec.namespace, path.auth.spec.namespace, path.connection.spec.namespace)
             wanted = {place: _source(session, place, inner) for place in sources(spec)}
         except ConfigError:
-            self._rooms.poller.unsubscribe(look.key)
+            self._unfollow(look.key)
             raise
         period = poll_period(spec)
         self._rooms.poller.subscribe(look.key, dict.fromkeys(wanted.values(), period) if period else {})
+        self._rooms.instant.follow(look.key, spec, wanted.values())
         return path, wanted
 
     def _facts(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> sync.Facts:
@@ -271,10 +294,6 @@ def _known_digest(look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> str
     return look.status.secret_mac if look.cr.spec.hmac_secret_data else look.notes.digest
 
 
-def _unchanged(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
-    return status
-
-
 def _emptied(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
     """Forget what the Secret held, so that the same data is written again when its source returns."""
     return status.model_copy(update={"secret_mac": ""})
@@ -291,10 +310,12 @@ def staleness(spec: VaultStaticSecretSpec) -> timedelta | None:
 
 
 def poll_period(spec: VaultStaticSecretSpec) -> float | None:
-    """Return the seconds between polls of the spec's sources; None for no polling."""
+    """Return the seconds between polls of the spec's sources; None for no looks, infinity for those asked for alone."""
     asked = duration_of(spec.refresh_after, "spec.refreshAfter")
     period = refresh_period(asked, compared=spec.hmac_secret_data)
-    return None if period is None else max(period.total_seconds(), _SHORTEST_PERIOD)
+    if period is None:
+        return math.inf if wants(spec) else None
+    return max(period.total_seconds(), _SHORTEST_PERIOD)
 
 
 def _source(session: Session, place: KvSource, vault_namespace: str) -> Source:
