@@ -100,7 +100,7 @@ class Fleet:
             lambda: self.metric("vso_resources", kind=kind, ready="true") == count,
             timeout=120,
             message=lambda: f"{count} {kind} in order; {self.metric('vso_resources', kind=kind, ready='true'):g} are",
-            interval=0.25,
+            interval=1.0,  # a scrape costs the operator as much as several passes
         )
 
     def wait_told(self) -> None:

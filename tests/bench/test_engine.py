@@ -46,9 +46,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, *sorted(sys.modules))
 def test_a_cached_object_costs_little(figures: Figures) -> None:
     """The difference that caching 2 000 objects makes to the allocated bytes, indexes included."""
     lines = [orjson.dumps(static_secret(number)) for number in range(OBJECTS)]
-    writer: StoreWriter[ObjectKey, Record] = StoreWriter(
-        {BY_UID: uid_index, BY_AUTH: reference_index("vaultAuthRef", "vso-system")}
-    )
+    writer: StoreWriter[ObjectKey, Record] = StoreWriter({BY_UID: uid_index, BY_AUTH: reference_index("vso-system")})
     gc.collect()
     tracemalloc.start()
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.conformance.stage import Stage, Team
+import pytest
+
+from tests.conformance.stage import OPERATOR_USER, Stage, Team
 from tests.testbed.bed import always, eventually
 
 OPERATOR_ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=2s")
@@ -171,3 +173,30 @@ def test_a_foreign_label_on_our_secret_stays(team: Team) -> None:
     eventually(lambda: len(team.events(reason="SecretSynced")) == 2, message="the change is told")
     assert team.secret()["metadata"]["labels"]["theirs"] == "1"  # type: ignore[index]
     assert team.events(reason="DestinationDrifted") == []
+
+
+@pytest.mark.parametrize("name", [".", "..", "../configmaps/x", "a/b", "App", ""])
+def test_a_name_that_is_a_path_is_refused_and_leads_no_request_astray(team: Team, name: str) -> None:
+    team.access()
+    team.put("app", {"password": "v1"})
+    mark = team.bed.mark()
+    team.static(destination={"name": name, "create": False})
+    condition = team.wait_condition("Stalled", reason="InvalidSpec")
+    assert "spec.destination.name" in condition["message"]
+    calls = [c for c in team.bed.kube_audit(mark) if c.user == OPERATOR_USER and c.namespace == team.ns]
+    assert {c.resource for c in calls if c.writes and c.resource != "events"} <= {
+        "vaultstaticsecrets", "vaultconnections", "vaultauths"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("account", ["..", "../secrets/x", "app/token"])
+def test_a_service_account_that_is_a_path_is_refused_in_the_auth_and_its_secrets(team: Team, account: str) -> None:
+    team.access(auth={"kubernetes": {"serviceAccount": account}})
+    team.put("app", {"password": "v1"})
+    mark = team.bed.mark()
+    team.static()
+    for kind, object_name in (("VaultAuth", "auth"), ("VaultStaticSecret", "app")):
+        condition = team.wait_condition("Stalled", reason="InvalidSpec", kind=kind, name=object_name)
+        assert "spec.kubernetes.serviceAccount" in condition["message"]
+    calls = [c for c in team.bed.kube_audit(mark) if c.user == OPERATOR_USER and c.namespace == team.ns]
+    assert [c for c in calls if c.resource in {"serviceaccounts", "secrets"}] == []

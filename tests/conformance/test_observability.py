@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -221,6 +221,10 @@ def test_a_failure_that_repeats_is_told_again_in_the_log_and_once_as_an_event(te
             return len(told) >= wanted
 
         eventually(told, message="each failed pass is a line")
+    failed = [line for line in lines(operator) if line["event"] == "pass failed" and line["kind"] == KIND]
+    for line in failed:
+        said = datetime.fromisoformat(line["timestamp"]) + timedelta(seconds=line["next_pass_in"])
+        assert abs((datetime.fromisoformat(line["next_pass_at"]) - said).total_seconds()) < 1
     warnings = [event for event in team.events("app") if event["type"] == "Warning"]
     assert len(warnings) == 1
     assert warnings[0]["reason"] == "SourceNotFound"

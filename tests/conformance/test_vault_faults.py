@@ -13,6 +13,7 @@ from tests.testbed.real import RealBed
 
 SEALED = Status(503, {"errors": ["Vault is sealed"]})
 THROTTLED = Status(429, {"errors": ["request path: rate limit quota exceeded"]}, {"Retry-After": "4"})
+LONELY = Status(500, {"errors": ["local node not active but active cluster node not found"]})
 INVALID_TOKEN = Status(403, {"errors": ["2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"]})
 OPERATOR_ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=3s")
 
@@ -106,6 +107,47 @@ def test_429_with_retry_after_is_obeyed(team: Team, proxy: Proxy) -> None:
     always(lambda: proxy.count(path_has("/v1/kv/")) <= seen + 1, during=3, message="Retry-After is obeyed")
     proxy.clear()
     recovers(team)
+
+
+def test_after_a_429_nothing_is_asked_on_the_whole_connection_until_the_time_is_over(team: Team, proxy: Proxy) -> None:
+    ready(team, proxy)
+    team.put("other", {"password": "v1"})
+    team.static("other", path="other")
+    team.wait_ready("other")
+    reads = path_has("/v1/kv/")
+    fault = proxy.fault(Status(429, THROTTLED.body, {"Retry-After": "5"}), reads, times=1)
+    eventually(lambda: fault.spent, message="one read is throttled")
+    seen = proxy.count(reads)
+    for name in ("app", "other"):
+        team.put(name, {"password": "v2"})
+    always(lambda: proxy.count(reads) == seen, during=4, message="no read while the connection is held back")
+    for name in ("app", "other"):
+        team.wait_data(lambda data: data["password"] == "v2", name)
+        team.wait_condition("Healthy", name=name)
+
+
+def test_a_standby_that_says_it_is_well_and_serves_nothing_is_tried_rarely_and_no_status_flaps(
+    team: Team, proxy: Proxy
+) -> None:
+    def other_than_health(_method: str, path: str) -> bool:
+        return "/v1/sys/health" not in path
+
+    ready(team, proxy)
+    proxy.fault(LONELY, other_than_health)
+    holds_with(team, "VaultStandby")
+    team.wait_condition("Ready", "False", "VaultStandby", kind="VaultConnection", name="vault")
+    asked, statuses = proxy.count(other_than_health), written(team)
+    always(lambda: written(team) == statuses, during=10, message="no status is written again")
+    assert proxy.count(other_than_health) - asked <= 12  # four trials of three requests
+    proxy.clear()
+    recovers(team)
+    team.wait_ready("vault", "VaultConnection", timeout=30)
+
+
+def written(team: Team) -> list[str]:
+    """The versions of the secret and of its connection."""
+    found = (team.get(), team.get("VaultConnection", "vault"))
+    return [each["metadata"]["resourceVersion"] for each in found]
 
 
 def test_a_failing_first_sync_is_reconciling_not_stalled_and_then_succeeds(team: Team, proxy: Proxy) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-from collections.abc import Sized
+from collections.abc import AsyncIterator, Sized
 from datetime import UTC, datetime, timedelta
 
 T0 = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -46,14 +46,21 @@ class FakeClock:
             return True
         if seconds is None:
             return await event.wait()
-        # No helper tasks: a wait that is cancelled or cut off by a failing test leaves nothing behind.
+        try:
+            async with self.limit(seconds):
+                return await event.wait()
+        except TimeoutError:
+            return event.is_set()
+
+    @contextlib.asynccontextmanager
+    async def limit(self, seconds: float) -> AsyncIterator[None]:
+        """Raise TimeoutError in the block when `advance` passes the deadline."""
+        # No helper tasks: a block that is cancelled or cut off by a failing test leaves nothing behind.
         due = self._sleeper(max(0.0, seconds))
         try:
             async with asyncio.timeout(None) as limit:
                 due.add_done_callback(lambda ended: _expire(ended, limit))
-                return await event.wait()
-        except TimeoutError:
-            return event.is_set()
+                yield
         finally:
             due.cancel()
 

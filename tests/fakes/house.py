@@ -27,6 +27,7 @@ from vso.controllers.destinations import Destinations
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.instant import InstantUpdates
 from vso.controllers.memory import Memories, Memory
+from vso.controllers.passes import PassParts
 from vso.controllers.report import Reporter, Voices
 from vso.controllers.resolver import Resolver
 from vso.controllers.restarts import Restarts
@@ -75,8 +76,8 @@ class Watches:
 
     def __init__(self) -> None:
         indexers: dict[Kind, Any] = {kind: {BY_UID: uid_index} for kind in Kind}
-        indexers[STATIC][BY_AUTH] = reference_index("vaultAuthRef", OPERATOR)
-        indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index("vaultConnectionRef", OPERATOR)
+        indexers[STATIC][BY_AUTH] = reference_index(OPERATOR)
+        indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index(OPERATOR)
         self.writers: dict[Kind, StoreWriter[ObjectKey, Record]] = {kind: StoreWriter(indexers[kind]) for kind in Kind}
         self.secrets: StoreWriter[ObjectKey, Record] = StoreWriter()
 
@@ -215,8 +216,6 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
         streams = EventStreams(clock, random.Random(1), ears)
         events = EventRecorder(kube, clock, "vault-secrets-operator")
         rooms = Rooms(
-            cache=caches[STATIC],
-            memories=memories,
             resolver=resolver,
             reader=reader,
             poller=poller,
@@ -225,12 +224,14 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
                 SecretWriter(kube, delete_allowed=full), caches.secrets, may_delete=full, drift_interval=drift_interval
             ),
             restarts=Restarts(kube),
-            reporter=Reporter(STATIC, StatusWriter(kube, STATIC), Voices(events, freshness), Policy()),
-            finalizers=Finalizers(kube, STATIC),
         )
+        reporter: Reporter[VaultStaticSecretStatus] = Reporter(
+            STATIC, StatusWriter(kube, STATIC), Voices(events, freshness), Policy()
+        )
+        parts = PassParts(caches[STATIC], memories, reporter, clock, Finalizers(kube, STATIC))
         made = House(
             clock, api, cluster, vault, Tokens(vault, clock), kube, watches, caches, memories, clients, sessions, resolver,
-            reader, poller, streams, events, freshness, StaticSecretReconciler(rooms, clock, StaticSecretConfig(MAC_KEY)), woken,
+            reader, poller, streams, events, freshness, StaticSecretReconciler(parts, rooms, StaticSecretConfig(MAC_KEY)), woken,
         )  # fmt: skip
         async with running(clients):
             yield made

@@ -69,15 +69,15 @@ class Observed:
     """Remembers what controllers and informers report."""
 
     passes: list[tuple[Hashable, str]] = field(default_factory=list)
-    bugs: list[tuple[Hashable, Exception]] = field(default_factory=list)
+    failures: list[tuple[Hashable, str, Exception, float | None]] = field(default_factory=list)
     relists: list[tuple[str, int, int]] = field(default_factory=list)
     interruptions: list[VsoError] = field(default_factory=list)
 
     def passed(self, controller: str, key: Hashable, outcome: str, seconds: float) -> None:
         self.passes.append((key, outcome))
 
-    def bug(self, controller: str, key: Hashable, error: Exception) -> None:
-        self.bugs.append((key, error))
+    def failed(self, controller: str, key: Hashable, outcome: str, error: Exception, again_in: float | None) -> None:
+        self.failures.append((key, outcome, error, again_in))
 
     def relisted(self, informer: str, objects: int, changes: int) -> None:
         self.relists.append((informer, objects, changes))

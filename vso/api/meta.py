@@ -6,6 +6,7 @@ fields that it does not know, and never shows input in an error.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -39,13 +40,20 @@ class StatusModel(ApiModel):
     @model_serializer(mode="wrap")
     def _omit_empty(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = serialize(self)
-        for name, field in type(self).model_fields.items():
-            alias = field.alias or name
+        for name, alias, default, wanted in _omittable(type(self)):
             value = getattr(self, name)
-            wanted = alias in self.ALWAYS or field.is_required()
-            if value is None or (value == field.default and not wanted):
+            if value is None or (not wanted and value == default):
                 written.pop(alias, None)
         return written
+
+
+@cache
+def _omittable(model: type[StatusModel]) -> tuple[tuple[str, str, Any, bool], ...]:
+    """Return of each field its name, its JSON name, its default, and whether it is written even at that."""
+    return tuple(
+        (name, alias := field.alias or name, field.default, alias in model.ALWAYS or field.is_required())
+        for name, field in model.model_fields.items()
+    )
 
 
 class OwnerReference(ApiModel):

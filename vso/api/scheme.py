@@ -1,16 +1,18 @@
 """Between JSON and models: which kind is which model, reading an object, writing a status.
 
 Invariant: reading ignores what it does not know and refuses what it cannot understand with one
-ConfigError that names the field; no message repeats a value from the object.
+ConfigError that names the field; no message repeats a value from the object. A status is ours: what
+cannot be understood of it counts as not said, and refuses no object.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
+import orjson
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from vso.api.fields import DURATION_PATTERN, DURATION_PATTERN_WITH_DAYS
@@ -18,7 +20,10 @@ from vso.api.meta import Resource, Status
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind
 
+M = TypeVar("M", bound=BaseModel)
 R = TypeVar("R", bound=Resource)
+
+_STATUS = "status"
 
 _MODULES: Mapping[Kind, str] = {
     Kind.VAULT_CONNECTION: "vso.api.access",
@@ -64,22 +69,55 @@ def parse(kind: Kind, body: bytes) -> Resource:
 
 def parse_as(model: type[R], body: bytes) -> R:
     """Return the object in `body` as the model that the caller knows it to be; errors as `parse`."""
+    found = _read(model, body)
+    if not isinstance(found, list):
+        return found
+    problems = [problem for problem in found if problem["loc"][:1] != (_STATUS,)]
+    if problems:
+        raise ConfigError(Reason.INVALID_SPEC, _explain(problems))
+    status = parse_status(model, body)
+    whole = {name: value for name, value in orjson.loads(body).items() if name != _STATUS}
+    return parse_as(model, orjson.dumps(whole)).model_copy(update={_STATUS: status})
+
+
+def parse_status(model: type[Resource], body: bytes) -> Status:
+    """Return the status alone of an object of that model; a field that cannot be understood counts as empty."""
+    of_kind = cast("type[Status]", model.model_fields[_STATUS].annotation)
+    said = orjson.loads(body).get(_STATUS)
+    while isinstance(said, dict):
+        found = _read(of_kind, orjson.dumps(said))
+        if not isinstance(found, list):
+            return found
+        broken = {problem["loc"][0] for problem in found if problem["loc"]} & said.keys()
+        said = {name: value for name, value in said.items() if name not in broken} if broken else None
+    return of_kind()
+
+
+def _read(model: type[M], body: bytes) -> M | list[ErrorDetails]:
+    """Return the model's reading of the JSON, or what it cannot understand, without the input.
+
+    No exception leaves: its traceback would carry pydantic's error, and that the input.
+    """
     try:
         return model.model_validate_json(body, strict=True)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=True, include_input=False)
-    # Raised outside the handler, so that no traceback carries pydantic's error with its input.
-    raise ConfigError(Reason.INVALID_SPEC, _explain(problems))
+        return error.errors(include_url=False, include_context=True, include_input=False)
 
 
-def dump_status(status: Status) -> dict[str, Any]:
-    """Return the status as the API server takes it: JSON-ready, with what is empty left out."""
-    return status.model_dump(mode="json", by_alias=True)
+def dump_status(status: Status, only: set[str] | None = None) -> dict[str, Any]:
+    """Return the status as the API server takes it: JSON-ready, with what is empty left out; `only` names fields."""
+    return status.model_dump(mode="json", by_alias=True, include=only)
 
 
 def status_patch(old: Status, new: Status) -> dict[str, Any]:
-    """Return the JSON merge patch (RFC 7386) that turns `old` into `new`; empty when they are the same."""
-    return _merge_patch(dump_status(old), dump_status(new))
+    """Return the JSON merge patch (RFC 7386) that turns `old` into `new`; empty when they are the same.
+
+    Both are of one model. Only what differs is turned into JSON: most of a status stays as it was.
+    """
+    moved = {name for name in type(new).model_fields if getattr(old, name) != getattr(new, name)}
+    if not moved:
+        return {}
+    return _merge_patch(dump_status(old, moved), dump_status(new, moved))
 
 
 def _merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

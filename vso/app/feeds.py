@@ -64,8 +64,8 @@ def make_feeds(
     """Return the informers; none of them has begun."""
     namespaces = config.namespaces or (ALL_NAMESPACES,)
     indexers: dict[Kind, dict[str, Index]] = {kind: {BY_UID: uid_index} for kind in Kind}
-    indexers[Kind.VAULT_STATIC_SECRET][BY_AUTH] = reference_index("vaultAuthRef", config.operator_namespace)
-    indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index("vaultConnectionRef", config.operator_namespace)
+    indexers[Kind.VAULT_STATIC_SECRET][BY_AUTH] = reference_index(config.operator_namespace)
+    indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index(config.operator_namespace)
 
     def feed(label: str, path: str, decode: Callable[[JsonObject], Record], selector: str, kind: Kind | None) -> Feed:
         source = ResourceListWatch(client, path, decode, label_selector=selector, metadata_only=kind is None)

@@ -2,13 +2,15 @@
 
 Names are the reference operator's where it has one, in snake case throughout. Invariant: labels
 hold names from the API and words from closed lists; what a deleted connection, VaultAuth or object
-left behind goes with it. What only an observer gets to see, a bug or a broken watch, is logged here.
+left behind goes with it. What only an observer gets to see is logged here: each failed pass in one
+line, with the time of the next, and a broken watch.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Hashable
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -97,14 +99,26 @@ class Metrics:
         self._seconds.labels(controller).observe(seconds)
         if outcome in _RETRIED:
             self._retries.labels(controller).inc()
-        if outcome == Outcome.TIMEOUT:
-            _log.warning("pass timed out", controller=controller, key=key, seconds=round(seconds, 3))
         _log.debug("pass", controller=controller, key=key, outcome=outcome, seconds=round(seconds, 3))
 
-    def bug(self, controller: str, key: Hashable, error: Exception) -> None:
-        """A pass raised what no pass should raise."""
-        self._bugs.labels(controller).inc()
-        _log.error("bug", controller=controller, key=key, exc_info=error)
+    def failed(self, controller: str, key: Hashable, outcome: str, error: Exception, again_in: float | None) -> None:
+        """A pass has failed, and the queue looks again in so many seconds, or on a change alone."""
+        again = self._again(again_in)
+        if outcome == Outcome.BUG:
+            self._bugs.labels(controller).inc()
+            _log.error("bug", controller=controller, key=key, exc_info=error, **again)
+        elif isinstance(error, VsoError):
+            _log.warning("pass failed", reason=error.reason.value, error=error.message, **again)
+        else:
+            _log.warning("pass timed out", controller=controller, key=key, **again)
+
+    def _again(self, seconds: float | None) -> dict[str, float | str]:
+        """Return the time of the next pass as fields of a line."""
+        if seconds is None:
+            return {}
+        at = self._clock.now() + timedelta(seconds=seconds)
+        told = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"next_pass_in": round(seconds, 3), "next_pass_at": told}
 
     def relisted(self, informer: str, objects: int, changes: int) -> None:
         """A list was taken over."""
@@ -152,11 +166,17 @@ class KubeMetrics:
             buckets=_BUCKETS,
             registry=registry,
         )
+        # Finding a child by its labels costs more than counting.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, verb: str, resource: str, code: int, seconds: float) -> None:
         """One request has ended."""
-        self._requests.labels(verb, resource, code).inc()
-        self._seconds.labels(verb).observe(seconds)
+        children = self._children.get((verb, resource, code))
+        if children is None:
+            children = self._requests.labels(verb, resource, code), self._seconds.labels(verb)
+            self._children[verb, resource, code] = children
+        children[0].inc()
+        children[1].observe(seconds)
 
 
 class VaultMetrics:
@@ -181,19 +201,23 @@ class VaultMetrics:
         self._logins = Counter(
             "vso_vault_logins", "Logins by their result.", ("vault_auth", "result"), registry=registry
         )
-        self._operations: dict[str, set[str]] = {}
+        self._operations: dict[str, dict[str, tuple[Histogram, Counter, Counter]]] = {}
         self._results: dict[str, set[str]] = {}
 
     def request(self, connection: str, operation: str, seconds: float, *, ok: bool) -> None:
         """One request has ended."""
-        self._operations.setdefault(connection, set()).add(operation)
-        self._seconds.labels(operation, connection).observe(seconds)
-        self._all.labels(operation, connection).inc()
-        self._failed.labels(operation, connection).inc(not ok)
+        known = self._operations.setdefault(connection, {})
+        children = known.get(operation)
+        if children is None:
+            of = (operation, connection)
+            children = known[operation] = self._seconds.labels(*of), self._all.labels(*of), self._failed.labels(*of)
+        children[0].observe(seconds)
+        children[1].inc()
+        children[2].inc(not ok)
 
     def breaker(self, connection: str, *, is_open: bool) -> None:
         """The circuit breaker of a connection opened or closed."""
-        self._operations.setdefault(connection, set())
+        self._operations.setdefault(connection, {})
         self._open.labels(connection).set(is_open)
         _log.warning("Vault is away" if is_open else "Vault is back", connection=connection)
 

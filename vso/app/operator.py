@@ -12,14 +12,16 @@ import gc
 
 import structlog
 
-from vso.api.scheme import parse_as
+from vso.api.scheme import parse_status
 from vso.api.secrets import VaultStaticSecret
 from vso.app.health import Health
+from vso.app.rbac import LEASE
 from vso.app.wiring import Base, Parts, build
 from vso.controllers.mac_key import load_mac_key
 from vso.core.clock import Clock
 from vso.core.errors import TransientError
 from vso.core.keys import Kind
+from vso.core.records import Record
 from vso.core.sensitive import Sensitive
 from vso.decide.conditions import READY, find_condition
 from vso.kube.client import KubeClient
@@ -28,8 +30,6 @@ from vso.runtime.deadline import within
 from vso.runtime.leader_election import ElectionConfig, LeaderElector
 from vso.runtime.workqueue import Lane
 
-LEASE_NAME = "b0d477c0.hashicorp.com"
-"""The reference operator's: in one namespace the two never both act."""
 _ONCE_PAUSE = 0.05
 _KEY_RETRY = 2.0
 _LAST_WORDS = 1.0
@@ -100,7 +100,7 @@ class Operator:
             retry_period=settings.leader_elect_retry_period,
         )
         return LeaderElector(
-            KubeLeaseLock(base.kube, settings.namespace, LEASE_NAME),
+            KubeLeaseLock(base.kube, settings.namespace, LEASE),
             base.identity,
             self._clock,
             base.rng,
@@ -162,12 +162,13 @@ class Operator:
 
     def _all_ready(self) -> bool:
         feeds = self._parts.feeds.of(Kind.VAULT_STATIC_SECRET)
-        for record in (record for feed in feeds for record in feed.store.values()):
-            status = parse_as(VaultStaticSecret, record.body).status
-            ready = find_condition(status.conditions, READY)
-            if ready is None or ready.status != "True":
-                return False
-        return True
+        return all(is_ready(record) for feed in feeds for record in feed.store.values())
+
+
+def is_ready(record: Record) -> bool:
+    """Tell whether a static secret is Ready; one that cannot be understood has a status all the same."""
+    ready = find_condition(parse_status(VaultStaticSecret, record.body).conditions, READY)
+    return ready is not None and ready.status == "True"
 
 
 async def mac_key(kube: KubeClient, namespace: str, clock: Clock, stop: asyncio.Event) -> Sensitive | None:

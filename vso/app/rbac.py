@@ -14,7 +14,7 @@ from vso.core.keys import GROUP, Kind
 NAME: Final = "vault-secrets-operator"
 NAMESPACE: Final = "vso-system"
 LEASE: Final = "b0d477c0.hashicorp.com"
-"""The Lease of the leader."""
+"""The Lease of the leader. The reference operator's: in one namespace the two never both act."""
 MAC_KEY: Final = "vso-cc-storage-hmac-key"
 """The Secret with the key of status.secretMAC."""
 _RBAC: Final = "rbac.authorization.k8s.io"

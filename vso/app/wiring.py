@@ -19,7 +19,7 @@ from vso.app.feeds import Feed, FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
 from vso.app.settings import Settings
-from vso.controllers.access import AuthReconciler, AuthRooms, ConnectionReconciler, ConnectionRooms
+from vso.controllers.access import AuthReconciler, ConnectionReconciler
 from vso.controllers.cache import Caches
 from vso.controllers.clients import ClientPool
 from vso.controllers.credentials import ServiceAccountTokens
@@ -28,7 +28,7 @@ from vso.controllers.finalizers import Finalizers
 from vso.controllers.foreign import ForeignWriterTrigger
 from vso.controllers.instant import InstantUpdates, ears_of
 from vso.controllers.memory import Memories
-from vso.controllers.passes import NamedPasses
+from vso.controllers.passes import NamedPasses, PassParts
 from vso.controllers.relations import Relations
 from vso.controllers.report import Reporter, Voices
 from vso.controllers.resolver import Resolver
@@ -61,6 +61,8 @@ from vso.vault.sessions import Sessions
 USER_AGENT = "vso"
 _RAMP_PER_SECOND = 400.0
 """How fast secrets are looked at again when a Vault is back."""
+_TESTERS = 3
+"""How many secrets are woken to show whether a Vault that says so is back."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class _Builder:
         self.memories: dict[Kind, Memories[Any]] = {kind: Memories() for kind in Kind}
         self.static_memories: Memories[VaultStaticSecretStatus] = self.memories[Kind.VAULT_STATIC_SECRET]
         self.reporters = {kind: self._reporter(kind) for kind in Kind}
-        self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced)
+        self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced, self._on_trial)
         credentials = ServiceAccountTokens(TokenMinter(base.kube))
         self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions)
         self.resolver = Resolver(
@@ -204,6 +206,13 @@ class _Builder:
         if not is_open:
             self._wake_failing(connection)
 
+    def _on_trial(self, connection: str) -> None:
+        """Wake as many as may pass, each time others: one path that fails by itself is not to speak for all."""
+        self.reader.forget_failures(connection)
+        failing = self.static_memories.failing_on(connection)
+        for key in self._base.rng.sample(failing, min(_TESTERS, len(failing))):
+            self.queues[Kind.VAULT_STATIC_SECRET].add(key)
+
     def _on_replaced(self, client: VaultClient) -> None:
         self.sessions.adopt(client)
         self._wake_failing(client.config.name)
@@ -242,35 +251,16 @@ class _Builder:
             feed.add_handler(SecretTrigger(statics, relations.statics_by_uid, self.static_memories.find))
 
     def _connections(self) -> ConnectionReconciler:
-        kind = Kind.VAULT_CONNECTION
-        rooms = ConnectionRooms(
-            self.caches[kind],
-            self.memories[kind],
-            self.resolver,
-            self.clients,
-            self.reporters[kind],
-            Finalizers(self._base.kube, kind),
-        )
+        parts = self._pass_parts(Kind.VAULT_CONNECTION)
         interval = self._base.settings.connection_check_interval
-        return ConnectionReconciler(rooms, self._base.clock, check_interval=interval)
+        return ConnectionReconciler(parts, self.resolver, self.clients, check_interval=interval)
 
     def _auths(self) -> AuthReconciler:
-        kind = Kind.VAULT_AUTH
-        rooms = AuthRooms(
-            self.caches[kind],
-            self.memories[kind],
-            self.resolver,
-            self.sessions,
-            self.reporters[kind],
-            Finalizers(self._base.kube, kind),
-        )
-        return AuthReconciler(rooms, self._base.clock)
+        return AuthReconciler(self._pass_parts(Kind.VAULT_AUTH), self.resolver, self.sessions)
 
     def _statics(self) -> StaticSecretReconciler:
-        kind, base = Kind.VAULT_STATIC_SECRET, self._base
+        base = self._base
         rooms = Rooms(
-            cache=self.caches[kind],
-            memories=self.static_memories,
             resolver=self.resolver,
             reader=self.reader,
             poller=self.poller,
@@ -282,15 +272,20 @@ class _Builder:
                 drift_interval=base.settings.drift_interval,
             ),
             restarts=Restarts(base.kube),
-            reporter=self.reporters[kind],
-            finalizers=Finalizers(base.kube, kind),
         )
         config = StaticSecretConfig(base.mac_key, base.settings.exclude_raw)
-        return StaticSecretReconciler(rooms, base.clock, config)
+        return StaticSecretReconciler(self._pass_parts(Kind.VAULT_STATIC_SECRET), rooms, config)
 
     def _unsupported(self, kind: Kind) -> UnsupportedReconciler:
-        return UnsupportedReconciler(
-            kind, self.caches[kind], self.memories[kind], self.reporters[kind], self._base.clock
+        return UnsupportedReconciler(kind, replace(self._pass_parts(kind), finalizers=None))
+
+    def _pass_parts(self, kind: Kind) -> PassParts[Any]:
+        return PassParts(
+            self.caches[kind],
+            self.memories[kind],
+            self.reporters[kind],
+            self._base.clock,
+            Finalizers(self._base.kube, kind),
         )
 
     def _foreign_writer(self, kind: Kind) -> ForeignWriterTrigger[Status]:

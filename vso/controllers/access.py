@@ -7,86 +7,71 @@ these passes, it follows the references itself.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import timedelta
 
 from vso.api.access import VaultAuth, VaultAuthStatus, VaultConnection, VaultConnectionStatus
-from vso.api.scheme import parse_as
-from vso.controllers.cache import ObjectCache
+from vso.api.meta import Resource
 from vso.controllers.clients import ClientPool
-from vso.controllers.finalizers import Finalizers
 from vso.controllers.looks import Look
-from vso.controllers.memory import Memories, moved_on
-from vso.controllers.report import Reporter
+from vso.controllers.passes import ObjectReconciler, PassParts, Telling
 from vso.controllers.resolver import Resolver, login_config
-from vso.core.clock import Clock
-from vso.core.errors import VsoError
-from vso.core.keys import ObjectKey
+from vso.core.errors import Reason, TransientError, VsoError
 from vso.decide.conditions import READY, find_condition
 from vso.decide.outcome import InOrder
 from vso.runtime.reconcile import Result
-from vso.vault.client import Health
+from vso.vault.health import Health
 from vso.vault.sessions import Sessions
 
 ConnectionLook = Look[VaultConnection, VaultConnectionStatus]
 AuthLook = Look[VaultAuth, VaultAuthStatus]
 
-
-@dataclass(frozen=True)
-class ConnectionRooms:
-    """The collaborators of a pass over a VaultConnection."""
-
-    cache: ObjectCache
-    memories: Memories[VaultConnectionStatus]
-    resolver: Resolver
-    clients: ClientPool
-    reporter: Reporter[VaultConnectionStatus]
-    finalizers: Finalizers
+_ANSWERED = frozenset({Reason.VAULT_SEALED, Reason.VAULT_STANDBY})
 
 
-class ConnectionReconciler:
+class ConnectionReconciler(ObjectReconciler[VaultConnection, VaultConnectionStatus]):
     """Asks each Vault how it is, at the start, on a change and every `check_interval` seconds."""
 
-    def __init__(self, rooms: ConnectionRooms, clock: Clock, *, check_interval: float) -> None:
-        self._rooms = rooms
-        self._clock = clock
+    model = VaultConnection
+
+    def __init__(
+        self,
+        parts: PassParts[VaultConnectionStatus],
+        resolver: Resolver,
+        clients: ClientPool,
+        *,
+        check_interval: float,
+    ) -> None:
+        super().__init__(parts)
+        self._resolver = resolver
+        self._clients = clients
         self._check_interval = check_interval
 
-    async def reconcile(self, key: ObjectKey) -> Result:
-        """Look at one VaultConnection."""
-        record = self._rooms.cache.get(key)
-        if record is None:
-            self._forget(key)
+    async def look_over(self, look: ConnectionLook) -> Result:
+        """Ask the Vault for its health."""
+        if look.record.deleting:
             return Result()
-        cr = parse_as(VaultConnection, record.body)
-        notes = self._rooms.memories.of(record)
-        status = self._rooms.reporter.effective(record, cr.status, notes)
-        look = Look(record, cr, status, notes, self._clock.now(), self._clock.monotonic())
-        try:
-            moved_on(notes, status, await self._rooms.finalizers.release(record, cr.metadata.finalizers))
-            if record.deleting:
-                return Result()
-            health = await self._probe(look)
-        except VsoError as error:
-            raise await self._rooms.reporter.failed(look, error, timedelta(0)) from None
-        await self._rooms.reporter.in_order(look, lambda status: _known(look, status, health), InOrder("Vault answers"))
+        health = await self._probe(look)
+        await self._parts.reporter.in_order(look, lambda status: _known(look, status, health), InOrder("Vault answers"))
         return Result(requeue_after=self._check_interval)
 
+    def telling(self, look: Look[Resource, VaultConnectionStatus], error: VsoError) -> Telling[VaultConnectionStatus]:
+        """A Vault that cannot be used is not Ready, however long it was before; `valid` speaks of the spec."""
+        usable = still_valid(error, was=look.status.valid is True and look.is_current)
+        return Telling(timedelta(0), lambda status: status.model_copy(update={"valid": usable}))
+
+    def gone(self, uid: str) -> None:
+        """Close the client; the tokens are revoked at the end."""
+        self._resolver.forget(uid)
+        self._clients.forget(uid)
+
     async def _probe(self, look: ConnectionLook) -> Health:
-        client = await self._rooms.resolver.client(look.cr, renew=True)
-        client.check_open()  # a Vault that is away is asked for its health by the breaker alone
+        client = await self._resolver.client(look.cr, renew=True)
+        if (outage := client.outage) is not None:
+            raise outage  # a Vault that is away is asked for its health by the breaker alone
         health = await client.health()
         if health.error is not None:
             raise health.error
         return health
-
-    def _forget(self, key: ObjectKey) -> None:
-        notes = self._rooms.memories.find(key)
-        if notes is not None:
-            self._rooms.resolver.forget(notes.uid)
-            self._rooms.clients.forget(notes.uid)
-        self._rooms.memories.forget(key)
-        self._rooms.reporter.forget(key)
 
 
 def _known(look: ConnectionLook, status: VaultConnectionStatus, health: Health) -> VaultConnectionStatus:
@@ -101,52 +86,52 @@ def _known(look: ConnectionLook, status: VaultConnectionStatus, health: Health) 
     )
 
 
-@dataclass(frozen=True)
-class AuthRooms:
-    """The collaborators of a pass over a VaultAuth."""
-
-    cache: ObjectCache
-    memories: Memories[VaultAuthStatus]
-    resolver: Resolver
-    sessions: Sessions
-    reporter: Reporter[VaultAuthStatus]
-    finalizers: Finalizers
-
-
-class AuthReconciler:
+class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
     """Checks a VaultAuth and its references; the login itself is tried by those who use it."""
 
-    def __init__(self, rooms: AuthRooms, clock: Clock) -> None:
-        self._rooms = rooms
-        self._clock = clock
+    model = VaultAuth
 
-    async def reconcile(self, key: ObjectKey) -> Result:
-        """Look at one VaultAuth."""
-        record = self._rooms.cache.get(key)
-        if record is None:
-            notes = self._rooms.memories.find(key)
-            if notes is not None:
-                self._rooms.resolver.forget(notes.uid)
-            self._rooms.memories.forget(key)
-            self._rooms.reporter.forget(key)
+    def __init__(self, parts: PassParts[VaultAuthStatus], resolver: Resolver, sessions: Sessions) -> None:
+        super().__init__(parts)
+        self._resolver = resolver
+        self._sessions = sessions
+
+    async def look_over(self, look: AuthLook) -> Result:
+        """Follow the references and see whether the fields are complete."""
+        if look.record.deleting:
             return Result()
-        cr = parse_as(VaultAuth, record.body)
-        notes = self._rooms.memories.of(record)
-        status = self._rooms.reporter.effective(record, cr.status, notes)
-        look = Look(record, cr, status, notes, self._clock.now(), self._clock.monotonic())
-        try:
-            moved_on(notes, status, await self._rooms.finalizers.release(record, cr.metadata.finalizers))
-            if record.deleting:
-                return Result()
-            self._rooms.resolver.connection_of(cr)
-            login_config(cr, key.namespace)
-        except VsoError as error:
-            raise await self._rooms.reporter.failed(look, error) from None
-        cautions = self._rooms.sessions.cautions(cr.metadata.uid)
-        await self._rooms.reporter.in_order(
+        self._resolver.connection_of(look.cr)
+        login_config(look.cr, look.key.namespace)
+        cautions = self._sessions.cautions(look.cr.metadata.uid)
+        await self._parts.reporter.in_order(
             look, lambda status: _accepted(look, status), InOrder(_auth_text(look, cautions))
         )
         return Result()
+
+    def telling(self, look: Look[Resource, VaultAuthStatus], error: VsoError) -> Telling[VaultAuthStatus]:
+        """`valid` and `error` speak of the spec and of what it refers to."""
+        usable = still_valid(error, was=look.status.valid is True and look.is_current)
+        told = "" if usable else error.message
+        return Telling(change=lambda status: status.model_copy(update={"valid": usable, "error": told}))
+
+    def gone(self, uid: str) -> None:
+        """Drop the sessions; their tokens are revoked at the end."""
+        self._resolver.forget(uid)
+
+
+def still_valid(error: VsoError, *, was: bool) -> bool:
+    """Tell what `status.valid` is after a failed pass: whether the object, as it is written, can be used.
+
+    As with the reference operator, what a human must mend makes it false at once, and a Vault that
+    does not answer the first look at a spec makes it false too, while one that says that it is sealed
+    or has no active node has shown that it is there. The reference never looks again at what was
+    valid; here it is looked at again and again, and an outage says nothing about the spec: what `was`
+    valid for this very spec stays so, Ready and Healthy tell of the outage. A certificate that is not
+    trusted is no outage.
+    """
+    if not isinstance(error, TransientError) or error.reason is Reason.VAULT_TLS_ERROR:
+        return False
+    return was or error.reason in _ANSWERED
 
 
 def _auth_text(look: AuthLook, cautions: tuple[str, ...] | None) -> str:

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from vso.api.meta import Resource
+from vso.api.scheme import parse_as
+from vso.core.errors import ConfigError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
 from vso.runtime.store import Store
 
 ALL_NAMESPACES = ""
+M = TypeVar("M", bound=Resource)
 
 
 class ObjectCache:
@@ -44,6 +49,39 @@ class ObjectCache:
 
     def __len__(self) -> int:
         return sum(len(store) for store in self._stores.values())
+
+
+class Parsed(Generic[M]):
+    """The objects of one kind as models, parsed once for each version that is asked for.
+
+    For the few objects that many passes refer to; whoever is looked at once per change parses for itself.
+    """
+
+    def __init__(self, cache: ObjectCache, model: type[M], *, limit: int = 1000) -> None:
+        self._cache = cache
+        self._model = model
+        self._limit = limit
+        self._kept: dict[ObjectKey, tuple[Record, M]] = {}
+
+    def get(self, key: ObjectKey) -> M | None:
+        """Return the object last seen under the key; a ConfigError says of which object it speaks."""
+        record, kept = self._cache.get(key), self._kept.get(key)
+        if kept is not None and kept[0] is record:
+            return kept[1]
+        self._kept.pop(key, None)
+        if record is None:
+            return None
+        if len(self._kept) >= self._limit:
+            del self._kept[next(iter(self._kept))]
+        try:
+            found = parse_as(self._model, record.body)
+        except ConfigError as error:
+            # The field that it names is not one of the object that refers to this one.
+            named = ConfigError(error.reason, f"{self._model.__name__} {key}: {error.message}")
+        else:
+            self._kept[key] = (record, found)
+            return found
+        raise named
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,13 @@ class ClientPool:
         make: Callable[[ConnectionConfig], VaultClient],
         on_breaker: Callable[[str, bool], None],
         on_replaced: Callable[[VaultClient], None] = lambda _: None,
+        on_trial: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._make = make
         self._on_breaker = on_breaker
         self._on_replaced = on_replaced
+        self._on_trial = on_trial
         self._slots: dict[str, _Slot] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -49,6 +51,7 @@ class ClientPool:
             return slot.client
         made = self._make(config)
         made.on_state(lambda is_open: self._on_breaker(config.name, is_open))
+        made.on_trial(lambda: self._on_trial(config.name))
         self._slots[config.uid] = _Slot(config, made, self._spawn(made.run(), f"vault-client-{config.name}"))
         if slot is not None:
             self._spawn(self._retire(slot), "vault-client-retire")

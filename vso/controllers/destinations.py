@@ -45,6 +45,8 @@ class Landed:
     """The old Secret of a rename that could only be emptied."""
     untouched: bool = False
     """The Secret still has the recorded resourceVersion: whatever the digests say, its data is what it was."""
+    overtaken: bool = False
+    """The watch shows already that somebody changed or deleted it after us."""
 
 
 class Destinations:
@@ -95,18 +97,30 @@ class Destinations:
         if status is not None and status.name == look.cr.spec.destination.name:
             recorded = Recorded(uid=status.uid, resource_version=status.resource_version)
         before = self._watched(look)
-        written = await self._writer.put(secret_plan(look, data), recorded=recorded, metadata_changed=plan.metadata)
+        look.notes.writing = True
+        try:
+            written = await self._writer.put(secret_plan(look, data), recorded=recorded, metadata_changed=plan.metadata)
+        finally:
+            look.notes.writing = False
         known = max(version_number(status.resource_version), look.notes.written_version) if status else 0
         moved = version_number(written.resource_version) > known
         look.notes.written_version = version_number(written.resource_version)
-        look.notes.deleted_uid = ""
+        overtaken = self._overtaken(look, written)
         orphan = await self._leave(look, plan.orphan) if plan.orphan else ""
         unasked = recorded is not None and moved and not plan.data_changed and not plan.metadata
         # With other data than recorded it may as well be our own write, which a crash kept from the status.
         repaired = plan.repair and not plan.data_changed and before != Recorded(written.uid, written.resource_version)
         drifted = repaired or unasked or (written.outcome == "created" and recorded is not None)
         untouched = recorded is not None and recorded == Recorded(written.uid, written.resource_version)
-        return Landed(written, drifted=drifted, moved=moved, orphan=orphan, untouched=untouched)
+        return Landed(written, drifted=drifted, moved=moved, orphan=orphan, untouched=untouched, overtaken=overtaken)
+
+    def _overtaken(self, look: StaticLook, written: Written) -> bool:
+        """Tell whether what the watch showed while the answer was on its way was more than our own echo."""
+        if look.notes.deleted_uid == written.uid:
+            return True
+        look.notes.deleted_uid = ""
+        seen = self._watched(look)
+        return seen is not None and version_number(seen.resource_version) > look.notes.written_version
 
     def _watched(self, look: StaticLook) -> Recorded | None:
         """Return the destination as the watch shows it: a foreign label moves its version, and asks for no repair."""

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import orjson
-
 from vso.api.meta import Status
 from vso.controllers.memory import Memories, Memory, version_number
 from vso.core.clock import Clock
@@ -55,7 +53,7 @@ def _is_ours(notes: Memory[S], old: Record, new: Record) -> bool:
     """Tell whether the change, if it is one of the status, can be explained by our own writes."""
     version = version_number(new.resource_version)
     # Our writes name the version that they were decided on: nothing up to the latest one is news to us.
-    if version <= notes.status_version or _status(old) == _status(new):
+    if version <= notes.status_version or old.said == new.said:
         return True
     if notes.status_in_doubt:
         notes.status_in_doubt = False
@@ -63,7 +61,3 @@ def _is_ours(notes: Memory[S], old: Record, new: Record) -> bool:
         return True
     # After a gap of the watch, the change may span our write.
     return version_number(old.resource_version) < notes.status_version
-
-
-def _status(record: Record) -> object:
-    return orjson.loads(record.body).get("status")

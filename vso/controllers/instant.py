@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from vso.api.secrets import VaultStaticSecretSpec, VaultStaticSecretStatus
-from vso.controllers.destinations import StaticLook
+from vso.api.meta import Resource
+from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus
+from vso.controllers.looks import Look
 from vso.controllers.sources import Source
 from vso.core.errors import ConfigError, VsoError
 from vso.core.keys import ObjectKey
@@ -18,6 +19,8 @@ from vso.decide.assess import News
 from vso.runtime.poller import Poller
 from vso.runtime.workqueue import Lane, WorkQueue
 from vso.vault.events import Ears, EventStreams, Line, StreamObserver
+
+AnyLook = Look[Resource, VaultStaticSecretStatus]
 
 
 def wants(spec: VaultStaticSecretSpec) -> bool:
@@ -44,27 +47,26 @@ class InstantUpdates:
         """The object wants to hear of nothing."""
         self._streams.unfollow(key)
 
-    def on(self, look: StaticLook, status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
+    def on(self, look: AnyLook, status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
         """Return the status with how it stands with the stream; the same where there is nothing new to say."""
         conditions = instant.conditions_with(
-            status.conditions,
-            self._streams.standing(look.key),
-            look.record.generation,
-            look.now,
-            asked=wants(look.cr.spec),
+            status.conditions, self._streams.standing(look.key), look.record.generation, look.now, asked=_asked(look)
         )
         return status if conditions == status.conditions else status.model_copy(update={"conditions": conditions})
 
-    def after(self, look: StaticLook, status: VaultStaticSecretStatus, error: VsoError) -> VaultStaticSecretStatus:
+    def after(self, look: AnyLook, status: VaultStaticSecretStatus, error: VsoError) -> VaultStaticSecretStatus:
         """Return the same for a pass that failed: where the way to Vault itself is barred, nothing is to be said."""
         if isinstance(error, ConfigError) and not self._streams.follows(look.key):
             return status.model_copy(update={"conditions": instant.without(status.conditions)})
         return self.on(look, status)
 
-    def news(self, look: StaticLook) -> News | None:
+    def news(self, look: AnyLook) -> News | None:
         """Return the Event that the change since the last status deserves."""
-        standing = self._streams.standing(look.key)
-        return instant.news(look.status.conditions, standing, asked=wants(look.cr.spec))
+        return instant.news(look.status.conditions, self._streams.standing(look.key), asked=_asked(look))
+
+
+def _asked(look: AnyLook) -> bool:
+    return isinstance(look.cr, VaultStaticSecret) and wants(look.cr.spec)
 
 
 def ears_of(

@@ -36,6 +36,11 @@ class Look(Generic[R_co, S]):
         """Where the object is."""
         return self.record.key
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the status speaks of the spec as it is now."""
+        return self.status.observed_generation == self.record.generation
+
     def resync_wanted(self, annotations: tuple[str, ...]) -> str:
         """Return what the resync annotations hold, joined in a fixed order; empty for none."""
         found = self.cr.metadata.annotations

@@ -37,6 +37,8 @@ class Memory(Generic[S]):
     """A look has begun whose outcome no status tells yet."""
     drift_due: float | None = None
     """On the monotonic clock; None until the first pass has set it."""
+    writing: bool = False
+    """A write of the destination is on its way: what the watch shows of it meanwhile may be its echo."""
     written_version: int = 0
     """The destination's resourceVersion that our last write returned."""
     deleted_uid: str = ""

@@ -48,9 +48,9 @@ class Relations:
     def vault_of(self, key: ObjectKey) -> ObjectKey | None:
         """Return the VaultConnection that a pass over a static secret will wait for, as far as it is known."""
         secret = self.caches[Kind.VAULT_STATIC_SECRET].get(key)
-        auth = None if secret is None else referred(secret, "vaultAuthRef", self.operator_namespace)
+        auth = None if secret is None else referred(secret, self.operator_namespace)
         record = None if auth is None else self.caches[Kind.VAULT_AUTH].get(auth)
-        return None if record is None else referred(record, "vaultConnectionRef", self.operator_namespace)
+        return None if record is None else referred(record, self.operator_namespace)
 
     def owner_of(self, namespace: str, uid: str) -> str | None:
         """Name the living object with that uid; one in a namespace that is not watched counts as alive."""

@@ -155,7 +155,7 @@ def _queue_error(error: VsoError, assessment: Assessment) -> VsoError:
     soon = assessment.requeue_after
     if isinstance(error, BreakerOpenError):
         wait = _DOWN_RECHECK if soon is None else min(soon, _DOWN_RECHECK)
-        return TransientError(error.reason, error.message, max(wait, error.retry_after or 0.0))
+        return TransientError(error.reason, error.message, wait)
     if isinstance(error, ConfigError) and soon is not None:
         return TransientError(error.reason, error.message, soon)
     return error

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vso.api.access import VaultAuth, VaultConnection
-from vso.api.scheme import parse_as
-from vso.controllers.cache import Caches
+from vso.controllers.cache import Caches, Parsed
 from vso.controllers.clients import ClientPool
 from vso.controllers.trust import TrustStore
 from vso.core.durations import parse_duration
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind, ObjectKey
+from vso.decide.names import object_name
 from vso.decide.references import allowed, connection_allowed, missing_reference, parse_ref
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig, Identity, LoginConfig
@@ -46,6 +46,8 @@ class Resolver:
         self, caches: Caches, trust: TrustStore, clients: ClientPool, sessions: Sessions, operator_namespace: str
     ) -> None:
         self._caches = caches
+        self._auths = Parsed(caches[Kind.VAULT_AUTH], VaultAuth)
+        self._connections = Parsed(caches[Kind.VAULT_CONNECTION], VaultConnection)
         self._trust = trust
         self._clients = clients
         self._sessions = sessions
@@ -77,11 +79,10 @@ class Resolver:
     def connection_of(self, auth: VaultAuth) -> VaultConnection:
         """Return the VaultConnection of a VaultAuth."""
         key = self.connection_key(auth)
-        record = self._caches[Kind.VAULT_CONNECTION].get(key)
-        if record is None:
+        connection = self._connections.get(key)
+        if connection is None:
             referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
             raise self._dangling(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
-        connection = parse_as(VaultConnection, record.body)
         if not connection_allowed(auth.metadata.namespace, key, connection.spec.allowed_namespaces):
             raise ConfigError(
                 Reason.NAMESPACE_NOT_ALLOWED,
@@ -91,8 +92,13 @@ class Resolver:
 
     async def client(self, connection: VaultConnection, *, renew: bool = False) -> VaultClient:
         """Return the client of a connection; `renew` reads its TLS material again."""
-        tls = await self._trust.tls(connection, renew=renew)
-        return self._clients.client(replace(connection_config(connection), tls=tls))
+        try:
+            tls = await self._trust.tls(connection, renew=renew)
+            return self._clients.client(replace(connection_config(connection), tls=tls))
+        except ConfigError as error:
+            meta = connection.metadata
+            named = _named(Kind.VAULT_CONNECTION, ObjectKey(meta.namespace, meta.name), error)
+        raise named
 
     async def session(self, path: Path, consumer: str) -> Session:
         """Return the session of a consumer's namespace on that path; no request is made yet."""
@@ -100,10 +106,10 @@ class Resolver:
         return self._sessions.session(client, login_config(path.auth, consumer))
 
     def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
-        record = self._caches[Kind.VAULT_AUTH].get(key)
-        if record is None:
+        auth = self._auths.get(key)
+        if auth is None:
             raise self._dangling(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
-        return parse_as(VaultAuth, record.body)
+        return auth
 
     def _dangling(self, kind: Kind, key: ObjectKey, referrer: str, field: str) -> ConfigError:
         cache = self._caches[kind]
@@ -113,6 +119,11 @@ class Resolver:
                 f"{field} of {referrer} names {kind} {key}, in a namespace that this operator does not watch",
             )
         return missing_reference(kind, key, field, cache.names(key.namespace))
+
+
+def _named(kind: Kind, key: ObjectKey, error: ConfigError) -> ConfigError:
+    """Say whose fault it is: the field that the error names is not one of the object that refers to this one."""
+    return ConfigError(error.reason, f"{kind} {key}: {error.message}")
 
 
 def connection_config(connection: VaultConnection) -> ConnectionConfig:
@@ -174,7 +185,7 @@ def login_config(auth: VaultAuth, consumer: str) -> LoginConfig:
         headers=tuple(sorted(spec.headers.items())),
         identity=Identity(
             namespace=consumer,
-            service_account=kubernetes.service_account,
+            service_account=object_name(kubernetes.service_account, f"{where}: spec.kubernetes.serviceAccount"),
             audiences=kubernetes.audiences,
             expiration_seconds=kubernetes.token_expiration_seconds,
         ),

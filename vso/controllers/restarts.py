@@ -14,6 +14,7 @@ from datetime import datetime
 
 from vso.api.shared import RolloutTarget
 from vso.core.errors import VsoError
+from vso.decide.names import object_name
 from vso.kube.client import KubeClient
 from vso.kube.workloads import restart
 
@@ -53,13 +54,14 @@ class Restarts:
         """Restart every target but those `already` done, each on its own: one that fails stops no other."""
         done: list[str] = []
         failed: list[tuple[str, VsoError]] = []
-        for target in targets:
+        for index, target in enumerate(targets):
             label = f"{target.kind} {namespace}/{target.name}"
             if label in already:
                 done.append(label)
                 continue
             try:
-                await restart(self._client, namespace, target.kind, target.name, digest, rotated)
+                name = object_name(target.name, f"spec.rolloutRestartTargets[{index}].name")
+                await restart(self._client, namespace, target.kind, name, digest, rotated)
                 done.append(label)
             except VsoError as error:
                 failed.append((label, error))

@@ -20,7 +20,7 @@ from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.config import SessionKey
 from vso.vault.engines import KvRequest, KvSecret, read_kv
-from vso.vault.errors import BehindError
+from vso.vault.errors import BehindError, BreakerOpenError, HeldError
 from vso.vault.session import Session
 
 Fingerprint = tuple[str, ...]
@@ -34,6 +34,14 @@ class Source:
     namespace: str
     request: KvRequest
     session: Session = field(compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Hash once: a source is a key in half a dozen tables, and each poll looks it up in most of them."""
+        object.__setattr__(self, "_hash", hash((self.session_key, self.namespace, self.request)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __str__(self) -> str:
         return f"{self.session.connection_name} {self.namespace} {self.request.url_path()}"
@@ -82,15 +90,15 @@ class SourceReader:
     async def look(self, source: Source) -> Fingerprint:
         """Poll the source: a value that differs whenever the content or the failure does.
 
-        A failure that says how long to stay away is raised: whoever polls must hear of it.
+        Raises only a HeldError: nothing was asked, so that nothing is told of the source.
         """
         try:
             return self.fingerprint(await self._read_anew(source))
         except _OlderError as older:
             return older.newest
+        except HeldError:
+            raise
         except VsoError as error:
-            if isinstance(error, TransientError) and error.retry_after is not None:
-                raise
             return failed_fingerprint(error)
         except Exception as error:  # noqa: BLE001  what one team's secret trips must not end the polls of all others
             # The subscribers are woken, meet the same bug in passes of their own, and those report it.
@@ -129,7 +137,7 @@ class SourceReader:
         except VsoError as error:
             result = error
         answer = _Answer(began, result)
-        if not isinstance(result, _OlderError):  # what is shared is the newest, as long as it is
+        if _worth_sharing(result):
             self._answers[source] = answer
             self._order.append((began + self._shared_for, source))
         return answer
@@ -156,8 +164,13 @@ class SourceReader:
                 del self._answers[source]
 
 
+def _worth_sharing(result: KvSecret | VsoError) -> bool:
+    """Tell whether the result may stand for a later one: not where nothing was asked, nor past the time asked for."""
+    if isinstance(result, BreakerOpenError | _OlderError):
+        return False
+    return not isinstance(result, TransientError) or result.retry_after is None
+
+
 def failed_fingerprint(error: VsoError) -> Fingerprint:
-    """Return what stands for a failed read; the poller makes the same of one that says how long to stay away."""
-    if isinstance(error, TransientError) and error.retry_after is not None:
-        return ("failed", error.reason)
+    """Return what stands for a failed read."""
     return ("failed", error.reason, error.message)

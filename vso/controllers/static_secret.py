@@ -12,26 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from vso.api.scheme import parse_as
+from vso.api.meta import Resource
 from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus
-from vso.controllers.cache import ObjectCache
-from vso.controllers.destinations import Destinations
-from vso.controllers.finalizers import Finalizers
+from vso.controllers.destinations import Destinations, StaticLook
 from vso.controllers.instant import InstantUpdates, wants
 from vso.controllers.looks import Look
-from vso.controllers.memory import Memories, moved_on
-from vso.controllers.report import Reporter
+from vso.controllers.passes import ObjectReconciler, PassParts, Telling
 from vso.controllers.resolver import Path, Resolver
 from vso.controllers.restarts import Restarted, Restarts
 from vso.controllers.sources import Source, SourceReader, failed_fingerprint
 from vso.controllers.static_status import Synced, news_of, outcome_of, status_of
-from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.core.keys import ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import sync
 from vso.decide.conditions import in_order
 from vso.decide.mac import secret_mac
+from vso.decide.names import object_name
 from vso.decide.references import vault_namespace
 from vso.decide.schedule import duration_of, refresh_period, stale_after
 from vso.decide.transform import KvAnswer, KvSource, build, sources
@@ -39,6 +36,7 @@ from vso.runtime.poller import Poller
 from vso.runtime.reconcile import Result
 from vso.runtime.workqueue import Lane
 from vso.vault.engines import KvRequest, KvSecret
+from vso.vault.errors import HeldError
 from vso.vault.session import Session
 
 RESYNC_ANNOTATIONS = ("vso.hashicorp.com/resync", "reconcile.fluxcd.io/requestedAt")
@@ -55,88 +53,58 @@ class StaticSecretConfig:
 
 @dataclass(frozen=True)
 class Rooms:
-    """The collaborators of a pass."""
+    """The collaborators of a pass, besides those that every kind's have."""
 
-    cache: ObjectCache
-    memories: Memories[VaultStaticSecretStatus]
     resolver: Resolver
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
     instant: InstantUpdates
     destinations: Destinations
     restarts: Restarts
-    reporter: Reporter[VaultStaticSecretStatus]
-    finalizers: Finalizers
 
 
-class StaticSecretReconciler:
+class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecretStatus]):
     """Makes one Secret what its VaultStaticSecret says."""
 
-    def __init__(self, rooms: Rooms, clock: Clock, config: StaticSecretConfig) -> None:
+    model = VaultStaticSecret
+
+    def __init__(self, parts: PassParts[VaultStaticSecretStatus], rooms: Rooms, config: StaticSecretConfig) -> None:
+        super().__init__(parts)
         self._rooms = rooms
-        self._clock = clock
         self._config = config
 
-    async def reconcile(self, key: ObjectKey) -> Result:
-        """Look at one object; the raised error, if any, is already in its status."""
-        look = self._look(key)
-        if look is None:
-            return Result()
-        await self._release(look)
+    async def look_over(self, look: StaticLook) -> Result | VsoError:
+        """Bring the Secret in order, unless the object rests or goes."""
         if look.record.deleting:
-            self._forget(key)
+            self.forget(look.key)
             return Result()
         if look.cr.spec.suspend:
-            self._unfollow(key)
-            await self._rooms.reporter.suspended(look)
+            self.rest(look.key)
+            await self._parts.reporter.suspended(look)
             return Result()
-        try:
-            wait = await self._synchronise(look)
-        except VsoError as error:
-            raise await self._failed(look, error) from None
-        except Exception as bug:  # told like any other failure, then raised for the controller to report
-            told = TransientError(Reason.INTERNAL_ERROR, f"the pass ended in a {type(bug).__name__}")
-            await self._rooms.reporter.failed(look, told, staleness(look.cr.spec))
-            raise
+        wait = await self._synchronise(look)
         if look.notes.restart_failed:
-            raise TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
+            return TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
         return Result(requeue_after=wait)
 
-    async def _failed(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], error: VsoError) -> VsoError:
-        instant, emptied = self._rooms.instant, look.notes.emptied
+    def telling(
+        self, look: Look[Resource, VaultStaticSecretStatus], error: VsoError
+    ) -> Telling[VaultStaticSecretStatus]:
+        """What is there counts as good for a while; what was taken away is forgotten."""
+        stale_after = staleness(look.cr.spec) if isinstance(look.cr, VaultStaticSecret) else None
+        emptied, instant = look.notes.emptied, self._rooms.instant
 
         def change(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
             return instant.after(look, _emptied(status) if emptied else status, error)
 
-        return await self._rooms.reporter.failed(look, error, staleness(look.cr.spec), change, instant.news(look))
+        return Telling(stale_after, change, instant.news(look))
 
-    async def _release(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> None:
-        try:
-            version = await self._rooms.finalizers.release(look.record, look.cr.metadata.finalizers)
-            moved_on(look.notes, look.status, version)
-        except ConfigError as error:
-            raise await self._rooms.reporter.failed(look, error) from None
-
-    def _look(self, key: ObjectKey) -> Look[VaultStaticSecret, VaultStaticSecretStatus] | None:
-        record = self._rooms.cache.get(key)
-        if record is None:
-            self._forget(key)
-            return None
-        cr = parse_as(VaultStaticSecret, record.body)
-        notes = self._rooms.memories.of(record)
-        status = self._rooms.reporter.effective(record, cr.status, notes)
-        return Look(record, cr, status, notes, self._clock.now(), self._clock.monotonic())
-
-    def _unfollow(self, key: ObjectKey) -> None:
+    def rest(self, key: ObjectKey) -> None:
+        """Nothing is polled for the object, and no event is heard."""
         self._rooms.poller.unsubscribe(key)
         self._rooms.instant.leave(key)
 
-    def _forget(self, key: ObjectKey) -> None:
-        self._unfollow(key)
-        self._rooms.memories.forget(key)
-        self._rooms.reporter.forget(key)
-
-    async def _synchronise(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> float | None:
+    async def _synchronise(self, look: StaticLook) -> float | None:
         path, wanted = await self._open(look)
         facts = self._facts(look)
         why = sync.plan_look(facts)
@@ -153,7 +121,7 @@ class StaticSecretReconciler:
         source = next(iter(wanted.values()))
         meta = source.session.client_meta(source.namespace)
         resync = look.resync_wanted(RESYNC_ANNOTATIONS)
-        await self._rooms.reporter.in_order(
+        await self._parts.reporter.in_order(
             look,
             lambda status: self._rooms.instant.on(look, status_of(look, status, synced, meta, resync)),
             outcome_of(synced),
@@ -162,34 +130,34 @@ class StaticSecretReconciler:
         )
         look.notes.unsaid = look.notes.emptied = False
         look.notes.restart_failed = synced.restarted is not None and bool(synced.restarted.failed)
-        return self._rooms.destinations.next_check(look)
+        overtaken = synced.landed is not None and synced.landed.overtaken
+        return 0.0 if overtaken else self._rooms.destinations.next_check(look)
 
-    async def _as_it_stands(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> None:
+    async def _as_it_stands(self, look: StaticLook) -> None:
         status = self._rooms.instant.on(look, look.status)
         if status is look.status:
-            self._rooms.reporter.as_it_stands(look)
+            self._parts.reporter.as_it_stands(look)
         else:
-            await self._rooms.reporter.remark(look, status, self._rooms.instant.news(look))
+            await self._parts.reporter.remark(look, status, self._rooms.instant.news(look))
 
-    async def _open(
-        self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]
-    ) -> tuple[Path, Mapping[KvSource, Source]]:
+    async def _open(self, look: StaticLook) -> tuple[Path, Mapping[KvSource, Source]]:
         """Follow the references and subscribe to what the spec wants; costs no request."""
         spec, namespace = look.cr.spec, look.key.namespace
         try:
+            object_name(spec.destination.name, "spec.destination.name")
             path = self._rooms.resolver.path(spec.vault_auth_ref, namespace)
             session = await self._rooms.resolver.session(path, namespace)
             inner = vault_namespace(spec.namespace, path.auth.spec.namespace, path.connection.spec.namespace)
             wanted = {place: _source(session, place, inner) for place in sources(spec)}
         except ConfigError:
-            self._unfollow(look.key)
+            self.rest(look.key)
             raise
         period = poll_period(spec)
         self._rooms.poller.subscribe(look.key, dict.fromkeys(wanted.values(), period) if period else {})
         self._rooms.instant.follow(look.key, spec, wanted.values())
         return path, wanted
 
-    def _facts(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> sync.Facts:
+    def _facts(self, look: StaticLook) -> sync.Facts:
         status, spec = look.status, look.cr.spec
         drift = self._rooms.destinations.drift(look)
         wanted_resync = look.resync_wanted(RESYNC_ANNOTATIONS)
@@ -210,7 +178,7 @@ class StaticSecretReconciler:
 
     async def _read(
         self,
-        look: Look[VaultStaticSecret, VaultStaticSecretStatus],
+        look: StaticLook,
         wanted: Mapping[KvSource, Source],
         *,
         fresh: bool,
@@ -224,13 +192,14 @@ class StaticSecretReconciler:
             try:
                 secret = await self._rooms.reader.read(source, lane, fresh=fresh)
             except VsoError as error:
-                self._rooms.poller.observed(source, failed_fingerprint(error), by=look.key)
+                if not isinstance(error, HeldError):  # which tells nothing of the source
+                    self._rooms.poller.observed(source, failed_fingerprint(error), by=look.key)
                 raise await self._source_error(look, error) from None
             self._rooms.poller.observed(source, self._rooms.reader.fingerprint(secret), by=look.key)
             answers[place] = secret
         return answers
 
-    async def _source_error(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], error: VsoError) -> VsoError:
+    async def _source_error(self, look: StaticLook, error: VsoError) -> VsoError:
         """What this very spec was synced from and is not there any more has been deleted; Vault does not say so.
 
         A path that was edited is another matter: a slip of the pen deletes no Secret.
@@ -245,7 +214,7 @@ class StaticSecretReconciler:
 
     async def _act(
         self,
-        look: Look[VaultStaticSecret, VaultStaticSecretStatus],
+        look: StaticLook,
         why: sync.Why,
         data: Mapping[str, Sensitive],
         *,
@@ -273,7 +242,7 @@ class StaticSecretReconciler:
         changed = changed and not untouched
         return Synced(why, digest, version, landed, restarted, data_changed=changed)
 
-    async def _restart(self, look: Look[VaultStaticSecret, VaultStaticSecretStatus], digest: str) -> Restarted | None:
+    async def _restart(self, look: StaticLook, digest: str) -> Restarted | None:
         targets, status, notes = look.cr.spec.rollout_restart_targets, look.status, look.notes
         if not targets or not look.cr.spec.hmac_secret_data:
             return None
@@ -289,7 +258,7 @@ class StaticSecretReconciler:
         return restarted
 
 
-def _known_digest(look: Look[VaultStaticSecret, VaultStaticSecretStatus]) -> str:
+def _known_digest(look: StaticLook) -> str:
     """Return the digest of the data that the destination is known to hold; empty when unknown."""
     return look.status.secret_mac if look.cr.spec.hmac_secret_data else look.notes.digest
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import orjson
-
 from vso.api.secrets import VaultStaticSecretStatus
 from vso.controllers.memory import Memory, version_number
 from vso.core.errors import ConfigError
@@ -24,20 +22,19 @@ BY_CONNECTION = "connection"
 BY_UID = "uid"
 
 
-def referred(record: Record, field: str, operator_namespace: str) -> ObjectKey | None:
-    """Return the object that a spec field refers to; None where the reference cannot be understood."""
-    reference = orjson.loads(record.body).get("spec", {}).get(field)
+def referred(record: Record, operator_namespace: str) -> ObjectKey | None:
+    """Return the object that the record's object refers to; None where the reference cannot be understood."""
     try:
-        return parse_ref(reference, record.key.namespace, operator_namespace)
+        return parse_ref(record.reference, record.key.namespace, operator_namespace)
     except ConfigError:
         return None
 
 
-def reference_index(field: str, operator_namespace: str) -> Callable[[Record], Iterable[str]]:
-    """Return an index function that files an object under what its spec field refers to."""
+def reference_index(operator_namespace: str) -> Callable[[Record], Iterable[str]]:
+    """Return an index function that files an object under what it refers to."""
 
     def index(record: Record) -> Iterable[str]:
-        key = referred(record, field, operator_namespace)
+        key = referred(record, operator_namespace)
         return () if key is None else (str(key),)
 
     return index
@@ -108,4 +105,6 @@ class SecretTrigger:
                 notes.deleted_uid = record.uid
             elif version_number(new.resource_version) <= notes.written_version:
                 continue
-            self.queue.add(key, Lane.URGENT)
+            # While a write is on its way, this may be its echo: the pass looks again when it has the answer.
+            if not notes.writing:
+                self.queue.add(key, Lane.URGENT)

@@ -18,6 +18,7 @@ from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import ObjectKey
 from vso.core.sensitive import Sensitive
+from vso.decide.names import object_name
 from vso.kube.client import KubeClient
 from vso.kube.errors import NotFoundError
 from vso.kube.json import JsonObject
@@ -85,21 +86,21 @@ class TrustStore:
         if spec.ca_bundle:
             pem = _decode(spec.ca_bundle, "spec.caBundle")
         elif spec.ca_cert_secret_ref:
-            pem = await self._from_secret(ObjectKey(namespace, spec.ca_cert_secret_ref), "ca.crt")
+            pem = await self._from_secret(_named(namespace, spec.ca_cert_secret_ref, "spec.caCertSecretRef"), "ca.crt")
         elif spec.ca_cert_config_map_ref:
             ref = spec.ca_cert_config_map_ref
-            pem = await self._from_config_map(ObjectKey(namespace, ref.name), ref.key)
+            pem = await self._from_config_map(_named(namespace, ref.name, "spec.caCertConfigMapRef.name"), ref.key)
         elif spec.ca_cert_path:
             pem = self._from_file(spec.ca_cert_path, namespace, "spec.caCertPath")
         if pem is not None and b"-----BEGIN CERTIFICATE-----" not in pem and not spec.skip_tls_verify:
-            raise ConfigError(Reason.INVALID_SPEC, f"the CA bundle of VaultConnection {namespace} holds no certificate")
+            raise ConfigError(Reason.INVALID_SPEC, "the CA bundle holds no certificate")
         return pem
 
     async def _client_certificate(self, connection: VaultConnection) -> tuple[bytes | None, Sensitive | None]:
         spec, namespace = connection.spec, connection.metadata.namespace
         if spec.client_cert_secret_ref:
             ref = spec.client_cert_secret_ref
-            name = ObjectKey(namespace, ref.name)
+            name = _named(namespace, ref.name, "spec.clientCertSecretRef.name")
             return (
                 await self._from_secret(name, ref.cert_key),
                 Sensitive(await self._from_secret(name, ref.key_key)),
@@ -141,6 +142,10 @@ class TrustStore:
             return resolved.read_bytes()
         except OSError as error:
             raise ConfigError(Reason.INVALID_SPEC, f"{field} {path} cannot be read: {error.strerror}") from error
+
+
+def _named(namespace: str, name: str, field: str) -> ObjectKey:
+    return ObjectKey(namespace, object_name(name, field))
 
 
 def _entry(data: JsonObject, key: str, where: str) -> str:

@@ -5,15 +5,12 @@ Invariant: one status write per generation, and nothing else.
 
 from __future__ import annotations
 
-from vso.api.meta import Status
-from vso.api.scheme import parse
-from vso.controllers.cache import ObjectCache
+from vso.api.meta import Resource, Status
+from vso.api.scheme import MODELS
 from vso.controllers.looks import Look
-from vso.controllers.memory import Memories
-from vso.controllers.report import Reporter
-from vso.core.clock import Clock
+from vso.controllers.passes import ObjectReconciler, PassParts
 from vso.core.errors import Reason, TerminalError
-from vso.core.keys import Kind, ObjectKey
+from vso.core.keys import Kind
 from vso.runtime.reconcile import Result
 
 NEVER = frozenset({Kind.HCP_AUTH, Kind.HCP_VAULT_SECRETS_APP, Kind.CSI_SECRETS})
@@ -24,36 +21,24 @@ NOT_YET = frozenset(
 )
 
 
-class UnsupportedReconciler:
+class UnsupportedReconciler(ObjectReconciler[Resource, Status]):
     """Reports one such kind as Stalled."""
 
-    def __init__(
-        self, kind: Kind, cache: ObjectCache, memories: Memories[Status], reporter: Reporter[Status], clock: Clock
-    ) -> None:
+    def __init__(self, kind: Kind, parts: PassParts[Status]) -> None:
+        super().__init__(parts)
         self._kind = kind
-        self._cache = cache
-        self._memories = memories
-        self._reporter = reporter
-        self._clock = clock
 
-    async def reconcile(self, key: ObjectKey) -> Result:
+    @property
+    def model(self) -> type[Resource]:
+        """The model of the kind."""
+        return MODELS[self._kind]
+
+    async def look_over(self, look: Look[Resource, Status]) -> Result:
         """Say that nothing will be done for the object."""
-        record = self._cache.get(key)
-        if record is None or record.deleting:
-            self._memories.forget(key)
-            self._reporter.forget(key)
+        if look.record.deleting:
+            self.forget(look.key)
             return Result()
-        cr = parse(self._kind, record.body)
-        notes = self._memories.of(record)
-        look = Look(
-            record,
-            cr,
-            self._reporter.effective(record, cr.status, notes),
-            notes,
-            self._clock.now(),
-            self._clock.monotonic(),
-        )
-        raise await self._reporter.failed(look, self._verdict())
+        raise self._verdict()
 
     def _verdict(self) -> TerminalError:
         if self._kind in NEVER:

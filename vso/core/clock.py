@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -29,6 +30,10 @@ class Clock(Protocol):
 
     async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
         """Park until the event is set (True) or the seconds are over (False)."""
+        ...
+
+    def limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Return a block that is left by TimeoutError when the seconds are over."""
         ...
 
 
@@ -56,3 +61,7 @@ class SystemClock:
                 return await event.wait()
         except TimeoutError:
             return False
+
+    def limit(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Return a block that is left by TimeoutError when the seconds are over."""
+        return asyncio.timeout(seconds)

@@ -28,6 +28,11 @@ class Record:
     """The body, by `vso.core.packing`."""
     owner_uid: str = ""
     """The uid of the owner reference, for metadata-only records of Secrets."""
+    reference: str = ""
+    """What `spec.vaultAuthRef` or `spec.vaultConnectionRef` says: whom a change wakes is asked far more often
+    than anything else in the body."""
+    said: int = 0
+    """A hash of the status: differs when somebody wrote it."""
 
     @property
     def body(self) -> bytes:

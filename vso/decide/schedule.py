@@ -1,14 +1,13 @@
 """When to look again, without remembering when one looked last.
 
-A source is due at fixed points of the wall clock: a phase, hashed from its name, of every period.
-Invariant: a restart keeps the points, so it finds nothing due at once, and the mean period is
-exactly the one that was asked for.
+A source is due at fixed points of the wall clock: a phase, hashed from its name, of every period;
+the poller counts them off. Invariant: a phase depends on the name alone, so that a restart keeps the
+points and finds nothing due at once.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from datetime import timedelta
 
 from vso.core.durations import parse_duration
@@ -24,22 +23,6 @@ def phase(text: str) -> float:
     """Return a number in [0, 1) that depends on the text alone."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest) >> (64 - _HASH_BITS)) / 2.0**_HASH_BITS
-
-
-def next_at_phase(now: float, period: float, phase: float) -> float:
-    """Return the first moment after `now` that lies at the phase of the period; all in seconds since 1970."""
-    if period <= 0:
-        raise ValueError("a period is longer than nothing")
-    offset = phase * period
-    turns = math.floor((now - offset) / period) + 1
-    following = turns * period + offset
-    # Rounding may land on `now` itself; the point that was just served must not come again.
-    return following if following > now else (turns + 1) * period + offset
-
-
-def due_now(looked: float, now: float, period: float, phase: float) -> bool:
-    """Tell whether a point of the phase lies after the last look and not after `now`."""
-    return next_at_phase(looked, period, phase) <= now
 
 
 def duration_of(text: str | None, field: str) -> timedelta | None:

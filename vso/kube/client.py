@@ -26,6 +26,7 @@ from vso.kube.errors import Asked, UnauthorizedError, UnreachableError, error_fo
 from vso.kube.json import JsonObject, decode_object
 from vso.kube.labels import FIELD_MANAGER
 from vso.kube.paths import target_of
+from vso.runtime.attempts import attempt
 
 METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_ONLY_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -109,15 +110,10 @@ class KubeClient:
 
     async def get_bytes(self, path: str, *, params: Mapping[str, str] | None = None, accept: str = _JSON) -> bytes:
         """Return the undecoded body; repeated twice at most when the connection breaks."""
-        retrying = AsyncRetrying(
-            sleep=self._clock.sleep,
-            stop=stop_after_attempt(3),
-            wait=wait_exponential(multiplier=0.1, max=1.0),
-            retry=retry_if_exception_type(UnreachableError),
-            reraise=True,
-        )
         headers = {"Accept": accept}
-        return await retrying(self._call, "GET", path, dict(params or {}), None, headers)
+        return await attempt(
+            self._retrying, UnreachableError, self._call, "GET", path, dict(params or {}), None, headers
+        )
 
     async def create(
         self, path: str, body: JsonObject, *, metadata_only: bool = False, dry_run: bool = False
@@ -167,6 +163,15 @@ class KubeClient:
                     yield line
             finally:
                 _hang_up(response)
+
+    def _retrying(self) -> AsyncRetrying:
+        return AsyncRetrying(
+            sleep=self._clock.sleep,
+            stop=stop_after_attempt(3),
+            wait=wait_exponential(multiplier=0.1, max=1.0),
+            retry=retry_if_exception_type(UnreachableError),
+            reraise=True,
+        )
 
     async def _write(
         self, method: str, path: str, body: object, content_type: str, *, metadata_only: bool, dry_run: bool

@@ -8,6 +8,7 @@ dropped, and for Secrets nothing is kept, or even asked for, but metadata.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Final, Generic, TypeVar
@@ -30,6 +31,8 @@ LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 _PAGE_BYTES: Final = 1_000_000
 _SMALLEST_PAGE: Final = 50
 _PER_TURN: Final = 100
+_NO_REFERENCE: Final = "/"
+"""For one that cannot be understood: it leads nowhere, and a pass over the object says so."""
 
 
 class ResourceListWatch(Generic[R]):
@@ -134,7 +137,14 @@ def decode_record(value: JsonObject) -> Record:
     kept = {key: part for key, part in meta.items() if key not in {"managedFields", "annotations"}}
     if annotations:
         kept["annotations"] = annotations
-    return _record(meta, look_of(child(meta, "labels"), annotations), encode({**value, "metadata": kept}), "")
+    look = look_of(child(meta, "labels"), annotations)
+    return _record(
+        meta,
+        look,
+        reference=_reference(child(value, "spec")),
+        said=_hash(value.get("status")),
+        body=encode({**value, "metadata": kept}),
+    )
 
 
 def decode_secret_metadata(value: JsonObject) -> Record:
@@ -147,7 +157,7 @@ def decode_secret_metadata(value: JsonObject) -> Record:
         if str(ref.get("apiVersion", "")).startswith(f"{GROUP}/")
     ]
     owner = owners[0] if owners else str(labels.get(OWNER_UID_LABEL, ""))
-    return _record(meta, look_of(labels, child(meta, "annotations")), b"", owner)
+    return _record(meta, look_of(labels, child(meta, "annotations")), owner_uid=owner)
 
 
 def finalizers_of(record: Record) -> tuple[str, ...]:
@@ -157,11 +167,22 @@ def finalizers_of(record: Record) -> tuple[str, ...]:
 
 def look_of(labels: JsonObject, annotations: JsonObject) -> int:
     """Return a stable 64-bit hash of labels and annotations."""
-    text = encode([sorted(labels.items()), sorted(annotations.items())])
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
+    return _hash([sorted(labels.items()), sorted(annotations.items())])
 
 
-def _record(meta: JsonObject, look: int, body: bytes, owner_uid: str) -> Record:
+def _hash(value: object) -> int:
+    return int.from_bytes(hashlib.blake2b(encode(value), digest_size=8).digest())
+
+
+def _reference(spec: JsonObject) -> str:
+    """Return what the object refers to, shared by all that refer to the same."""
+    found = spec.get("vaultAuthRef") or spec.get("vaultConnectionRef") or ""
+    return sys.intern(found) if isinstance(found, str) else _NO_REFERENCE
+
+
+def _record(
+    meta: JsonObject, look: int, *, body: bytes = b"", owner_uid: str = "", reference: str = "", said: int = 0
+) -> Record:
     return Record(
         key=ObjectKey(str(meta.get("namespace", "")), str(meta.get("name", ""))),
         uid=str(meta.get("uid", "")),
@@ -171,6 +192,8 @@ def _record(meta: JsonObject, look: int, body: bytes, owner_uid: str) -> Record:
         deleting="deletionTimestamp" in meta,
         packed=pack(body),
         owner_uid=owner_uid,
+        reference=reference,
+        said=said,
     )
 
 

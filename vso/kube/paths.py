@@ -1,16 +1,17 @@
 """URL paths of the API server, built and read back.
 
 Invariant: every request path of this adapter is made here, so that an error can name the resource,
-and with it the exact RBAC rule, from the path alone.
+and with it the exact RBAC rule, from the path alone. A name that Kubernetes would not take makes no
+path: `..` leads nowhere, and a name that is empty is not the whole collection.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, unquote
 
 from vso.core.keys import GROUP, VERSION, Kind
+from vso.decide.names import object_name
 
 _APPS: Final = "/apis/apps/v1"
 _WORKLOADS: Final = {
@@ -41,38 +42,39 @@ class Target:
         return f"{self.full_resource} {place}".rstrip()
 
 
-def _join(prefix: str, resource: str, namespace: str, *rest: str) -> str:
-    scope = ("namespaces", namespace) if namespace else ()
-    parts = (*scope, resource, *(part for part in rest if part))
-    return "/".join((prefix, *(quote(part, safe="") for part in parts)))
+def _join(prefix: str, resource: str, namespace: str, name: str | None = None, subresource: str = "") -> str:
+    scope = ("namespaces", object_name(namespace, "the namespace")) if namespace else ()
+    one = () if name is None else (object_name(name, f"a name in {resource}"),)
+    parts = (*scope, resource, *one, *((subresource,) if subresource else ()))
+    return "/".join((prefix, *parts))
 
 
-def cr_path(kind: Kind, namespace: str = "", name: str = "", subresource: str = "") -> str:
-    """Return the path of our own kinds; no namespace means the whole cluster."""
+def cr_path(kind: Kind, namespace: str = "", name: str | None = None, subresource: str = "") -> str:
+    """Return the path of one of our own kinds, or of the collection; no namespace means the whole cluster."""
     return _join(f"/apis/{GROUP}/{VERSION}", kind.plural, namespace, name, subresource)
 
 
-def secret_path(namespace: str = "", name: str = "") -> str:
+def secret_path(namespace: str = "", name: str | None = None) -> str:
     """Return the path of a Secret, or of the collection."""
     return _join("/api/v1", "secrets", namespace, name)
 
 
-def config_map_path(namespace: str, name: str = "") -> str:
-    """Return the path of a ConfigMap, or of the collection."""
+def config_map_path(namespace: str, name: str) -> str:
+    """Return the path of a ConfigMap."""
     return _join("/api/v1", "configmaps", namespace, name)
 
 
-def event_path(namespace: str, name: str = "") -> str:
+def event_path(namespace: str, name: str | None = None) -> str:
     """Return the path of a core Event, or of the collection."""
     return _join("/api/v1", "events", namespace, name)
 
 
-def service_account_path(namespace: str, name: str, subresource: str = "") -> str:
-    """Return the path of a ServiceAccount, or of its token."""
+def service_account_path(namespace: str, name: str | None = None, subresource: str = "") -> str:
+    """Return the path of a ServiceAccount, of its token, or of the collection."""
     return _join("/api/v1", "serviceaccounts", namespace, name, subresource)
 
 
-def lease_path(namespace: str, name: str = "") -> str:
+def lease_path(namespace: str, name: str | None = None) -> str:
     """Return the path of a Lease, or of the collection."""
     return _join("/apis/coordination.k8s.io/v1", "leases", namespace, name)
 
@@ -85,7 +87,7 @@ def workload_path(kind: str, namespace: str, name: str) -> str | None:
 
 def target_of(path: str) -> Target:
     """Return what a path made by this module addresses."""
-    parts = [unquote(part) for part in path.strip("/").split("/")]
+    parts = path.strip("/").split("/")
     group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1] if len(parts) > 1 else "", parts[3:])
     namespace = ""
     if len(rest) > 2 and rest[0] == "namespaces":

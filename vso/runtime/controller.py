@@ -54,8 +54,11 @@ class ControllerObserver(Protocol):
         """A pass has ended; the outcome is a member of `Outcome`."""
         ...
 
-    def bug(self, controller: str, key: Hashable, error: Exception) -> None:
-        """A pass raised what no pass should raise."""
+    def failed(self, controller: str, key: Hashable, outcome: str, error: Exception, again_in: float | None) -> None:
+        """A pass has failed; told after `passed`, still in the pass's task.
+
+        `again_in` seconds the queue hands the key out again, if nothing else wakes it; None for never.
+        """
         ...
 
 
@@ -96,15 +99,18 @@ class Controller(Generic[K]):
     async def _pass(self, key: K) -> None:
         began = self._clock.monotonic()
         try:
-            outcome = self._settle(key, await self._attempt(key))
+            ended = await self._attempt(key)
+            outcome = self._settle(key, ended)
             self._observer.passed(self.name, key, outcome, self._clock.monotonic() - began)
+            if isinstance(ended, Exception):
+                self._observer.failed(self.name, key, outcome, ended, self._queue.due_in(key))
         finally:
             self._queue.done(key)
 
     async def _attempt(self, key: K) -> Result | Exception:
         try:
             return await within(self._clock, self._config.pass_timeout, self._reconciler.reconcile(key))
-        except Exception as error:  # noqa: BLE001  a bug in one pass must not end the worker; _settle reports it
+        except Exception as error:  # noqa: BLE001  a bug in one pass must not end the worker; _pass reports it
             return error
 
     def _settle(self, key: K, ended: Result | Exception) -> Outcome:
@@ -130,7 +136,6 @@ class Controller(Generic[K]):
                 return Outcome.TIMEOUT
             case Exception():
                 self._queue.add_rate_limited(key)
-                self._observer.bug(self.name, key, ended)
                 return Outcome.BUG
             case _:
                 assert_never(ended)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from vso.core.clock import Clock
-from vso.core.errors import TransientError, VsoError
+from vso.core.errors import TransientError
 from vso.runtime.lease_scheduler import LeaseScheduler
 
 S = TypeVar("S", bound=Hashable)
@@ -39,6 +39,7 @@ def next_look(after: float, period: float, phase: float) -> float:
 class _Watched(Generic[K]):
     """One source: who wants it how often, and what was seen last."""
 
+    phase: float
     subscribers: dict[K, float] = field(default_factory=dict)
     # A thousand subscribers ask for a handful of periods: the smallest is found among those.
     periods: Counter[float] = field(default_factory=Counter)
@@ -47,7 +48,6 @@ class _Watched(Generic[K]):
     looking: bool = False
     due: float = -math.inf  # wall clock
     came_due: float = -math.inf  # wall clock; the instant of the latest look
-    not_before: float = -math.inf  # wall clock; the server asked to be left alone until then
     began: float = -math.inf  # wall clock; when the latest look began
     owed: int = 0  # looks that are to be made out of turn; the second only if the first shows nothing new
 
@@ -89,7 +89,11 @@ class PollerStatistics:
 
 
 class Poller(Generic[S, K]):
-    """Sources, their subscribers, and the next look at each."""
+    """Sources, their subscribers, and the next look at each.
+
+    `look` returns a fingerprint, of a failure too; a TransientError means that nothing was asked and
+    nothing is known, and says when to come back.
+    """
 
     def __init__(
         self,
@@ -184,7 +188,9 @@ class Poller(Generic[S, K]):
         )
 
     def _join(self, source: S, key: K, seconds: float) -> None:
-        watched = self._watched.setdefault(source, _Watched())
+        watched = self._watched.get(source)
+        if watched is None:
+            watched = self._watched[source] = _Watched(self._phase(source))
         before = watched.period if watched.periods else None
         watched.join(key, seconds)
         if watched.period != before:
@@ -206,7 +212,7 @@ class Poller(Generic[S, K]):
         now = self._clock.now().timestamp()
         watched.due = self._in_turn(source, watched, now)
         if watched.owed:
-            watched.due = min(watched.due, max(now, min(watched.began, now) + _LEAST_GAP, watched.not_before))
+            watched.due = min(watched.due, max(now, min(watched.began, now) + _LEAST_GAP))
         if math.isinf(watched.due):
             self._timer.cancel(source)
         else:
@@ -220,8 +226,8 @@ class Poller(Generic[S, K]):
         # The timer may wake a hair early: go past the latest instant, lest it be found again; but not
         # far from now, lest a wall clock that was set back silence the source.
         hair = min(1.0, watched.period / 2)
-        after = max(now, watched.not_before, min(watched.came_due, now + hair) + hair)
-        return next_look(after, watched.period, self._phase(source))
+        after = max(now, min(watched.came_due, now + hair) + hair)
+        return next_look(after, watched.period, watched.phase)
 
     def _come_due(self, source: S) -> None:
         if self._tasks is None:
@@ -253,7 +259,12 @@ class Poller(Generic[S, K]):
         watched.began = self._clock.now().timestamp()
         owed, watched.owed = watched.owed, 0
         try:
-            fingerprint = await self._fingerprint(source, watched)
+            fingerprint = await self._ask(source)
+        except TransientError as error:
+            watched.owed = max(watched.owed, owed)
+            if self._watched.get(source) is watched:
+                self._put_off(source, watched, error.retry_after or 0.0)
+            return
         finally:
             watched.looking = False
         if self._watched.get(source) is watched:
@@ -263,13 +274,11 @@ class Poller(Generic[S, K]):
             if news:
                 self._tell(watched, None)
 
-    async def _fingerprint(self, source: S, watched: _Watched[K]) -> Hashable:
-        try:
-            return await self._ask(source)
-        except VsoError as error:
-            if isinstance(error, TransientError) and error.retry_after is not None:
-                watched.not_before = self._clock.now().timestamp() + error.retry_after
-            return ("failed", error.reason)
+    def _put_off(self, source: S, watched: _Watched[K], seconds: float) -> None:
+        """Look when the server is to be asked again, not all at that very moment; afterwards in phase again."""
+        wait = max(seconds * (1 + self._phase(source)), min(1.0, watched.period / 2))
+        watched.due = self._clock.now().timestamp() + wait
+        self._timer.set(source, self._clock.monotonic() + wait)
 
     @staticmethod
     def _remember(watched: _Watched[K], fingerprint: Hashable) -> bool:

@@ -179,6 +179,13 @@ class WorkQueue(Generic[K]):
             self._enqueue(key, lane)
         self._hand_on()
 
+    def due_in(self, key: K) -> float | None:
+        """Return the seconds until the key may be handed out again, as things stand; None for no wish."""
+        if key in self._dirty or key in self._set_aside or any(key in lane for lane in self._ready.values()):
+            return 0.0
+        due = self._delayed.get(key)
+        return None if due is None else max(0.0, due - self._clock.monotonic())
+
     def shut_down(self) -> None:
         """Hand out nothing more: keys in hand are finished, all others are left to the next leader."""
         self._closed = True

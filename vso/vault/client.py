@@ -1,8 +1,8 @@
 """The one way to a Vault: every request of a connection passes through its VaultClient.
 
-Invariant: at most `max_concurrency` requests in hand; while the breaker is open no request but one
-`sys/health` a second goes out, and everybody else fails at once with the cause. The token goes to
-the configured address and nowhere else.
+Invariant: at most `max_concurrency` requests in hand; what the gate does not let through (a Vault
+that is away or asked to be left alone) fails at once with the cause, and `sys/health` alone goes out
+all the same, at most once a second. The token goes to the configured address and nowhere else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tenacity
 from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.sensitive import Sensitive
+from vso.runtime.attempts import attempt
 from vso.runtime.workqueue import Lane
 from vso.vault.channel import Channel
 from vso.vault.config import ConnectionConfig, Pairs
@@ -32,6 +33,7 @@ from vso.vault.errors import (
     error_for,
 )
 from vso.vault.gate import Gate
+from vso.vault.health import Health, health_in
 from vso.vault.json import JsonObject
 from vso.vault.limiter import Limiter, LimiterStatistics
 from vso.vault.observer import VaultObserver
@@ -39,9 +41,11 @@ from vso.vault.paths import encode_path
 from vso.vault.transport import Answer, Exchange, Transport
 
 MAX_BODY = 32 * 1024 * 1024
-_PROBE_EVERY = 1.0
 _PROBE_TIMEOUT = 5.0
+_LEAST = 0.001
+"""Shortest sleep: a remainder of 1e-16 s would never move a clock on."""
 _ATTEMPTS = 3
+_WORTH_RETRYING = (DroppedError, BehindError)
 
 BodyValue = str | int | bool | Sensitive | tuple[str, ...]
 
@@ -75,16 +79,12 @@ class VaultAnswer:
     request_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    """What sys/health says; `error` when it could not be asked."""
+class _AsideError(Exception):
+    """A failure that tells the gate nothing; never leaves this module."""
 
-    reachable: bool
-    initialized: bool = False
-    sealed: bool = False
-    standby: bool = False
-    version: str = ""
-    error: VsoError | None = None
+    def __init__(self, cause: VsoError) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
 
 
 class VaultClient:
@@ -112,19 +112,28 @@ class VaultClient:
 
     @property
     def breaker_open(self) -> bool:
-        """Whether requests fail at once."""
+        """Whether the breaker is open, or on trial and not yet closed."""
         return self._gate.is_open
+
+    @property
+    def outage(self) -> VsoError | None:
+        """The cause while the breaker is open or on trial, else None."""
+        return self._gate.outage
 
     def on_state(self, callback: Callable[[bool], None]) -> None:
         """Have the callback called with True when the breaker opens and False when it closes."""
         self._gate.on_state(callback)
 
+    def on_trial(self, callback: Callable[[], None]) -> None:
+        """Have the callback called when a few requests are wanted: only they can close the breaker."""
+        self._gate.on_trial(callback)
+
     def statistics(self) -> LimiterStatistics:
         """Return how many requests are in hand and how many wait."""
         return self._limiter.statistics()
 
-    def check_open(self) -> None:
-        """Raise the cause while the breaker is open: what only leads up to a request is then not worth doing."""
+    def check(self) -> None:
+        """Raise what keeps a request from going now: what only leads up to one is then not worth doing."""
         self._gate.check()
 
     async def send(self, request: VaultRequest) -> VaultAnswer:
@@ -135,19 +144,10 @@ class VaultClient:
         exchange = self._exchange(request)
         self._gate.check()
         async with self._limiter.slot(request.lane):
-            self._gate.check()
-            try:
-                answer: VaultAnswer = await self._retrying(request)(self._once, request, exchange)
-            except VaultDownError as error:
-                self._gate.failed(error)
-                raise
-            except TokenSpentError:
-                raise
-            except VsoError:
-                self._gate.answered()
-                raise
-        self._gate.answered()
-        return answer
+            with self._gate.enter():
+                if request.method != "GET":
+                    return await self._once(request, exchange)
+                return await attempt(self._retrying, _WORTH_RETRYING, self._once, request, exchange)
 
     async def connect(self, request: VaultRequest) -> Channel:
         """Open a websocket; its handshake is a request like others, what comes over it takes no slot.
@@ -157,28 +157,16 @@ class VaultClient:
         """
         exchange = self._exchange(request)
         self._gate.check()
-        async with self._limiter.slot(request.lane):
-            self._gate.check()
-            _check_life(request, self._clock.monotonic())
-            started = self._clock.monotonic()
-            found: Channel | Answer | None = None
-            try:
-                found = await self._transport.upgrade(exchange, self.config.timeout)
-            except VaultDownError as error:
-                if error.reason is not Reason.VAULT_STANDBY:
-                    self._gate.failed(error)
-                raise
-            finally:
-                self._observe("subscribe", started, ok=isinstance(found, Channel))
-        if isinstance(found, Channel) or found.status < 500:
-            self._gate.answered()
-        if isinstance(found, Channel):
-            return found
-        self._judge(request, found)
-        raise answer_invalid(self._transport.where, f"{request.path} is answered {found.status}, without a websocket")
+        try:
+            async with self._limiter.slot(request.lane):
+                with self._gate.enter():
+                    return await self._shake_hands(request, exchange)
+        except _AsideError as aside:
+            cause = aside.cause
+        raise cause
 
     async def health(self) -> Health:
-        """Ask sys/health, whatever the breaker says; never raises a VsoError."""
+        """Ask sys/health, whatever the gate says; never raises a VsoError."""
         started = self._clock.monotonic()
         try:
             # Real time: it bounds the socket and the wait for a slot that a black hole still holds.
@@ -192,31 +180,28 @@ class VaultClient:
         return found
 
     async def run(self) -> None:
-        """Look once a second whether Vault is back, as long as the breaker is open."""
+        """Look whether Vault is back as long as the breaker is open, once a second or more rarely."""
         while True:
             await self._gate.wait_open()
-            await self._clock.sleep(_PROBE_EVERY)
-            health = await self.health()
-            if health.error is not None:
-                self._gate.failed(health.error)
-            else:
-                self._gate.recovered()
+            await self._clock.sleep(max(self._gate.pause(), _LEAST))
+            if self._gate.probe_due():
+                self._gate.probed((await self.health()).error)
 
     async def close(self) -> None:
         """Close the sockets; whoever still asks is told that the connection is gone."""
         await self._transport.close()
 
-    def _retrying(self, request: VaultRequest) -> tenacity.AsyncRetrying:
+    def _retrying(self) -> tenacity.AsyncRetrying:
         return tenacity.AsyncRetrying(
             sleep=self._clock.sleep,
-            stop=tenacity.stop_after_attempt(_ATTEMPTS if request.method == "GET" else 1),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS),
             wait=lambda state: 0.25 * state.attempt_number * (0.5 + self._rng.random()),
             retry=tenacity.retry_if_exception(self._worth_retrying),
             reraise=True,
         )
 
     def _worth_retrying(self, error: BaseException) -> bool:
-        return isinstance(error, DroppedError | BehindError) and not self._gate.is_open
+        return isinstance(error, _WORTH_RETRYING) and not self._gate.is_open
 
     async def _once(self, request: VaultRequest, exchange: Exchange) -> VaultAnswer:
         started = self._clock.monotonic()
@@ -228,6 +213,28 @@ class VaultClient:
         finally:
             self._observe(_operation(request), started, ok=ok)
         return self._judge(request, answer)
+
+    async def _shake_hands(self, request: VaultRequest, exchange: Exchange) -> Channel:
+        started = self._clock.monotonic()
+        _check_life(request, started)
+        found: Channel | Answer | None = None
+        try:
+            found = await self._transport.upgrade(exchange, self.config.timeout)
+        except VaultDownError as error:
+            if error.reason is Reason.VAULT_STANDBY:
+                raise _AsideError(error) from None
+            raise
+        finally:
+            self._observe("subscribe", started, ok=isinstance(found, Channel))
+        if isinstance(found, Channel):
+            return found
+        try:
+            self._judge(request, found)
+        except VsoError as error:
+            if found.status >= 500:
+                raise _AsideError(error) from None
+            raise
+        raise answer_invalid(self._transport.where, f"{request.path} is answered {found.status}, without a websocket")
 
     def _exchange(self, request: VaultRequest) -> Exchange:
         headers = {**self._headers, **dict(request.headers)}
@@ -261,21 +268,12 @@ class VaultClient:
         async with self._limiter.slot(Lane.URGENT):
             request = VaultRequest("GET", "sys/health")
             answer = await self._transport.exchange(self._exchange(request), _PROBE_TIMEOUT)
-        body = answer.body
-        if body is None or not isinstance(body.get("sealed"), bool):
-            if answer.status >= 400:
-                raise error_for(Asked(where, "GET", "sys/health"), answer.status, body)
-            raise answer_invalid(where, "sys/health is answered without Vault's JSON")
-        initialized, sealed = body.get("initialized") is True, body["sealed"]
-        down = VaultDownError(Reason.VAULT_SEALED, f"{where} is sealed") if sealed or not initialized else None
-        return Health(
-            reachable=True,
-            initialized=initialized,
-            sealed=sealed,
-            standby=body.get("standby") is True,
-            version=str(body.get("version") or ""),
-            error=down,
-        )
+        try:
+            return health_in(where, answer.body)
+        except VsoError:
+            if answer.status < 400:
+                raise
+        raise error_for(Asked(where, "GET", "sys/health"), answer.status, answer.body)
 
     def _observe(self, operation: str, started: float, *, ok: bool) -> None:
         self._observer.request(self.config.name, operation, self._clock.monotonic() - started, ok=ok)

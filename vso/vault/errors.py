@@ -29,7 +29,11 @@ class VaultDownError(TransientError):
 
 
 class BreakerOpenError(VaultDownError):
-    """Nothing was asked, since the breaker is open; whoever meets this is woken when it closes."""
+    """Nothing was asked, since the breaker is not closed; whoever meets this is woken when it closes."""
+
+
+class HeldError(TransientError):
+    """Nothing was asked, since Vault asked to be left alone; `retry_after` is what is left of that time."""
 
 
 class DroppedError(VaultDownError):
@@ -100,7 +104,10 @@ class Asked:
 
 
 def error_for(asked: Asked, status: int, body: JsonObject | None, retry_after: float | None = None) -> VsoError:
-    """Return what an answer of 400 or more means; `body` is None when it was no JSON object."""
+    """Return what an answer of 400 or more means; `body` is None when it was no JSON object.
+
+    `retry_after` is kept where it is meant for the whole Vault: for its quota, and while it is away.
+    """
     if status in (502, 503, 504) or (status == 500 and _is_standby(errors_of(body))):
         return _down(asked, status, errors_of(body), retry_after)
     if body is None or not _is_vaults(body):
@@ -122,11 +129,9 @@ def _from_vault(asked: Asked, status: int, texts: tuple[str, ...], retry_after: 
                 Reason.VAULT_THROTTLED, f"{asked.where} limits the rate of requests (429)", retry_after
             )
         case 412:
-            return BehindError(Reason.VAULT_UNAVAILABLE, f"{asked.where} is behind its active node (412)", retry_after)
+            return BehindError(Reason.VAULT_UNAVAILABLE, f"{asked.where} is behind its active node (412)")
         case _ if status >= 500:
-            return TransientError(
-                Reason.VAULT_UNAVAILABLE, f"Vault failed on {asked.path} ({status}){quoted(texts)}", retry_after
-            )
+            return TransientError(Reason.VAULT_UNAVAILABLE, f"Vault failed on {asked.path} ({status}){quoted(texts)}")
         case _:
             return ConfigError(
                 Reason.VAULT_REQUEST_INVALID, f"Vault refuses {asked.method} {asked.path} ({status}){quoted(texts)}"
@@ -153,6 +158,11 @@ def quoted(texts: Iterable[str]) -> str:
     return f": {told}" if told else ""
 
 
+def lonely_standby(where: str, retry_after: float | None = None) -> VaultDownError:
+    """Return the error for a standby that has nobody to hand requests on to."""
+    return VaultDownError(Reason.VAULT_STANDBY, f"{where} is a standby that finds no active node", retry_after)
+
+
 def answer_invalid(where: str, what: str) -> TransientError:
     """Return the error for an answer that is not Vault's."""
     return TransientError(Reason.VAULT_ANSWER_INVALID, f"{where}: {what}; this is not Vault's")
@@ -170,9 +180,7 @@ def _down(asked: Asked, status: int, texts: tuple[str, ...], retry_after: float 
     if any("sealed" in text or "not initialized" in text for text in texts):
         return VaultDownError(Reason.VAULT_SEALED, f"{asked.where} is sealed", retry_after)
     if _is_standby(texts):
-        return VaultDownError(
-            Reason.VAULT_STANDBY, f"{asked.where} is a standby that finds no active node", retry_after
-        )
+        return lonely_standby(asked.where, retry_after)
     return VaultDownError(Reason.VAULT_UNAVAILABLE, f"{asked.where} answers {_status(status)}", retry_after)
 
 

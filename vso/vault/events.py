@@ -19,7 +19,7 @@ from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, VsoError
 from vso.decide.instant import Course, Standing, change_of, down, plain_namespace
 from vso.vault.config import SessionKey
-from vso.vault.errors import BreakerOpenError, NothingThereError, PermissionDeniedError
+from vso.vault.errors import BreakerOpenError, HeldError, NothingThereError, PermissionDeniedError
 from vso.vault.json import NotJsonError, parse
 from vso.vault.session import Session, Subscription
 
@@ -260,6 +260,8 @@ class EventStreams(Generic[K, P]):
             course = stream.course.renewed(self._clock.monotonic())
         except BreakerOpenError:
             return self._config.recheck
+        except HeldError as error:
+            return max(1.0, error.retry_after or 0.0)
         except ConfigError as error:
             self._stands(stream, stream.course.refused(_refusal(error)))
             return self._config.recheck

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from vso.core.clock import Clock
+from vso.core.errors import VsoError
 from vso.runtime.rate_limiter import TokenBucket
 from vso.runtime.workqueue import Lane
-from vso.vault.errors import BreakerOpenError
 
 KEPT_FOR_URGENT = 2
 _LEAST = 0.001
@@ -55,13 +55,13 @@ class Limiter:
         finally:
             self._release_nowait(lane)
 
-    def fail_waiting(self, cause: BreakerOpenError) -> None:
-        """Wake everyone who waits for a slot with an error of their own: Vault is away."""
+    def fail_waiting(self, cause: Callable[[], VsoError]) -> None:
+        """Wake everyone who waits for a slot with an error of their own: nothing goes to this Vault now."""
         for waiting in self._waiting.values():
             while waiting:
                 future = waiting.popleft()
                 if not future.done():
-                    future.set_exception(BreakerOpenError(cause.reason, cause.message, cause.retry_after))
+                    future.set_exception(cause())
 
     def statistics(self) -> LimiterStatistics:
         """Return how many hold and wait."""

@@ -94,7 +94,7 @@ class Logins:
         method = _METHODS.get(self._login.method)
         if method is None:
             raise TerminalError(Reason.NOT_IMPLEMENTED, f"the login method {self._login.method!r} is not acted on yet")
-        client.check_open()  # before the API server is asked for a token that nobody would take
+        client.check()  # before the API server is asked for a token that nobody would take
         jwt, uid = await self._parts.credentials.jwt(self._login.identity)
         if self._refusals.exhausted(self._parts.clock.monotonic(), uid):
             self._asked_at = self._parts.clock.monotonic()

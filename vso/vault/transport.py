@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import re
 import socket
 from collections.abc import Mapping
@@ -22,12 +23,14 @@ from vso.vault.channel import HEARTBEAT, MAX_MESSAGE, TIMEOUTS, Channel
 from vso.vault.config import ConnectionConfig
 from vso.vault.errors import DroppedError, VaultDownError, answer_invalid
 from vso.vault.json import JsonObject, NotJsonError, parse
+from vso.vault.proxies import proxy_for
 from vso.vault.tls import failure_text, ssl_context
 
 _SILENT = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HOPS = 2
 _STREAM_HOPS = 10
+_LONGEST_WAIT = 60.0
 _SILENCE = "no answer"
 _DROPPED = "the connection is refused or dropped"
 
@@ -68,6 +71,7 @@ class Transport:
         self._config = config
         self._max_body = max_body
         self._ssl = ssl_context(config.tls) if config.base.startswith("https:") else True
+        self._proxy = proxy_for(config.base, os.environ)
         self._session: aiohttp.ClientSession | None = None
         self._streams: aiohttp.ClientSession | None = None
         self._closed = False
@@ -210,7 +214,7 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 middlewares=(self._upgraded,),
-                trust_env=True,
+                proxy=self._proxy,
             )
         return self._streams
 
@@ -222,8 +226,9 @@ class Transport:
         self._check_open()
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=self._config.max_concurrency, ssl=self._ssl)
+            # Not trust_env: it reads the environment and ~/.netrc anew for each request, in a thread.
             self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=self._proxy
             )
         return self._session
 
@@ -262,8 +267,10 @@ def _number(error: OSError) -> int | None:
 
 
 def _seconds(header: str | None) -> float | None:
-    """Return Retry-After in seconds; its other form, a date, is not one that Vault uses."""
+    """Return Retry-After in seconds, of which no more than a minute counts: one header, right or wrong, is
+    to hold back no renewal for long. Its other form, a date, is not one that Vault uses.
+    """
     try:
-        return None if header is None else min(max(0.0, float(header)), 3600.0)
+        return None if header is None else min(max(0.0, float(header)), _LONGEST_WAIT)
     except ValueError:
         return None

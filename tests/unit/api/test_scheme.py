@@ -11,7 +11,7 @@ import pytest
 from vso.api.access import VaultAuth, VaultConnection, VaultConnectionStatus
 from vso.api.legacy import HCPVaultSecretsApp
 from vso.api.meta import Condition, ObjectMeta, Resource, Status
-from vso.api.scheme import MODELS, dump_status, parse, status_patch
+from vso.api.scheme import MODELS, dump_status, parse, parse_status, status_patch
 from vso.api.secrets import (
     LeaseRef,
     SecretLease,
@@ -158,6 +158,38 @@ def test_an_error_repeats_no_value() -> None:
     assert "spec.params.password" in caught.value.message
     assert "hunter2" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("status", "left"),
+    [
+        pytest.param({"lastGeneration": "two"}, {}, id="a-field-of-another-type"),
+        pytest.param({"conditions": [{"type": "Ready", "status": "Maybe"}]}, {}, id="a-condition-of-no-known-status"),
+        pytest.param({"lastSyncTime": "soon", "history": 7}, {}, id="several"),
+        pytest.param({"destination": {"name": 1}, "secretMAC": "bWFj"}, {"secret_mac": "bWFj"}, id="the-rest-stays"),
+        pytest.param("fine", {}, id="no-object"),
+    ],
+)
+def test_a_status_that_cannot_be_understood_counts_as_not_said_and_refuses_no_object(
+    status: object, left: dict[str, object]
+) -> None:
+    whole = body(SPEC, status=status)
+    found = parse(Kind.VAULT_STATIC_SECRET, whole)
+    assert isinstance(found, VaultStaticSecret)
+    assert found.spec == static().spec
+    assert found.status == parse_status(VaultStaticSecret, whole) == VaultStaticSecretStatus.model_validate(left)
+
+
+def test_the_status_of_a_refused_object_is_read_alone() -> None:
+    whole = body({**SPEC, "type": "kv"}, status={"lastGeneration": 3, "observedGeneration": "x"})
+    assert parse_status(VaultStaticSecret, whole) == VaultStaticSecretStatus(last_generation=3)
+    with pytest.raises(ConfigError) as caught:
+        parse(Kind.VAULT_STATIC_SECRET, whole)
+    assert caught.value.message == "spec.type: must be 'kv-v1' or 'kv-v2'"
+
+
+def test_no_status_is_an_empty_one() -> None:
+    assert parse_status(VaultConnection, body({})) == VaultConnectionStatus()
 
 
 FULL_STATIC = VaultStaticSecretStatus(

@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from vso.app import rbac
-from vso.app.operator import LEASE_NAME
 from vso.controllers import mac_key
 
 MANIFESTS = Path(__file__).resolve().parents[3] / "manifests" / "rbac"
@@ -24,6 +23,5 @@ def test_the_data_says_what_the_files_say(mode: str, full: bool) -> None:
     assert list(rbac.objects(full=full)) == shipped
 
 
-def test_the_names_are_those_that_the_operator_asks_for() -> None:
-    assert rbac.LEASE == LEASE_NAME
+def test_the_key_of_the_mac_has_the_name_that_the_operator_asks_for() -> None:
     assert rbac.MAC_KEY == mac_key.NAME

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from tests.fakes.clock import FakeClock
 from vso.app.gauges import Feed, Readings
 from vso.app.metrics import Metrics
 from vso.app.settings import from_args
-from vso.core.errors import Reason, TransientError
+from vso.core.errors import Reason, TerminalError, TransientError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
 from vso.kube.client import KubeObserver
@@ -28,6 +29,7 @@ from vso.vault.sessions import SessionStatistics
 
 KEY = ObjectKey("team", "app")
 STATIC = Kind.VAULT_STATIC_SECRET
+BUG = KeyError("x")
 NAMED = {"kind": "VaultStaticSecret", "namespace": "team", "name": "app"}
 
 
@@ -96,13 +98,78 @@ def test_passes_are_counted_by_outcome(outcome: Outcome, result: str, retries: f
 
 def test_bugs_and_broken_watches_are_counted() -> None:
     metrics = made()
-    metrics.bug("vaultauths", KEY, KeyError("x"))
+    metrics.failed("vaultauths", KEY, Outcome.BUG, BUG, 5.0)
     metrics.interrupted("vaultauths", TransientError(Reason.KUBERNETES_UNAVAILABLE, "away"))
     metrics.relisted("vaultauths", 5, 1)
     assert value(metrics, "controller_runtime_reconcile_panics_total", controller="vaultauths") == 1
     reason = {"informer": "vaultauths", "reason": "KubernetesUnavailable"}
     assert value(metrics, "vso_informer_interruptions_total", **reason) == 1
     assert value(metrics, "vso_informer_relists_total", informer="vaultauths") == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error", "again_in", "line"),
+    [
+        pytest.param(
+            Outcome.TRANSIENT,
+            TransientError(Reason.VAULT_SEALED, "sealed"),
+            7.25,
+            {
+                "event": "pass failed",
+                "log_level": "warning",
+                "reason": "VaultSealed",
+                "error": "sealed",
+                "next_pass_in": 7.25,
+                "next_pass_at": "2026-01-01T12:00:07.250Z",
+            },
+            id="with-the-seconds-and-the-instant",
+        ),
+        pytest.param(
+            Outcome.TERMINAL,
+            TerminalError(Reason.UNSUPPORTED, "no"),
+            None,
+            {"event": "pass failed", "log_level": "warning", "reason": "Unsupported", "error": "no"},
+            id="without-a-next-time",
+        ),
+        pytest.param(
+            Outcome.TIMEOUT,
+            TimeoutError(),
+            5.0,
+            {
+                "event": "pass timed out",
+                "log_level": "warning",
+                "controller": "vaultauths",
+                "key": KEY,
+                "next_pass_in": 5.0,
+                "next_pass_at": "2026-01-01T12:00:05.000Z",
+            },
+            id="out-of-time",
+        ),
+        pytest.param(
+            Outcome.BUG,
+            BUG,
+            5.0,
+            {
+                "event": "bug",
+                "log_level": "error",
+                "controller": "vaultauths",
+                "key": KEY,
+                "exc_info": BUG,
+                "next_pass_in": 5.0,
+                "next_pass_at": "2026-01-01T12:00:05.000Z",
+            },
+            id="a-bug",
+        ),
+    ],
+)
+def test_a_failed_pass_is_one_line_with_the_time_of_the_next(
+    outcome: Outcome, error: Exception, again_in: float | None, line: dict[str, object]
+) -> None:
+    metrics = made()
+    with capture_logs() as lines:
+        metrics.passed("vaultauths", KEY, outcome, 0.1)
+        metrics.failed("vaultauths", KEY, outcome, error, again_in)
+    assert [told for told in lines if told["log_level"] != "debug"] == [line]
 
 
 def test_requests_to_the_api_server_are_counted_by_verb_resource_and_code() -> None:

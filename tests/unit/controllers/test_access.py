@@ -9,14 +9,17 @@ import pytest
 
 from tests.fakes.cluster import Json, key
 from tests.fakes.house import House, auth_spec, house, reporter_for
+from tests.fakes.vault_parts import until
 from tests.fakes.vault_server import Reply, errors
-from vso.controllers.access import AuthReconciler, AuthRooms, ConnectionReconciler, ConnectionRooms
+from vso.controllers.access import AuthReconciler, ConnectionReconciler, still_valid
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.memory import Memories
-from vso.core.errors import ConfigError, Reason, TransientError, VsoError
+from vso.controllers.passes import PassParts
+from vso.controllers.report import Reporter
+from vso.core.errors import ConfigError, Reason, TerminalError, TransientError, VsoError
 from vso.core.keys import Kind
 from vso.runtime.reconcile import Result
-from vso.vault.client import VaultRequest
+from vso.vault.client import VaultClient, VaultRequest
 
 CONNECTION, AUTH = Kind.VAULT_CONNECTION, Kind.VAULT_AUTH
 INTERVAL = 60.0
@@ -29,28 +32,15 @@ class Desk:
         self.home = home
         self.connection_events = reporter_for(home.kube, CONNECTION, home.clock)
         self.connections = ConnectionReconciler(
-            ConnectionRooms(
-                cache=home.caches[CONNECTION],
-                memories=Memories(),
-                resolver=home.resolver,
-                clients=home.clients,
-                reporter=self.connection_events[0],
-                finalizers=Finalizers(home.kube, CONNECTION),
-            ),
-            home.clock,
-            check_interval=INTERVAL,
+            self._parts(CONNECTION, self.connection_events[0]), home.resolver, home.clients, check_interval=INTERVAL
         )
         self.auths = AuthReconciler(
-            AuthRooms(
-                cache=home.caches[AUTH],
-                memories=Memories(),
-                resolver=home.resolver,
-                sessions=home.sessions,
-                reporter=reporter_for(home.kube, AUTH, home.clock)[0],
-                finalizers=Finalizers(home.kube, AUTH),
-            ),
-            home.clock,
+            self._parts(AUTH, reporter_for(home.kube, AUTH, home.clock)[0]), home.resolver, home.sessions
         )
+
+    def _parts(self, kind: Kind, reporter: Reporter[Any]) -> PassParts[Any]:
+        home = self.home
+        return PassParts(home.caches[kind], Memories(), reporter, home.clock, Finalizers(home.kube, kind))
 
     def put(self, kind: Kind, spec: Json, **metadata: Any) -> None:
         self.home.watches.show(kind, self.home.cluster.put(kind, "vault", spec, **metadata))
@@ -126,6 +116,31 @@ async def test_a_vault_that_is_away_is_asked_again_by_the_back_off_alone(desk: D
     assert error.retry_after is None  # a Vault that no secret uses yet is probed by nobody else
 
 
+async def test_a_vault_that_only_says_that_it_is_well_again_is_not_believed_before_it_serves(desk: Desk) -> None:
+    await desk.look(CONNECTION)
+    desk.home.vault.on("GET", "a", errors(503, "Vault is sealed"))
+    client = await desk.home.resolver.client(desk.home.resolver.path("vault", "app").connection)
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            await client.send(VaultRequest("GET", "a"))
+    await desk.home.clock.advance(1)
+    await until(lambda: client.outage is not None and _passes(client))
+    assert (await desk.fails(CONNECTION)).reason is Reason.VAULT_SEALED
+    assert desk.condition(CONNECTION, "Ready")["status"] == "False"
+    desk.home.vault.on("GET", "a", Reply(200, {"data": {}}))
+    await client.send(VaultRequest("GET", "a"))
+    await desk.look(CONNECTION)
+    assert desk.condition(CONNECTION, "Ready")["status"] == "True"
+
+
+def _passes(client: VaultClient) -> bool:
+    try:
+        client.check()
+    except VsoError:
+        return False
+    return True
+
+
 async def test_a_connection_that_cannot_work_stalls(desk: Desk) -> None:
     desk.put(CONNECTION, {"address": "ftp://vault"})
     assert isinstance(await desk.fails(CONNECTION), ConfigError)
@@ -142,6 +157,47 @@ async def test_a_connection_that_is_gone_closes_its_client(desk: Desk) -> None:
     with pytest.raises(TransientError, match="replaced"):
         await client.send(VaultRequest("GET", "sys/health"))
     assert desk.connection_events[2].left == [key("vault")]
+
+
+@pytest.mark.parametrize(
+    ("error", "was", "valid"),
+    [
+        pytest.param(ConfigError(Reason.INVALID_SPEC, "x"), True, False, id="a-field-to-correct"),
+        pytest.param(ConfigError(Reason.REFERENCE_NOT_FOUND, "x"), True, False, id="a-reference-that-dangles"),
+        pytest.param(TerminalError(Reason.NOT_IMPLEMENTED, "x"), True, False, id="what-is-not-acted-on"),
+        pytest.param(TransientError(Reason.VAULT_UNAVAILABLE, "x"), True, True, id="an-outage"),
+        pytest.param(TransientError(Reason.VAULT_UNAVAILABLE, "x"), False, False, id="never-reached"),
+        pytest.param(TransientError(Reason.VAULT_SEALED, "x"), False, True, id="sealed-but-there"),
+        pytest.param(TransientError(Reason.VAULT_STANDBY, "x"), False, True, id="standby-but-there"),
+        pytest.param(TransientError(Reason.VAULT_TLS_ERROR, "x"), True, False, id="not-trusted"),
+        pytest.param(TransientError(Reason.INTERNAL_ERROR, "x"), True, True, id="a-bug-of-ours"),
+    ],
+)
+def test_valid_speaks_of_the_spec_and_not_of_an_outage(error: VsoError, was: bool, valid: bool) -> None:
+    assert still_valid(error, was=was) is valid
+
+
+async def test_a_connection_that_was_valid_stays_so_in_an_outage_and_not_after_an_edit(desk: Desk) -> None:
+    await desk.look(CONNECTION)
+    desk.home.vault.on("GET", "sys/health", errors(502))
+    await desk.fails(CONNECTION)
+    assert desk.status(CONNECTION)["valid"] is True
+    desk.put(CONNECTION, {"address": desk.home.vault.url, "timeout": "6s"})
+    await desk.fails(CONNECTION)
+    assert desk.status(CONNECTION)["valid"] is False
+
+
+@pytest.mark.parametrize("spec", [{"address": "ftp://vault"}, {"address": "http://v", "timeout": "1h30m"}])
+async def test_a_connection_that_cannot_be_used_is_not_valid_until_it_is_mended(desk: Desk, spec: Json) -> None:
+    good = {"address": desk.home.vault.url}
+    await desk.look(CONNECTION)
+    desk.put(CONNECTION, spec)
+    await desk.fails(CONNECTION)
+    assert desk.status(CONNECTION)["valid"] is False
+    assert desk.condition(CONNECTION, "Stalled")["reason"] == "InvalidSpec"
+    desk.put(CONNECTION, good)
+    await desk.look(CONNECTION)
+    assert desk.status(CONNECTION)["valid"] is True
 
 
 # VaultAuth.
@@ -178,6 +234,28 @@ async def test_an_auth_that_lacks_a_field_stalls_at_once(desk: Desk) -> None:
     desk.put(AUTH, auth_spec(mount=""))
     assert isinstance(await desk.fails(AUTH), ConfigError)
     assert desk.condition(AUTH, "Stalled")["reason"] == "InvalidSpec"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        pytest.param({"mount": ""}, "VaultAuth app/vault: spec.mount must be set for method kubernetes", id="a-field"),
+        pytest.param({"method": "carrier-pigeon"}, "spec.method: must be ", id="not-understood"),
+        pytest.param({"vaultConnectionRef": "nowhere"}, "names VaultConnection app/nowhere", id="a-reference"),
+    ],
+)
+async def test_an_auth_that_cannot_be_used_is_not_valid_and_says_why_until_it_is_mended(
+    desk: Desk, changes: Json, told: str
+) -> None:
+    await desk.look(AUTH)
+    desk.put(AUTH, auth_spec(**changes))
+    await desk.fails(AUTH)
+    assert desk.status(AUTH)["valid"] is False
+    assert told in desk.status(AUTH)["error"]
+    desk.put(AUTH, auth_spec())
+    await desk.look(AUTH)
+    assert desk.status(AUTH)["valid"] is True
+    assert "error" not in desk.status(AUTH)
 
 
 # Both.

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import pytest
+
 from tests.fakes.cluster import FakeCluster, key
-from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache
+from vso.api.access import VaultAuth
+from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache, Parsed
+from vso.core.errors import ConfigError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
 from vso.runtime.store import StoreWriter
@@ -64,3 +68,50 @@ def test_the_view_follows_the_watch() -> None:
 def test_caches_are_found_by_kind() -> None:
     cache = ObjectCache({})
     assert Caches({KIND: cache}, None)[KIND] is cache
+
+
+class Auths:
+    """A cache of one VaultAuth, and what is parsed of it."""
+
+    def __init__(self) -> None:
+        self.cluster = FakeCluster()
+        self.writer: StoreWriter[ObjectKey, Record] = StoreWriter()
+        self.parsed = Parsed(ObjectCache({ALL_NAMESPACES: self.writer.store}), VaultAuth, limit=2)
+
+    def shows(self, name: str, **spec: object) -> None:
+        self.writer.apply(self.cluster.put(Kind.VAULT_AUTH, name, spec))
+
+
+def test_an_object_is_parsed_once_for_each_version() -> None:
+    auths = Auths()
+    auths.shows("vault", mount="one")
+    first = auths.parsed.get(key("vault"))
+    assert first is not None
+    assert auths.parsed.get(key("vault")) is first
+    auths.shows("vault", mount="two")
+    second = auths.parsed.get(key("vault"))
+    assert second is not None
+    assert second.spec.mount == "two"
+
+
+def test_what_is_gone_or_cannot_be_understood_is_not_kept() -> None:
+    auths = Auths()
+    auths.shows("vault", mount="one")
+    auths.parsed.get(key("vault"))
+    auths.shows("vault", mount=1)
+    with pytest.raises(ConfigError):
+        auths.parsed.get(key("vault"))
+    auths.writer.delete(key("vault"))
+    assert auths.parsed.get(key("vault")) is None
+
+
+def test_only_so_many_are_kept() -> None:
+    auths = Auths()
+    for name in ("a", "b", "c"):
+        auths.shows(name, mount=name)
+    first = auths.parsed.get(key("a"))
+    auths.parsed.get(key("b"))
+    auths.parsed.get(key("c"))
+    again = auths.parsed.get(key("a"))
+    assert again == first
+    assert again is not first

@@ -25,6 +25,7 @@ class Pool:
     server: VaultServer
     clock: FakeClock
     breakers: list[tuple[str, bool]] = field(default_factory=list)
+    trials: list[str] = field(default_factory=list)
 
     def config(self, **changes: object) -> ConnectionConfig:
         return replace(connection(self.server.url), **changes)  # type: ignore[arg-type]  # any field of it
@@ -48,9 +49,10 @@ async def made(clock: FakeClock) -> AsyncIterator[Pool]:
             return VaultClient(config, clock, random.Random(1), user_agent="vso-test", observer=Observed())
 
         told: list[tuple[str, bool]] = []
-        pool = ClientPool(clock, make, lambda name, is_open: told.append((name, is_open)))
+        trials: list[str] = []
+        pool = ClientPool(clock, make, lambda name, is_open: told.append((name, is_open)), on_trial=trials.append)
         async with running(pool):
-            yield Pool(pool, server, clock, told)
+            yield Pool(pool, server, clock, told, trials)
 
 
 async def test_a_connection_has_one_client(made: Pool) -> None:
@@ -120,7 +122,10 @@ async def test_a_breaker_is_told_with_the_name_of_its_connection(made: Pool) -> 
     assert made.breakers == [("team-a/vault", True)]
     made.server.on("GET", "sys/health", Reply(200, {"initialized": True, "sealed": False}))
     await made.clock.advance(1)
-    await until(lambda: not client.breaker_open)
+    await until(lambda: bool(made.trials))
+    assert (made.trials, client.breaker_open) == (["team-a/vault"], True)
+    made.server.on("GET", "kv/data/a", Reply(200, {"data": {}}))
+    await client.send(READ)
     assert made.breakers == [("team-a/vault", True), ("team-a/vault", False)]
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.clock import T0
 from tests.fakes.cluster import FakeCluster, Json
 from tests.fakes.house import STATIC, static_spec
-from tests.fakes.kube_transport import FakeApiServer, connected, serving
+from tests.fakes.kube_transport import FakeApiServer, Reply, Request, connected, serving, status
 from vso.api.scheme import parse_as
 from vso.api.secrets import VaultStaticSecret, VaultStaticSecretStatus
 from vso.api.shared import DestinationStatus
@@ -300,3 +300,53 @@ async def test_a_plan_for_the_labels_alone_leaves_the_data(full: Desk) -> None:
     assert meta["labels"]["team"] == "a"
     assert landed.drifted is False
     assert isinstance(plan_sync(Why.SPEC_CHANGED, Compared("db", "db", "d", "d")), SyncPlan)
+
+
+# What the watch shows while a write is on its way.
+
+
+def meanwhile(full: Desk, happens: Callable[[], None]) -> None:
+    """Have something happen between a write and its answer."""
+    inner = full.cluster.secrets
+
+    def answered(request: Request) -> Reply | None:
+        full.cluster.refuse = None
+        reply = inner(request)
+        assert full.look.notes.writing
+        happens()
+        return reply
+
+    full.cluster.refuse = answered
+
+
+async def test_our_own_echo_before_the_answer_is_nothing_new(full: Desk) -> None:
+    meanwhile(full, full.shows)
+    landed = await full.write()
+    assert not landed.overtaken
+    assert not full.look.notes.writing
+
+
+async def test_a_change_that_the_watch_shows_before_the_answer_is_looked_at_again(full: Desk) -> None:
+    def edit() -> None:
+        full.cluster.edit_secret("db", password="foreign")
+        full.shows()
+
+    meanwhile(full, edit)
+    assert (await full.write()).overtaken
+    assert full.destinations.drift(full.look) == Drift(drifted=True)
+
+
+async def test_a_deletion_that_the_watch_shows_before_the_answer_is_looked_at_again(full: Desk) -> None:
+    def delete() -> None:
+        full.look.notes.deleted_uid = full.cluster.secrets.stored.pop("db")["metadata"]["uid"]
+
+    meanwhile(full, delete)
+    assert (await full.write()).overtaken
+    assert full.destinations.drift(full.look) == Drift(missing=True)
+
+
+async def test_a_write_that_fails_is_not_on_its_way_any_more(full: Desk) -> None:
+    full.cluster.refuse = lambda _: status(403, "Forbidden")
+    with pytest.raises(ConfigError):
+        await full.write()
+    assert not full.look.notes.writing

@@ -88,12 +88,6 @@ async def test_a_single_failure_that_opens_no_breaker_is_tried_again_soon_since_
     assert once.retry_after is None
 
 
-async def test_a_vault_that_asks_for_more_time_gets_it(desk: Desk) -> None:
-    told = await desk.reporter.failed(desk.look(), BreakerOpenError(Reason.VAULT_SEALED, "sealed", 1000.0))
-    assert isinstance(told, TransientError)
-    assert told.retry_after == 1000.0
-
-
 async def test_an_outage_is_looked_at_again_when_the_data_gets_too_old(desk: Desk) -> None:
     await desk.synced()
     told = await desk.reporter.failed(desk.look(), AWAY, timedelta(seconds=40))

@@ -130,6 +130,24 @@ async def test_a_connection_admits_the_namespace_of_the_auth(home_: House) -> No
     assert "VaultConnection platform/vault does not admit namespace app" in error.message
 
 
+async def test_a_field_that_cannot_be_understood_is_said_to_be_that_of_the_object_that_has_it(home_: House) -> None:
+    refs = Refs(home_)
+    refs.auth(method="carrier-pigeon")
+    refs.connection()
+    error = refs.refused()
+    assert error.reason is Reason.INVALID_SPEC
+    assert error.message.startswith("VaultAuth app/vault: spec.method: must be ")
+    refs.auth()
+    refs.connection(timeout="1h30m")
+    assert refs.refused().message.startswith("VaultConnection app/vault: spec.timeout: must be ")
+
+
+@pytest.mark.parametrize("spec", [{"timeout": "0s"}, {"caCertSecretRef": "nothing"}])
+async def test_what_keeps_a_connection_from_use_is_said_to_be_its_own(home_: House, spec: Json) -> None:
+    with pytest.raises(ConfigError, match="VaultConnection app/vault: "):
+        await home_.resolver.client(parsed_connection(**spec))
+
+
 # Sessions.
 
 
@@ -190,6 +208,12 @@ def test_a_login_takes_over_what_the_auth_says() -> None:
         ),
         pytest.param(
             {"kubernetes": {"role": "r"}}, Reason.INVALID_SPEC, "spec.kubernetes.serviceAccount must", id="no-account"
+        ),
+        pytest.param(
+            {"kubernetes": {"role": "r", "serviceAccount": "../../other/serviceaccounts/admin"}},
+            Reason.INVALID_SPEC,
+            "spec.kubernetes.serviceAccount is",
+            id="a-path-for-an-account",
         ),
         pytest.param({"headers": {"X-Vault-Token": "t"}}, Reason.INVALID_SPEC, "", id="reserved-header"),
     ],

@@ -47,6 +47,13 @@ async def test_one_that_fails_does_not_stop_the_others_and_each_is_named() -> No
     assert restarted.problem == "DaemonSet app/agent does not exist"
 
 
+async def test_a_target_whose_name_is_a_path_is_refused_and_asks_nothing() -> None:
+    restarted, api = await restart(with_workloads(), RolloutTarget(kind="Deployment", name="../pods/x"), WEB)
+    assert restarted.done == ("Deployment app/web",)
+    assert "spec.rolloutRestartTargets[0].name is '../pods/x'" in restarted.problem
+    assert [seen.path.rpartition("/")[2] for seen in api.requests] == ["web"]
+
+
 async def test_those_that_have_it_already_are_left_alone_and_count() -> None:
     restarted, api = await restart(with_workloads(), WEB, ROLLOUT, already=("argo.Rollout app/canary",))
     assert restarted.done == ("Deployment app/web", "argo.Rollout app/canary")

@@ -12,10 +12,11 @@ from tests.fakes.clock import T0, FakeClock, settle
 from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, until
 from tests.fakes.vault_server import Hang, Reply, VaultServer, errors
 from vso.controllers.sources import Source, SourceReader
-from vso.core.errors import Reason, TransientError, VsoError
+from vso.core.errors import Reason, TransientError
 from vso.runtime.workqueue import Lane
 from vso.vault.config import Identity
 from vso.vault.engines import KvRequest
+from vso.vault.errors import HeldError
 from vso.vault.logins import LoginParts
 from vso.vault.session import Session
 
@@ -156,17 +157,34 @@ async def test_a_fingerprint_depends_on_the_key_and_never_holds_a_value(shelf: S
     assert "canary" not in f"{one} {secret!r} {shelf.source()!r}"
 
 
-async def test_a_look_tells_failures_apart_and_raises_only_what_says_when_to_come_back(shelf: Shelf) -> None:
+async def test_a_look_tells_failures_apart(shelf: Shelf) -> None:
     shelf.vault.on("GET", PATH, errors(500, "internal error"))
     failed = await shelf.reader.look(shelf.source())
     assert failed[:2] == ("failed", Reason.VAULT_UNAVAILABLE)
     shelf.vault.on("GET", PATH, errors(404))
     assert (await shelf.reader.look(shelf.source()))[:2] == ("failed", Reason.SOURCE_NOT_FOUND)
+
+
+async def test_a_look_that_vault_throttles_is_a_failure_and_one_that_is_held_back_tells_nothing(shelf: Shelf) -> None:
     shelf.vault.on("GET", PATH, errors(429, "slow down", retry_after="7"))
-    with pytest.raises(VsoError) as caught:
-        await shelf.reader.look(shelf.source())
-    assert isinstance(caught.value, TransientError)
-    assert caught.value.retry_after == 7.0
+    assert (await shelf.reader.look(shelf.source()))[:2] == ("failed", Reason.VAULT_THROTTLED)
+    for source in (shelf.source(), shelf.source("team-b")):
+        with pytest.raises(HeldError) as caught:
+            await shelf.reader.look(source)
+        assert caught.value.retry_after == 7.0
+    assert shelf.reads == 1
+
+
+async def test_a_failure_is_not_shared_past_the_time_that_vault_asked_for(shelf: Shelf) -> None:
+    shelf.vault.on("GET", PATH, errors(429, "slow down", retry_after="1"))
+    source = shelf.source()
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            await shelf.reader.read(source, Lane.REFRESH)
+    assert shelf.reads == 1
+    shelf.holds({"password": "canary-1"})
+    await shelf.clock.advance(1)
+    assert (await shelf.reader.read(source, Lane.REFRESH)).version == "1"
 
 
 async def test_a_source_is_named_by_connection_and_path(shelf: Shelf) -> None:

@@ -494,3 +494,14 @@ async def test_a_login_that_is_refused_is_said(home: House) -> None:
         await home.pass_over()
     assert caught.value.reason is Reason.VAULT_LOGIN_REFUSED
     assert home.condition("Stalled")["reason"] == "VaultLoginRefused"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../configmaps/x", "a/b", "Db"])
+async def test_a_destination_whose_name_is_a_path_is_refused_before_anything_is_asked(home: House, name: str) -> None:
+    home.static(destination={"name": name, "create": False})
+    with pytest.raises(ConfigError) as caught:
+        await home.pass_over()
+    assert caught.value.reason is Reason.INVALID_SPEC
+    assert "spec.destination.name is" in home.condition("Stalled")["message"]
+    assert home.writes() == ["PATCH vaultstaticsecrets/db/status"]
+    assert home.reads() == home.poller.sources() == 0

@@ -49,6 +49,21 @@ CHANGES = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("spec", "filed"),
+    [
+        ({"vaultAuthRef": 7}, []),
+        ({"vaultAuthRef": "a/b/c"}, []),
+        ({}, ["vso-system/default"]),
+        (None, ["vso-system/default"]),
+        ([], ["vso-system/default"]),
+    ],
+)
+def test_a_spec_that_cannot_be_understood_does_not_stop_the_watch(spec: Any, filed: list[str]) -> None:
+    record = FakeCluster().put(STATIC, "db", spec)
+    assert list(reference_index("vso-system")(record)) == filed
+
+
 @pytest.mark.parametrize(("old", "new", "wakes"), CHANGES)
 def test_an_echo_of_the_status_wakes_nobody(
     queue: WorkQueue[ObjectKey], old: Record | None, new: Record | None, wakes: bool
@@ -140,9 +155,20 @@ def test_owners_that_are_unknown_or_not_looked_at_yet_are_left_alone(queue: Work
     ],
 )
 def test_an_object_is_filed_under_what_it_refers_to(spec: dict[str, Any], filed: tuple[str, ...]) -> None:
-    index = reference_index("vaultAuthRef", "vso-system")
+    index = reference_index("vso-system")
     assert tuple(index(FakeCluster().put(Kind.VAULT_STATIC_SECRET, "db", spec))) == filed
 
 
 def test_an_object_is_filed_under_its_uid() -> None:
     assert uid_index(OLD) == (OWNER,)
+
+
+def test_while_a_write_is_on_its_way_its_echo_wakes_nobody_and_a_deletion_is_noted(
+    queue: WorkQueue[ObjectKey],
+) -> None:
+    owners = Owners(queue, written=7)
+    owners.notes.writing = True
+    owners.trigger(secret("7"), secret("8"))
+    owners.trigger(secret("8"), None)
+    assert len(queue) == 0
+    assert owners.notes.deleted_uid == "secret-1"

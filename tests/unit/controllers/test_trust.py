@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,25 @@ async def test_what_is_missing_is_named(spec: Json, reason: Reason, words: str) 
     error = await refusal(vault(**spec))
     assert error.reason is reason
     assert words in error.message
+
+
+@pytest.mark.parametrize("name", ["..", "../configmaps/x", "a/b", "Ca"])
+@pytest.mark.parametrize(
+    ("field", "shape"),
+    [
+        ("caCertSecretRef", lambda name: name),
+        ("caCertConfigMapRef.name", lambda name: {"name": name}),
+        ("clientCertSecretRef.name", lambda name: {"name": name}),
+    ],
+)
+async def test_a_name_that_is_a_path_is_refused_with_its_field_and_nothing_is_asked(
+    field: str, shape: Callable[[str], Any], name: str
+) -> None:
+    async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
+        with pytest.raises(ConfigError, match=rf"spec\.{field} is ") as caught:
+            await TrustStore(kube, FakeClock(), POLICY).tls(vault(**{field.partition(".")[0]: shape(name)}))
+    assert caught.value.reason is Reason.INVALID_SPEC
+    assert api.requests == []
 
 
 async def test_a_client_certificate_from_a_secret() -> None:

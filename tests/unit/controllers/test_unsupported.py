@@ -9,6 +9,7 @@ from tests.fakes.cluster import FakeCluster, Json, key
 from tests.fakes.house import Watches, reporter_for
 from tests.fakes.kube_transport import FakeApiServer, connected, serving
 from vso.controllers.memory import Memories
+from vso.controllers.passes import PassParts
 from vso.controllers.unsupported import NEVER, NOT_YET, UnsupportedReconciler
 from vso.core.errors import Reason, TerminalError
 from vso.core.keys import Kind
@@ -29,7 +30,7 @@ class Desk:
         self.kind, self.api, self.cluster, self.watches = kind, api, cluster, Watches()
         self.reporter, self.events, self.freshness = reporter_for(kube, kind, clock)
         cache = self.watches.caches()[kind]
-        self.reconciler = UnsupportedReconciler(kind, cache, Memories(), self.reporter, clock)
+        self.reconciler = UnsupportedReconciler(kind, PassParts(cache, Memories(), self.reporter, clock))
 
     async def look(self) -> Result:
         self.watches.show(self.kind, self.cluster.record(self.kind, "x"))

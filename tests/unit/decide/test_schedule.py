@@ -7,50 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vso.core.errors import ConfigError, Reason
-from vso.decide.schedule import due_now, duration_of, next_at_phase, phase, refresh_period, stale_after
+from vso.decide.schedule import duration_of, phase, refresh_period, stale_after
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.mark.parametrize(
-    ("now", "period", "at", "expected"),
-    [
-        pytest.param(100.0, 60.0, 0.0, 120.0, id="next-multiple"),
-        pytest.param(120.0, 60.0, 0.0, 180.0, id="never-the-moment-itself"),
-        pytest.param(100.0, 60.0, 0.5, 150.0, id="half-way"),
-        pytest.param(149.0, 60.0, 0.5, 150.0, id="just-before"),
-        pytest.param(150.0, 60.0, 0.5, 210.0, id="just-served"),
-        pytest.param(0.0, 10.0, 0.25, 2.5, id="from-the-origin"),
-    ],
-)
-def test_next_at_phase(now: float, period: float, at: float, expected: float) -> None:
-    assert next_at_phase(now, period, at) == pytest.approx(expected)
-
-
-def test_a_period_is_longer_than_nothing() -> None:
-    with pytest.raises(ValueError, match="period"):
-        next_at_phase(0.0, 0.0, 0.5)
-
-
-TIMES = st.floats(0, 4e9)
-PERIODS = st.floats(0.5, 1e6)
-PHASES = st.floats(0, 1, exclude_max=True)
-
-
-@settings(deadline=None)
-@given(TIMES, PERIODS, PHASES)
-def test_the_next_moment_is_ahead_and_within_a_period(now: float, period: float, at: float) -> None:
-    following = next_at_phase(now, period, at)
-    assert now < following <= now + period * 1.001
-
-
-@settings(deadline=None)
-@given(TIMES, PERIODS, PHASES, st.integers(1, 20))
-def test_the_mean_period_is_the_asked_one(now: float, period: float, at: float, turns: int) -> None:
-    first = moment = next_at_phase(now, period, at)
-    for _ in range(turns):
-        moment = next_at_phase(moment, period, at)
-    assert moment - first == pytest.approx(turns * period, rel=1e-5)
 
 
 @settings(deadline=None)
@@ -71,14 +30,6 @@ def test_phases_stay_what_they_are() -> None:
 
 
 PHASE_OF_KV_APP = 0.28455202606928753
-
-
-@pytest.mark.parametrize(
-    ("looked", "now", "expected"),
-    [(100.0, 119.0, False), (100.0, 120.0, True), (120.0, 121.0, False), (100.0, 500.0, True)],
-)
-def test_due_now(looked: float, now: float, expected: bool) -> None:
-    assert due_now(looked, now, 60.0, 0.0) is expected
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind
 from vso.kube.paths import (
     Target,
@@ -53,7 +56,6 @@ GROUP = "secrets.hashicorp.com"
             "/apis/argoproj.io/v1alpha1/namespaces/app/rollouts/web",
             Target("argoproj.io", "rollouts", "app", "web"),
         ),
-        (secret_path("app", "../x"), "/api/v1/namespaces/app/secrets/..%2Fx", Target("", "secrets", "app", "../x")),
     ],
 )
 def test_a_path_and_what_it_addresses(path: str, text: str, target: Target) -> None:
@@ -63,3 +65,23 @@ def test_a_path_and_what_it_addresses(path: str, text: str, target: Target) -> N
 
 def test_an_unknown_workload_has_no_path() -> None:
     assert workload_path("CronJob", "app", "x") is None
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a%2Fb", "A", "a?dryRun=All"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(lambda name: secret_path("app", name), id="secret"),
+        pytest.param(lambda name: config_map_path("app", name), id="config-map"),
+        pytest.param(lambda name: event_path("app", name), id="event"),
+        pytest.param(lambda name: service_account_path("app", name, "token"), id="service-account-token"),
+        pytest.param(lambda name: lease_path("app", name), id="lease"),
+        pytest.param(lambda name: cr_path(Kind.VAULT_AUTH, "app", name, "status"), id="status"),
+        pytest.param(lambda name: workload_path("Deployment", "app", name), id="workload"),
+        pytest.param(lambda name: secret_path(name or "..", "a"), id="namespace"),
+    ],
+)
+def test_what_can_be_no_name_makes_no_path(path: Callable[[str], str | None], name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        path(name)
+    assert caught.value.reason is Reason.INVALID_SPEC

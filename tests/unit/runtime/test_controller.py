@@ -92,6 +92,8 @@ async def test_the_outcome_decides_when_the_key_comes_again(
     await bench.run_for(1000)
     assert bench.times() == [0, *again_at]
     assert bench.observed.passes[0] == ("a", name)
+    told = [(name, outcome, again_at[0] if again_at else None)] if isinstance(outcome, Exception) else []
+    assert [failure[1:] for failure in bench.observed.failures] == told
     assert bench.queue.statistics().processing == 0
 
 
@@ -101,7 +103,7 @@ async def test_a_bug_is_reported_with_its_error_and_the_worker_lives_on() -> Non
     bench.queue.add("a")
     bench.queue.add("b")
     await bench.run_for(1)
-    assert bench.observed.bugs == [("a", BUG)]
+    assert [failure[:3] for failure in bench.observed.failures] == [("a", "bug", BUG)]
     assert bench.observed.passes == [("a", "bug"), ("b", "ok")]
 
 
@@ -111,6 +113,22 @@ async def test_failures_in_a_row_are_spaced_wider_until_one_pass_is_well() -> No
     bench.queue.add("a")
     await bench.run_for(1000)
     assert bench.times() == [0, 5, 15, 35, 135, 140]
+
+
+async def test_the_next_pass_is_told_as_the_queue_has_it_even_where_another_wish_is_sooner() -> None:
+    bench = Bench()
+    bench.reconciler.outcomes = [unavailable(), unavailable(), unavailable()]
+    bench.reconciler.lasts = 1.0
+    running = asyncio.ensure_future(bench.controller.run())
+    bench.queue.add("a")
+    await bench.clock.advance(1)
+    bench.queue.add_after("a", 3)
+    await bench.clock.advance(3.5)
+    bench.queue.add("a")  # during the second pass
+    await bench.clock.advance(0.5)
+    running.cancel()
+    await asyncio.wait((running,))
+    assert [again for *_, again in bench.observed.failures] == [5, 0]
 
 
 async def test_a_config_error_ends_a_run_of_failures() -> None:

@@ -25,6 +25,7 @@ class Bench:
         self.origin = start
         self.answers: dict[str, Hashable] = {}
         self.errors: dict[str, Exception] = {}
+        self.lasts = math.inf  # the errors
         self.slow: dict[str, float] = {}
         self.looks: list[tuple[str, float]] = []
         self.notified: list[frozenset[str]] = []
@@ -41,7 +42,7 @@ class Bench:
         # On the wall clock, counted from T0, which is a whole number of days.
         self.looks.append((source, self.origin + self.clock.monotonic()))
         await self.clock.sleep(self.slow.get(source, 0.0))
-        if source in self.errors:
+        if source in self.errors and self.clock.monotonic() < self.lasts:
             raise self.errors[source]
         return self.answers.get(source, "same")
 
@@ -193,23 +194,54 @@ async def test_a_failure_is_told_once_and_so_is_its_end() -> None:
     bench = Bench()
     bench.poller.subscribe("x", {"a": 30.0})
     bench.poller.observed("a", "same", by="x")
-    bench.errors["a"] = unavailable()
+    bench.answers["a"] = ("failed", "no answer")
     await bench.run_for(90)
     assert bench.notified == [{"x"}]
-    bench.errors.clear()
+    bench.answers.clear()
     await bench.run_for(90)
     assert bench.notified == [{"x"}, {"x"}]
 
 
-async def test_the_next_look_waits_at_least_as_long_as_the_server_asked() -> None:
+async def test_a_look_that_is_put_off_tells_nothing_and_is_made_when_the_server_may_be_asked() -> None:
+    bench = Bench()
+    bench.poller.subscribe("x", {"a": 60.0})
+    bench.poller.observed("a", "same", by="x")
+    bench.errors["a"] = unavailable(retry_after=4.0)
+    bench.lasts = 34.0
+    await bench.run_for(120)
+    assert bench.times() == [30.0, 36.0, 90.0]  # 4 s and half of 4 s again, which is its phase; then as ever
+    assert bench.notified == []
+
+
+async def test_looks_that_are_put_off_together_do_not_come_back_together() -> None:
+    bench = Bench()
+    for source in PHASES:
+        bench.poller.subscribe(source, {source: 60.0})
+        bench.errors[source] = unavailable(retry_after=10.0)
+    await bench.run_for(55)
+    first = {source: bench.times(source)[:2] for source in PHASES}
+    assert first == {"a": [30.0, 45.0], "b": [6.0, 17.0], "c": [54.0]}
+
+
+async def test_a_look_that_is_put_off_for_no_time_does_not_spin() -> None:
     bench = Bench()
     bench.poller.subscribe("x", {"a": 10.0})
-    bench.errors["a"] = unavailable(retry_after=22.0)
-    await bench.run_for(20)
+    bench.errors["a"] = unavailable()
+    await bench.run_for(10)
+    assert bench.times() == [5.0, 6.0, 7.0, 8.0, 9.0, 10.0]
+
+
+async def test_who_left_while_a_look_was_put_off_is_not_looked_for_again() -> None:
+    bench = Bench()
+    bench.poller.subscribe("x", {"a": 10.0})
+    bench.slow["a"], bench.errors["a"] = 1.0, unavailable(retry_after=1.0)
+    running = asyncio.ensure_future(bench.poller.run())
+    await bench.clock.advance(5.5)
+    bench.poller.unsubscribe("x")
+    await bench.clock.advance(30)
+    running.cancel()
+    await asyncio.wait((running,))
     assert bench.times() == [5.0]
-    bench.errors.clear()
-    await bench.run_for(30)
-    assert bench.times() == [5.0, 35.0, 45.0]
 
 
 async def test_a_look_that_outlasts_its_period_is_not_joined_by_another() -> None:
@@ -385,15 +417,15 @@ async def test_a_periodic_subscriber_beside_one_without_a_period_sets_the_pace_a
     await asyncio.wait((running,))
 
 
-async def test_a_word_does_not_break_in_on_a_server_that_asked_to_be_left_alone() -> None:
+async def test_a_word_that_comes_while_the_server_is_to_be_left_alone_is_not_lost() -> None:
     bench = Bench()
     bench.errors["a"] = unavailable(retry_after=20.0)
     bench.poller.subscribe("x", {"a": math.inf})
     running = asyncio.ensure_future(bench.poller.run())
     bench.poller.look_now("a")
     await bench.clock.advance(2)
-    bench.poller.look_now("a")
+    bench.errors.clear()
     await bench.clock.advance(60)
-    assert bench.times() == [0.0, 20.0]
+    assert bench.times() == [0.0, 30.0]
     running.cancel()
     await asyncio.wait((running,))

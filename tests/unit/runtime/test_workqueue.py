@@ -49,6 +49,35 @@ def test_a_key_in_hand_is_not_handed_out_again_before_done(queue: WorkQueue[str]
     assert take_all(queue) == ["a"]
 
 
+async def test_it_says_when_a_key_is_handed_out_again(queue: WorkQueue[str], clock: FakeClock) -> None:
+    assert queue.due_in("a") is None
+    queue.add("a")
+    assert queue.due_in("a") == 0
+    queue.get_nowait()
+    assert queue.due_in("a") is None
+    queue.add_after("a", 9)
+    queue.add_after("a", 5)
+    await clock.advance(2)
+    assert queue.due_in("a") == 3
+    queue.add("a")  # it is in hand
+    assert queue.due_in("a") == 0
+    queue.done("a")
+    assert queue.due_in("a") == 0
+    queue.shut_down()
+    assert queue.due_in("a") is None
+
+
+async def test_a_key_that_is_set_aside_waits_for_its_group_and_no_timer(clock: FakeClock) -> None:
+    queue: WorkQueue[str] = WorkQueue(
+        clock, RateLimiter(PLAIN, random.Random(1)), group=lambda _: "vault", group_limit=1
+    )
+    queue.add("a")
+    queue.add("b")
+    queue.get_nowait()
+    queue.get_nowait()
+    assert queue.due_in("b") == 0
+
+
 def test_first_come_first_served_within_a_lane(queue: WorkQueue[str]) -> None:
     for key in "cab":
         queue.add(key)

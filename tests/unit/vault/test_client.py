@@ -223,13 +223,14 @@ async def test_failures_must_stand_in_a_row_to_open_the_breaker(server: VaultSer
 
 
 async def test_ten_minutes_of_outage_cost_one_probe_a_second(server: VaultServer, clock: FakeClock) -> None:
-    observed, states = Observed(), list[bool]()
+    observed, states, trials = Observed(), list[bool](), list[float]()
     server.on("GET", "kv/data/app", SEALED)
     server.on(
         "GET", "sys/health", Reply(503, {"initialized": True, "sealed": True, "standby": True, "version": "1.21.0"})
     )
     async with client_to(server.url, clock, observed) as client, running(client):
         client.on_state(states.append)
+        client.on_trial(lambda: trials.append(clock.monotonic()))
         for _ in range(3):
             await failure(client, clock)
         assert client.breaker_open
@@ -245,7 +246,8 @@ async def test_ten_minutes_of_outage_cost_one_probe_a_second(server: VaultServer
         server.on("GET", "sys/health", Reply(200, {"initialized": True, "sealed": False}))
         await until(lambda: clock.sleeping > 0)
         await clock.advance(1)
-        await until(lambda: not client.breaker_open)
+        await until(lambda: bool(trials))
+        assert states == [True]
         server.on("GET", "kv/data/app", GOOD)
         assert (await client.send(READ)).status == 200
     assert states == observed.breakers == [True, False]
@@ -294,6 +296,9 @@ async def test_a_black_holed_vault_leaves_another_alone(clock: FakeClock) -> Non
         (Reply(429, {"initialized": True, "sealed": False, "standby": True, "version": "1.21.0"}), (True, True, False, True, None)),
         (Reply(503, {"initialized": True, "sealed": True, "standby": True}), (True, True, True, True, Reason.VAULT_SEALED)),
         (Reply(501, {"initialized": False, "sealed": True, "standby": True}), (True, False, True, True, Reason.VAULT_SEALED)),
+        (Reply(429, {"initialized": True, "sealed": False, "standby": True, "ha_connection_healthy": True}), (True, True, False, True, None)),
+        (Reply(474, {"initialized": True, "sealed": False, "standby": True, "ha_connection_healthy": False}), (True, True, False, True, Reason.VAULT_STANDBY)),
+        (Reply(530, {"initialized": True, "sealed": False, "standby": True, "removed_from_cluster": True}), (True, True, False, True, Reason.VAULT_STANDBY)),
         (Reply(200, b"<html>"), (False, False, False, False, Reason.VAULT_ANSWER_INVALID)),
         (Reply(503, b"<html>"), (False, False, False, False, Reason.VAULT_UNAVAILABLE)),
         (Drop(), (False, False, False, False, Reason.VAULT_UNAVAILABLE)),

@@ -423,12 +423,24 @@ async def test_an_open_breaker_lets_no_attempt_through_and_its_closing_wakes_the
     await bench.clock.advance(120)
     assert (bench.attempts, bench.tried) == (1, tried)
     probing = asyncio.ensure_future(bench.client.run())
-    await bench.clock.advance(1)
-    await bench.open()
+    while not bench.up:  # a probe is answered well, and nobody else shows that Vault serves
+        await bench.clock.advance(1)
+        await settle()
     assert bench.attempts == 2
     assert len(bench.stood) == 1
     probing.cancel()
     await asyncio.wait((probing,))
+
+
+async def test_a_vault_that_asks_to_be_left_alone_is_not_asked_meanwhile_and_that_is_no_failure(bench: Bench) -> None:
+    bench.answers(errors(429, "slow down", retry_after="30"), bench.desk)
+    bench.follow()
+    await bench.tries(1)
+    await bench.clock.advance(29)
+    assert bench.tried == 1
+    await bench.tries(2)
+    await bench.open()
+    assert bench.observed.streams == [(True, Reason.EVENT_WATCHER_STARTED)]
 
 
 @pytest.mark.parametrize("other", ["team-b/vault", "team-a/vault"])

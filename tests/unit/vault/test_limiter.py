@@ -92,7 +92,7 @@ async def test_a_waiter_cancelled_while_it_is_handed_a_slot_gives_it_back(clock:
 async def test_waiters_are_woken_with_the_cause(clock: FakeClock) -> None:
     crowd = Crowd(Limiter(clock, 3))
     await crowd.come("r1", "r2", "r3")
-    crowd.limiter.fail_waiting(BreakerOpenError(Reason.VAULT_SEALED, "sealed"))
+    crowd.limiter.fail_waiting(lambda: BreakerOpenError(Reason.VAULT_SEALED, "sealed"))
     await settle()
     for name in ("r2", "r3"):
         with pytest.raises(BreakerOpenError, match="sealed"):

@@ -167,7 +167,7 @@ def collection(kind: str, namespace: str) -> str:
         case "Namespace":
             return "/api/v1/namespaces"
         case "ServiceAccount":
-            return service_account_path(namespace, "")
+            return service_account_path(namespace)
         case "ClusterRole" | "ClusterRoleBinding":
             return f"{_RBAC}/{kind.lower()}s"
         case "Role" | "RoleBinding":

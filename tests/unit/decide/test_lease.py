@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fakes.clock import T0
+from vso.decide.lease import (
+    Because,
+    Lease,
+    LeaseAction,
+    LeasePolicy,
+    Renew,
+    Replace,
+    Wait,
+    plan_lease,
+    renew_at,
+    retry_in,
+    truncated,
+)
+from vso.decide.schedule import phase
+
+
+def after(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+LEASE = Lease("db/creds/app/1", T0, timedelta(seconds=100), renewable=True, parent_end=after(10_000), parent_kept=True)
+SHORT = replace(LEASE, duration=timedelta(seconds=5))
+FIXED = replace(LEASE, renewable=False)
+ADOPTED = replace(LEASE, parent_kept=False, parent_end=after(1000))
+STRAY = replace(LEASE, parent_kept=False, parent_end=None)
+POLICY = LeasePolicy(renewal_percent=60, phase=0.0, adopted_at=T0)
+# T0 is a whole number of minutes, hence of the period of 60 s: the grid point of phase 0.5 is 30 s on.
+HALF = replace(POLICY, phase=0.5)
+
+
+@pytest.mark.parametrize(
+    ("lease", "seconds", "policy", "expected"),
+    [
+        pytest.param(None, 0, POLICY, Replace(Because.NO_LEASE), id="none-yet"),
+        pytest.param(LEASE, 10, POLICY, Wait(after(60)), id="early"),
+        pytest.param(LEASE, 59.9, POLICY, Wait(after(60)), id="just-before"),
+        pytest.param(LEASE, 60, POLICY, Renew(after(100)), id="at-its-share"),
+        pytest.param(LEASE, 99, POLICY, Renew(after(100)), id="late-and-alive"),
+        pytest.param(LEASE, 100, POLICY, Replace(Because.EXPIRED), id="over"),
+        pytest.param(LEASE, 10, HALF, Wait(after(30)), id="the-first-renewal-joins-the-grid"),
+        pytest.param(replace(LEASE, granted_at=after(30)), 40, HALF, Wait(after(90)), id="then-a-period-each"),
+        pytest.param(replace(LEASE, granted_at=after(29)), 40, HALF, Wait(after(90)), id="told-in-whole-seconds"),
+        pytest.param(SHORT, 1, HALF, Wait(after(3)), id="too-short-for-a-grid"),
+        pytest.param(replace(LEASE, parent_end=after(70)), 10, POLICY, Wait(after(60)), id="token-ends-later"),
+        pytest.param(replace(LEASE, parent_end=after(40)), 10, POLICY, Wait(after(40)), id="token-ends-sooner"),
+        pytest.param(replace(LEASE, parent_end=after(40)), 40, POLICY, Replace(Because.EXPIRED), id="token-has-ended"),
+        pytest.param(FIXED, 10, POLICY, Wait(after(60)), id="not-renewable-waits"),
+        pytest.param(FIXED, 60, POLICY, Replace(Because.NOT_RENEWABLE), id="not-renewable-is-replaced-before-its-end"),
+        pytest.param(ADOPTED, 10, POLICY, Wait(after(60)), id="adopted-and-renewed-meanwhile"),
+        pytest.param(ADOPTED, 60, POLICY, Renew(after(100)), id="adopted-is-renewed-by-another-token"),
+        pytest.param(ADOPTED, 100, POLICY, Replace(Because.EXPIRED), id="adopted-and-over"),
+        pytest.param(
+            replace(ADOPTED, granted_at=after(90)),
+            100,
+            POLICY,
+            Replace(Because.TOKEN_ENDS),
+            id="its-token-nears-its-end",
+        ),
+        pytest.param(STRAY, 1, POLICY, Wait(after(6)), id="unknown-token-soon"),
+        pytest.param(STRAY, 6, POLICY, Replace(Because.TOKEN_ENDS), id="unknown-token-by-the-first-renewal"),
+    ],
+)
+def test_plan(lease: Lease | None, seconds: float, policy: LeasePolicy, expected: LeaseAction) -> None:
+    assert plan_lease(lease, after(seconds), policy) == expected
+
+
+leases = st.builds(
+    Lease,
+    st.just("x"),
+    st.integers(0, 10_000).map(after),
+    st.integers(1, 100_000).map(lambda seconds: timedelta(seconds=seconds)),
+    renewable=st.booleans(),
+    parent_end=st.none() | st.integers(0, 200_000).map(after),
+    parent_kept=st.booleans(),
+)
+policies = st.builds(
+    LeasePolicy, st.integers(0, 90), st.floats(0, 1, exclude_max=True), st.integers(0, 10_000).map(after)
+)
+
+
+@given(leases, policies, st.floats(0, 200_000))
+def test_no_plan_waits_past_the_end_and_none_waits_for_the_past(
+    lease: Lease, policy: LeasePolicy, seconds: float
+) -> None:
+    now = after(seconds)
+    plan = plan_lease(lease, now, policy)
+    if isinstance(plan, Wait):
+        assert now < plan.until <= lease.ends
+    elif isinstance(plan, Renew):
+        assert lease.renewable
+        assert now < lease.ends
+
+
+@given(leases, policies)
+def test_a_renewal_is_at_most_a_period_away_and_never_at_the_very_end(lease: Lease, policy: LeasePolicy) -> None:
+    waited = renew_at(lease, policy) - lease.granted_at
+    share = max(0.05, policy.renewal_percent / 100)
+    assert waited <= max(timedelta(seconds=1), lease.duration * share + timedelta(seconds=1.5))
+    assert waited <= max(timedelta(seconds=1), lease.duration * 0.95)
+    assert waited > timedelta(0)
+
+
+@given(leases, policies)
+def test_a_renewal_at_its_time_leads_to_another_one_and_not_to_the_same_again(
+    lease: Lease, policy: LeasePolicy
+) -> None:
+    due = renew_at(lease, policy)
+    renewed = replace(lease, granted_at=due.replace(microsecond=0))
+    assert renew_at(renewed, policy) > due
+
+
+def test_ten_thousand_leases_that_were_issued_together_are_renewed_evenly() -> None:
+    lease = replace(LEASE, duration=timedelta(seconds=60))
+    period, periods = 40, 3
+    due: Counter[int] = Counter()
+    for number in range(10_000):
+        policy = LeasePolicy(67, phase(f"uid-{number}"), T0)
+        mine = lease
+        while (at := renew_at(mine, policy)) < after(period * (periods + 1)):
+            due[int((at - T0).total_seconds())] += 1
+            mine = replace(mine, granted_at=at.replace(microsecond=0))
+    steady = [due[second] for second in range(period, period * periods)]
+    assert max(steady) <= 1.3 * sum(steady) / len(steady)
+    assert max(due.values()) <= 1.3 * sum(steady) / len(steady)
+
+
+@pytest.mark.parametrize(("granted", "expected"), [(30, False), (29, False), (27, False), (26, True), (1, True)])
+def test_a_renewal_that_grants_less_is_truncated(granted: int, expected: bool) -> None:
+    assert truncated(timedelta(seconds=30), timedelta(seconds=granted)) is expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0, 12.5), (60, 5), (95, 1), (99.9, 1)])
+def test_a_failed_renewal_is_tried_again_several_times_in_what_life_remains(seconds: float, expected: float) -> None:
+    assert retry_in(LEASE, after(seconds)).total_seconds() == expected
+
+
+def test_the_end_is_that_of_the_lease_or_of_its_token() -> None:
+    assert LEASE.ends == after(100)
+    assert replace(LEASE, parent_end=after(40)).ends == after(40)
+    assert STRAY.ends == after(100)

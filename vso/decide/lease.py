@@ -1,0 +1,158 @@
+"""What is to be done with a lease now: renew it, replace it, or let it be.
+
+A lease ends with its own life or with the token that it was issued under, whichever is first, and is
+renewed after a share of that life. The instants of renewal lie on a grid of the lease's own, hashed
+from the object's uid: ten thousand leases that were issued together are renewed evenly over the
+period, each early rather than late. Invariant: pure; no plan ever waits past the end of the lease,
+and what has to be replaced is replaced before it ends.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TypeAlias
+
+LEAST_SHARE = 0.05
+"""Of the life of a lease: an object that asks for renewal at 0 % is renewed after this much of it."""
+LEAST_PERIOD = timedelta(seconds=1)
+SHORT_LIFE = timedelta(seconds=90)
+"""kubelet alone takes about a minute to refresh a mounted Secret."""
+_LATEST = 0.95
+"""Share of its life after which no lease is left unrenewed."""
+TRUNCATED_BELOW = 0.9
+"""Share of the asked time: a renewal that grants less says that the end of the lease is near."""
+_RESOLUTION = timedelta(seconds=1.5)
+"""The status tells the time of a renewal in whole seconds: a grid point this close after it was served."""
+_ADOPTED_FROM, _ADOPTED_TO = 0.1, 0.8
+"""Where in the remaining life an adopted lease is replaced, whose token is not in our hands."""
+
+
+class Because(StrEnum):
+    """Why credentials are issued; in the history of the status and in logs."""
+
+    NO_LEASE = "InitialSync"
+    REQUEST_CHANGED = "ResourceUpdated"
+    ASKED = "ForceSync"
+    SECRET_MISSING = "InexistentDestination"
+    SECRET_DRIFTED = "SecretDataDrift"
+    EXPIRED = "LeaseExpired"
+    GONE = "LeaseNotFound"
+    TRUNCATED = "LeaseTruncated"
+    NOT_RENEWABLE = "LeaseNotRenewable"
+    TOKEN_ENDS = "VaultTokenRotated"
+    PENDING_LOST = "PendingNotWritten"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease as the status and this process know it."""
+
+    id: str
+    granted_at: datetime
+    """When it was issued or renewed last."""
+    duration: timedelta
+    """Its life as granted then."""
+    renewable: bool
+    parent_end: datetime | None
+    """When the token ends that it was issued under; None when nobody knows."""
+    parent_kept: bool = False
+    """That token is in our hands: its end is moved by renewing it, or told in time."""
+
+    @property
+    def ends(self) -> datetime:
+        """When the credentials end unless something is done."""
+        own = self.granted_at + self.duration
+        return own if self.parent_end is None else min(own, self.parent_end)
+
+
+@dataclass(frozen=True, slots=True)
+class LeasePolicy:
+    """How one object's lease is looked after."""
+
+    renewal_percent: int
+    phase: float
+    """In [0, 1): of the object's own, see `schedule.phase`."""
+    adopted_at: datetime
+    """When this process saw the lease first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Ask Vault to prolong it."""
+
+    by: datetime
+    """When its life would be over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Issue new credentials."""
+
+    because: Because
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing is due before."""
+
+    until: datetime
+
+
+LeaseAction: TypeAlias = Renew | Replace | Wait
+
+
+def plan_lease(lease: Lease | None, now: datetime, policy: LeasePolicy) -> LeaseAction:
+    """Return what the lease needs at this moment."""
+    if lease is None:
+        return Replace(Because.NO_LEASE)
+    if now >= lease.ends:
+        return Replace(Because.EXPIRED)
+    replaced = _replaced_at(lease, policy)
+    if replaced is not None and now >= replaced[0]:
+        return Replace(replaced[1])
+    renewed = renew_at(lease, policy) if lease.renewable else lease.ends
+    if now >= renewed:
+        return Renew(lease.ends)
+    return Wait(min(renewed, lease.ends) if replaced is None else min(renewed, replaced[0], lease.ends))
+
+
+def renew_at(lease: Lease, policy: LeasePolicy) -> datetime:
+    """Return the instant of the renewal: a point of the grid, at most a period after the last one."""
+    period = _period(lease, policy)
+    latest = lease.granted_at + period
+    if period <= 4 * _RESOLUTION:
+        return latest
+    step, since = period.total_seconds(), (lease.granted_at + _RESOLUTION).timestamp()
+    offset = policy.phase * step
+    point = (math.floor((since - offset) / step) + 1) * step + offset
+    return min(datetime.fromtimestamp(point, UTC), latest + _RESOLUTION, lease.granted_at + lease.duration * _LATEST)
+
+
+def truncated(asked: timedelta, granted: timedelta) -> bool:
+    """Tell whether a renewal granted less than was asked for: the lease nears the end that nothing moves."""
+    return granted < asked * TRUNCATED_BELOW
+
+
+def retry_in(lease: Lease, now: datetime) -> timedelta:
+    """Return how long to rest after a failed renewal, so that several more fit into what life remains."""
+    return max(LEAST_PERIOD, min(timedelta(seconds=30), (lease.ends - now) / 8))
+
+
+def _period(lease: Lease, policy: LeasePolicy) -> timedelta:
+    share = max(LEAST_SHARE, policy.renewal_percent / 100)
+    return max(LEAST_PERIOD, lease.duration * share)
+
+
+def _replaced_at(lease: Lease, policy: LeasePolicy) -> tuple[datetime, Because] | None:
+    """Return when it has to be replaced whatever renewals say; None when they may go on."""
+    if not lease.renewable:
+        return lease.granted_at + _period(lease, policy), Because.NOT_RENEWABLE
+    if lease.parent_kept:
+        return None
+    # Another token renews it too, but Vault drops it with its parent all the same, and does not say when.
+    end = lease.granted_at + _period(lease, policy) if lease.parent_end is None else lease.parent_end
+    share = _ADOPTED_FROM + (_ADOPTED_TO - _ADOPTED_FROM) * policy.phase
+    return policy.adopted_at + max(timedelta(0), end - policy.adopted_at) * share, Because.TOKEN_ENDS
