@@ -25,6 +25,7 @@ from vso.controllers.clients import ClientPool
 from vso.controllers.credentials import ServiceAccountTokens
 from vso.controllers.destinations import Destinations
 from vso.controllers.finalizers import Finalizers
+from vso.controllers.instant import InstantUpdates
 from vso.controllers.memory import Memories, Memory
 from vso.controllers.passes import PassParts
 from vso.controllers.report import Reporter, Voices
@@ -48,6 +49,7 @@ from vso.runtime.reconcile import Result
 from vso.runtime.store import StoreWriter
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig
+from vso.vault.events import Ears, EventStreams
 from vso.vault.sessions import Sessions
 
 OPERATOR = "vso-system"
@@ -105,6 +107,7 @@ class House:
     resolver: Resolver
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
+    streams: EventStreams[ObjectKey, Source]
     events: EventRecorder
     freshness: Freshness
     reconciler: StaticSecretReconciler
@@ -210,11 +213,14 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
         resolver = Resolver(caches, TrustStore(kube, clock, TrustPolicy(OPERATOR)), clients, sessions, OPERATOR)
         reader = SourceReader(clock, MAC_KEY.reveal())
         poller: Poller[Source, ObjectKey] = Poller(clock, reader.look, woken.append, phase=lambda source: 0.5)
+        ears: Ears[ObjectKey, Source] = Ears(poller.look_now, poller.look_now, woken.append, Observed())
+        streams = EventStreams(clock, random.Random(1), ears)
         events = EventRecorder(kube, clock, "vault-secrets-operator")
         rooms = Rooms(
             resolver=resolver,
             reader=reader,
             poller=poller,
+            instant=InstantUpdates(streams),
             destinations=Destinations(
                 STATIC,
                 SecretWriter(kube, delete_allowed=full),
@@ -230,7 +236,7 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
         parts = PassParts(caches[STATIC], memories, reporter, clock, Finalizers(kube, STATIC))
         made = House(
             clock, api, cluster, vault, Tokens(vault, clock), kube, watches, caches, memories, clients, sessions, resolver,
-            reader, poller, events, freshness, StaticSecretReconciler(parts, rooms, StaticSecretConfig(MAC_KEY)), woken,
+            reader, poller, streams, events, freshness, StaticSecretReconciler(parts, rooms, StaticSecretConfig(MAC_KEY)), woken,
         )  # fmt: skip
         async with running(clients):
             yield made

@@ -13,6 +13,7 @@ from typing import Any
 from tests.fakes.clock import FakeClock
 from tests.fakes.vault_server import Reply, Seen, Step, VaultServer, errors
 from vso.core.clock import Clock
+from vso.core.errors import Reason
 from vso.core.sensitive import Sensitive
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig, Identity, LoginConfig
@@ -28,11 +29,13 @@ LOGIN = LoginConfig("team-a/vault", VA_UID, 1, "kubernetes", "kubernetes", "", "
 
 @dataclass
 class Observed:
-    """A VaultObserver that remembers."""
+    """A VaultObserver and StreamObserver that remembers."""
 
     requests: list[tuple[str, bool]] = field(default_factory=list)
     breakers: list[bool] = field(default_factory=list)
     logins: list[bool] = field(default_factory=list)
+    streams: list[tuple[bool, Reason]] = field(default_factory=list)
+    bugs: list[Exception] = field(default_factory=list)
 
     def request(self, connection: str, operation: str, seconds: float, *, ok: bool) -> None:
         self.requests.append((operation, ok))
@@ -42,6 +45,12 @@ class Observed:
 
     def login(self, auth: str, *, ok: bool) -> None:
         self.logins.append(ok)
+
+    def stream(self, connection: str, *, up: bool, reason: Reason) -> None:
+        self.streams.append((up, reason))
+
+    def stream_bug(self, connection: str, error: Exception) -> None:
+        self.bugs.append(error)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -49,7 +50,15 @@ class Hang:
     """Never answer, until the server is released or closed."""
 
 
-Step = Reply | Drop | Hang
+class Upgrade(ABC):
+    """Answer with a websocket."""
+
+    @abstractmethod
+    async def hold(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
+        """Shake hands and return when the websocket is closed."""
+
+
+Step = Reply | Drop | Hang | Upgrade
 Answer = Step | Callable[[Seen], Step]
 
 OK_HEALTH = Reply(200, {"initialized": True, "sealed": False, "standby": False, "version": "1.21.0"})
@@ -119,6 +128,8 @@ class VaultServer:
         seen = Seen(request.method, raw.removeprefix("/v1/"), query, request.headers, json.loads(text) if text else {})
         self.seen.append(seen)
         step = self._next(seen)
+        if isinstance(step, Upgrade):
+            return await step.hold(request, seen)
         if isinstance(step, Hang):
             self.hanging += 1
             try:

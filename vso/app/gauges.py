@@ -18,6 +18,7 @@ from vso.kube.event_recorder import EventStatistics
 from vso.runtime.informer import Informer
 from vso.runtime.poller import PollerStatistics
 from vso.runtime.workqueue import QueueStatistics
+from vso.vault.events import StreamStatistics
 from vso.vault.sessions import SessionStatistics
 
 Feed = Informer[ObjectKey, Record]
@@ -33,6 +34,7 @@ class Readings:
     poller: Callable[[], PollerStatistics]
     sessions: Callable[[], SessionStatistics]
     events: Callable[[], EventStatistics]
+    streams: Callable[[], StreamStatistics]
 
 
 class Gauges(Collector):
@@ -46,6 +48,7 @@ class Gauges(Collector):
         yield from self._queues()
         yield from self._feeds()
         yield from self._poller()
+        yield from self._streams()
         yield from self._rest()
 
     def _queues(self) -> Iterator[Metric]:
@@ -82,6 +85,15 @@ class Gauges(Collector):
         yield GaugeMetricFamily("vso_source_polls_waiting", "Polls that are due and wait.", value=seen.waiting)
         yield CounterMetricFamily("vso_source_polls", "Polls so far.", value=seen.looks)
         yield CounterMetricFamily("vso_source_changes", "Polls that found something new.", value=seen.changes)
+
+    def _streams(self) -> Iterator[Metric]:
+        seen = self._from.streams()
+        streams = GaugeMetricFamily("vso_vault_event_streams", "Streams of Vault's events.", labels=("up",))
+        streams.add_metric(("true",), seen.up)
+        streams.add_metric(("false",), seen.streams - seen.up)
+        yield streams
+        yield CounterMetricFamily("vso_vault_events_received", "Events that Vault told.", value=seen.received)
+        yield CounterMetricFamily("vso_vault_events_matched", "Those about a followed place.", value=seen.matched)
 
     def _rest(self) -> Iterator[Metric]:
         sessions = GaugeMetricFamily("vso_vault_sessions", "Identities known to Vaults.", labels=("logged_in",))

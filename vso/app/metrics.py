@@ -29,7 +29,7 @@ from vso.app.gauges import Gauges, Readings
 from vso.app.object_metrics import ObjectMetrics
 from vso.app.settings import Settings
 from vso.core.clock import Clock, SystemClock
-from vso.core.errors import VsoError
+from vso.core.errors import Reason, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.runtime.controller import Outcome
 
@@ -220,6 +220,15 @@ class VaultMetrics:
         self._operations.setdefault(connection, {})
         self._open.labels(connection).set(is_open)
         _log.warning("Vault is away" if is_open else "Vault is back", connection=connection)
+
+    def stream(self, connection: str, *, up: bool, reason: Reason) -> None:
+        """It stands differently with a stream of events."""
+        say = _log.info if up else _log.warning
+        say("event stream", connection=connection, up=up, reason=reason.value)
+
+    def stream_bug(self, connection: str, error: Exception) -> None:
+        """A stream of events met a bug."""
+        _log.error("bug in an event stream", connection=connection, exc_info=error)
 
     def login(self, auth: str, *, ok: bool) -> None:
         """A login under a VaultAuth has ended."""

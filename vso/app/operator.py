@@ -130,10 +130,13 @@ class Operator:
     async def _act(self) -> None:
         parts = self._parts
         async with asyncio.TaskGroup() as acting:
-            polling = acting.create_task(parts.poller.run(), name="poller")
+            following = [acting.create_task(parts.poller.run(), name="poller")]
+            if not self._settings.once:
+                following.append(acting.create_task(parts.streams.run(), name="vault-events"))
             tasks = [acting.create_task(controller.run(), name=controller.name) for controller in parts.controllers]
             await self._until_done()
-            polling.cancel()
+            for task in following:
+                task.cancel()
             for controller in parts.controllers:
                 controller.shut_down()
             await asyncio.wait(tasks, timeout=self._settings.shutdown_grace)

@@ -26,6 +26,7 @@ from vso.controllers.credentials import ServiceAccountTokens
 from vso.controllers.destinations import Destinations
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.foreign import ForeignWriterTrigger
+from vso.controllers.instant import InstantUpdates, ears_of
 from vso.controllers.memory import Memories
 from vso.controllers.passes import NamedPasses, PassParts
 from vso.controllers.relations import Relations
@@ -54,6 +55,7 @@ from vso.runtime.reconcile import Reconciler
 from vso.runtime.workqueue import Lane, WorkQueue
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig
+from vso.vault.events import EventStreams, StreamConfig
 from vso.vault.sessions import Sessions
 
 USER_AGENT = "vso"
@@ -88,6 +90,7 @@ class Parts:
     events: EventRecorder
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
+    streams: EventStreams[ObjectKey, Source]
     queues: Mapping[Kind, WorkQueue[ObjectKey]]
     controllers: tuple[Controller[ObjectKey], ...]
     memories: tuple[Memories[Any], ...]
@@ -133,6 +136,9 @@ class _Builder:
             phase=lambda source: phase(str(source)),
             group=lambda source: source.session_key.connection_uid,
         )
+        ears = ears_of(self.poller, self.queues[Kind.VAULT_STATIC_SECRET], base.metrics.vault)
+        config = StreamConfig(settings.backoff, settings.config_recheck_interval)
+        self.streams = EventStreams(clock, rng, ears, config)
 
     def parts(self) -> Parts:
         """Return everything, joined."""
@@ -153,6 +159,7 @@ class _Builder:
             self.events,
             self.reader,
             self.poller,
+            self.streams,
             self.queues,
             controllers,
             tuple(self.memories.values()),
@@ -166,6 +173,7 @@ class _Builder:
             poller=self.poller.statistics,
             sessions=self.sessions.statistics,
             events=self.events.statistics,
+            streams=self.streams.statistics,
         )
 
     def _queue(self, kind: Kind) -> WorkQueue[ObjectKey]:
@@ -210,6 +218,7 @@ class _Builder:
         self._wake_failing(client.config.name)
 
     def _wake_failing(self, connection: str) -> None:
+        self.streams.wake(connection)
         self.reader.forget_failures(connection)
         queue = self.queues[Kind.VAULT_STATIC_SECRET]
         for number, key in enumerate(self.static_memories.failing_on(connection)):
@@ -255,6 +264,7 @@ class _Builder:
             resolver=self.resolver,
             reader=self.reader,
             poller=self.poller,
+            instant=InstantUpdates(self.streams),
             destinations=Destinations(
                 Kind.VAULT_STATIC_SECRET,
                 SecretWriter(base.kube, delete_allowed=self.full, owner_of=self.relations.owner_of),

@@ -28,6 +28,7 @@ from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
+from vso.decide.assess import News
 from vso.runtime.reconcile import Reconciler, Result
 
 _ID_BITS = 48
@@ -73,6 +74,8 @@ class Telling(Generic[S]):
     """The age from which on what is there no longer counts as Ready; None for the default."""
     change: Callable[[S], S] = lambda status: status
     """Adds what the kind's own status tells."""
+    aside: News | None = None
+    """A further event."""
 
 
 class ObjectReconciler(ABC, Generic[R, S]):
@@ -162,4 +165,4 @@ class ObjectReconciler(ABC, Generic[R, S]):
 
     async def _tell(self, look: Look[Resource, S], error: VsoError) -> VsoError:
         telling = self.telling(look, error)
-        return await self._parts.reporter.failed(look, error, telling.stale_after, telling.change)
+        return await self._parts.reporter.failed(look, error, telling.stale_after, telling.change, telling.aside)

@@ -69,20 +69,25 @@ class Reporter(Generic[S]):
         return self._writer.effective(record, observed, notes)
 
     async def in_order(
-        self, look: Look[Resource, S], change: Callable[[S], S], outcome: InOrder, news: News | None = None
+        self,
+        look: Look[Resource, S],
+        change: Callable[[S], S],
+        outcome: InOrder,
+        news: News | None = None,
+        aside: News | None = None,
     ) -> None:
-        """Say that the object is in order; `change` adds what the kind's own status tells."""
+        """Say that the object is in order; `change` adds what the kind's own status tells, `aside` is another event."""
         look.notes.failing_on = ""
         assessment = self._assess(look, outcome, self._policy)
         told = news or assessment.news
-        if await self._say(look, change(assessment.on(look.status)), assessment, told):
+        if await self._say(look, change(assessment.on(look.status)), assessment.conditions, told, aside):
             words = {} if told is None else {"reason": told.reason.value, "message": told.message}
             _log.info("in order", kind=self._kind.value, object=str(look.key), **words)
 
     async def suspended(self, look: Look[Resource, S]) -> None:
         """Say that the object rests."""
         assessment = self._assess(look, Suspended(), self._policy)
-        if await self._say(look, assessment.on(look.status), assessment, assessment.news):
+        if await self._say(look, assessment.on(look.status), assessment.conditions, assessment.news):
             _log.info("suspended", kind=self._kind.value, object=str(look.key))
 
     async def failed(
@@ -91,6 +96,7 @@ class Reporter(Generic[S]):
         error: VsoError,
         stale_after: timedelta | None = None,
         change: Callable[[S], S] = lambda status: status,
+        aside: News | None = None,
     ) -> VsoError:
         """Say that the pass failed; return the error that tells the queue when to look again."""
         if isinstance(error, ConflictError):
@@ -98,7 +104,7 @@ class Reporter(Generic[S]):
         policy = self._policy if stale_after is None else replace(self._policy, stale_after=stale_after)
         assessment = self._assess(look, Failing.of(error, look.notes.failing_on), policy)
         try:
-            await self._say(look, change(assessment.on(look.status)), assessment, assessment.news)
+            await self._say(look, change(assessment.on(look.status)), assessment.conditions, assessment.news, aside)
         except VsoError as untold:
             return untold
         return _queue_error(error, assessment)
@@ -114,6 +120,10 @@ class Reporter(Generic[S]):
         """A pass has found nothing to do: the object stands as its status says."""
         self._count(look.key, look.status.conditions)
 
+    async def remark(self, look: Look[Resource, S], status: S, news: News | None) -> None:
+        """Say something beside how the object stands, which is as its status says."""
+        await self._say(look, status, status.conditions, news)
+
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
         self._voices.freshness.gone(self._kind, key)
@@ -121,11 +131,13 @@ class Reporter(Generic[S]):
     def _assess(self, look: Look[Resource, S], outcome: Outcome, policy: Policy) -> Assessment:
         return assess(outcome, look.status, look.record.generation, look.now, policy)
 
-    async def _say(self, look: Look[Resource, S], status: S, assessment: Assessment, news: News | None) -> bool:
+    async def _say(
+        self, look: Look[Resource, S], status: S, conditions: Iterable[Condition], *news: News | None
+    ) -> bool:
         written = await self._writer.write(look.record, look.notes, look.status, status)
-        self._count(look.key, assessment.conditions)
-        if written and news is not None:
-            self._voices.events.record(self._kind, look.key, look.record.uid, news.type, news.reason, news.message)
+        self._count(look.key, conditions)
+        for told in (told for told in news if written and told is not None):
+            self._voices.events.record(self._kind, look.key, look.record.uid, told.type, told.reason, told.message)
         return written
 
     def _count(self, key: ObjectKey, conditions: Iterable[Condition]) -> None:

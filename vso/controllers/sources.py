@@ -3,7 +3,7 @@
 A source is (session, Vault namespace, mount, path, version): never the path alone, since two
 identities may see different things there. Invariant: reads of one source that are in flight
 together are one request; a result is shared for a few seconds and then forgotten, so that no
-secret value stays in memory between polls.
+secret value stays in memory between polls. A version is never followed by an older one of it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from vso.controllers.newest import NewestVersions
 from vso.core.clock import Clock
-from vso.core.errors import TransientError, VsoError
+from vso.core.errors import Reason, TransientError, VsoError
 from vso.core.sensitive import keyed_digest
 from vso.decide.gojson import go_json
 from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.config import SessionKey
 from vso.vault.engines import KvRequest, KvSecret, read_kv
-from vso.vault.errors import BreakerOpenError, HeldError
+from vso.vault.errors import BehindError, BreakerOpenError, HeldError
 from vso.vault.session import Session
 
 Fingerprint = tuple[str, ...]
@@ -52,6 +53,14 @@ class _Answer:
     result: KvSecret | VsoError
 
 
+class _OlderError(BehindError):
+    """A node of Vault answers with an older version than another one before."""
+
+    def __init__(self, message: str, newest: Fingerprint) -> None:
+        super().__init__(Reason.VAULT_UNAVAILABLE, message)
+        self.newest = newest
+
+
 class SourceReader:
     """Reads sources once for all who ask within `shared_for` seconds."""
 
@@ -62,6 +71,7 @@ class SourceReader:
         self._flights: SingleFlight[Source, _Answer] = SingleFlight()
         self._answers: dict[Source, _Answer] = {}
         self._order: deque[tuple[float, Source]] = deque()
+        self._newest: NewestVersions[Source, Fingerprint] = NewestVersions(clock)
 
     async def read(self, source: Source, lane: Lane, *, fresh: bool = False) -> KvSecret:
         """Return what Vault holds; raises the VsoError that the read met.
@@ -83,7 +93,9 @@ class SourceReader:
         Raises only a HeldError: nothing was asked, so that nothing is told of the source.
         """
         try:
-            return self.fingerprint(await self.read(source, Lane.REFRESH, fresh=True))
+            return self.fingerprint(await self._read_anew(source))
+        except _OlderError as older:
+            return older.newest
         except HeldError:
             raise
         except VsoError as error:
@@ -96,12 +108,32 @@ class SourceReader:
         """Return a keyed digest of what was read, with its version."""
         return ("read", secret.version, keyed_digest(self._digest_key, go_json(secret.raw)))
 
+    async def _read_anew(self, source: Source) -> KvSecret:
+        """Return what a read finds that begins from now on: one in flight may have begun before a change."""
+        asked = self._clock.monotonic()
+        answer = await self._flights.run(source, lambda: self._fetch(source, Lane.REFRESH))
+        if answer.began < asked:
+            answer = await self._flights.run(source, lambda: self._fetch(source, Lane.REFRESH))
+        if isinstance(answer.result, VsoError):
+            raise answer.result
+        return answer.result
+
+    def _checked(self, source: Source, secret: KvSecret) -> KvSecret:
+        """Return the secret, unless a newer version of it was seen a moment ago."""
+        if source.request.type == "kv-v2" and source.request.version is None:
+            newest = self._newest.newer(source, secret)
+            if newest is not None:
+                text = f"Vault answers with version {secret.version} of {source.request}, and had a newer one before"
+                raise _OlderError(text, newest)
+            self._newest.note(source, secret, self.fingerprint)
+        return secret
+
     async def _fetch(self, source: Source, lane: Lane) -> _Answer:
         began = self._clock.monotonic()
+        result: KvSecret | VsoError
         try:
-            result: KvSecret | VsoError = await read_kv(
-                source.session, source.request, namespace=source.namespace, lane=lane
-            )
+            secret = await read_kv(source.session, source.request, namespace=source.namespace, lane=lane)
+            result = self._checked(source, secret)
         except VsoError as error:
             result = error
         answer = _Answer(began, result)
@@ -115,6 +147,7 @@ class SourceReader:
         while True:
             await self._clock.sleep(self._shared_for)
             self._forget_old()
+            self._newest.forget_old()
 
     def forget_failures(self, connection: str) -> None:
         """The connection is another now: what failed on it is not to be answered from memory."""
@@ -133,7 +166,7 @@ class SourceReader:
 
 def _worth_sharing(result: KvSecret | VsoError) -> bool:
     """Tell whether the result may stand for a later one: not where nothing was asked, nor past the time asked for."""
-    if isinstance(result, BreakerOpenError):
+    if isinstance(result, BreakerOpenError | _OlderError):
         return False
     return not isinstance(result, TransientError) or result.retry_after is None
 

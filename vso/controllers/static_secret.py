@@ -7,6 +7,7 @@ before the write leaves the Secret as it was, byte for byte.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,12 +15,13 @@ from datetime import datetime, timedelta
 from vso.api.meta import Resource
 from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus
 from vso.controllers.destinations import Destinations, StaticLook
+from vso.controllers.instant import InstantUpdates, wants
 from vso.controllers.looks import Look
 from vso.controllers.passes import ObjectReconciler, PassParts, Telling
 from vso.controllers.resolver import Path, Resolver
 from vso.controllers.restarts import Restarted, Restarts
 from vso.controllers.sources import Source, SourceReader, failed_fingerprint
-from vso.controllers.static_status import Synced, is_rotation, news_of, outcome_of, status_of
+from vso.controllers.static_status import Synced, is_rotation, news_of, outcome_of, source_mark, status_of
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.core.keys import ObjectKey
 from vso.core.sensitive import Sensitive
@@ -30,7 +32,6 @@ from vso.decide.names import object_name
 from vso.decide.references import vault_namespace
 from vso.decide.schedule import duration_of, refresh_period, stale_after
 from vso.decide.transform import KvAnswer, KvSource, build, sources
-from vso.kube.labels import SOURCE_ANNOTATION
 from vso.runtime.poller import Poller
 from vso.runtime.reconcile import Result
 from vso.runtime.workqueue import Lane
@@ -57,6 +58,7 @@ class Rooms:
     resolver: Resolver
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
+    instant: InstantUpdates
     destinations: Destinations
     restarts: Restarts
 
@@ -90,18 +92,24 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
     ) -> Telling[VaultStaticSecretStatus]:
         """What is there counts as good for a while; what was taken away is forgotten."""
         stale_after = staleness(look.cr.spec) if isinstance(look.cr, VaultStaticSecret) else None
-        return Telling(stale_after, _emptied if look.notes.emptied else _unchanged)
+        emptied, instant = look.notes.emptied, self._rooms.instant
+
+        def change(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
+            return instant.after(look, _emptied(status) if emptied else status, error)
+
+        return Telling(stale_after, change, instant.news(look))
 
     def rest(self, key: ObjectKey) -> None:
-        """Nothing is polled for the object."""
+        """Nothing is polled for the object, and no event is heard."""
         self._rooms.poller.unsubscribe(key)
+        self._rooms.instant.leave(key)
 
     async def _synchronise(self, look: StaticLook) -> float | None:
         path, wanted = await self._open(look)
         facts = self._facts(look)
         why = sync.plan_look(facts)
         if why is None:
-            self._parts.reporter.as_it_stands(look)
+            await self._as_it_stands(look)
             return self._rooms.destinations.next_check(look)
         look.notes.failing_on = path.connection_name
         look.notes.unsaid = True
@@ -115,14 +123,22 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
         resync = look.resync_wanted(RESYNC_ANNOTATIONS)
         await self._parts.reporter.in_order(
             look,
-            lambda status: status_of(look, status, synced, meta, resync),
+            lambda status: self._rooms.instant.on(look, status_of(look, status, synced, meta, resync)),
             outcome_of(synced),
             news_of(look, synced),
+            self._rooms.instant.news(look),
         )
         look.notes.unsaid = look.notes.emptied = False
         look.notes.restart_failed = synced.restarted is not None and bool(synced.restarted.failed)
         overtaken = synced.landed is not None and synced.landed.overtaken
         return 0.0 if overtaken else self._rooms.destinations.next_check(look)
+
+    async def _as_it_stands(self, look: StaticLook) -> None:
+        status = self._rooms.instant.on(look, look.status)
+        if status is look.status:
+            self._parts.reporter.as_it_stands(look)
+        else:
+            await self._parts.reporter.remark(look, status, self._rooms.instant.news(look))
 
     async def _open(self, look: StaticLook) -> tuple[Path, Mapping[KvSource, Source]]:
         """Follow the references and subscribe to what the spec wants; costs no request."""
@@ -134,10 +150,11 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
             inner = vault_namespace(spec.namespace, path.auth.spec.namespace, path.connection.spec.namespace)
             wanted = {place: _source(session, place, inner) for place in sources(spec)}
         except ConfigError:
-            self._rooms.poller.unsubscribe(look.key)
+            self.rest(look.key)
             raise
         period = poll_period(spec)
         self._rooms.poller.subscribe(look.key, dict.fromkeys(wanted.values(), period) if period else {})
+        self._rooms.instant.follow(look.key, spec, wanted.values())
         return path, wanted
 
     def _facts(self, look: StaticLook) -> sync.Facts:
@@ -214,7 +231,7 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
             recorded_digest="" if look.notes.emptied else _known_digest(look),
         )
         plan = sync.plan_sync(why, compared)
-        mark = _mark(look, version if plan.data_changed else "")
+        mark = source_mark(look, version if plan.data_changed else "")
         landed = await self._rooms.destinations.apply(look, plan, data, mark) if plan.write else None
         look.notes.digest = digest
         rotated = None
@@ -249,24 +266,6 @@ def _known_digest(look: StaticLook) -> str:
     return look.status.secret_mac if look.cr.spec.hmac_secret_data else look.notes.digest
 
 
-def _mark(look: StaticLook, version: str) -> tuple[str, str] | None:
-    """Return the annotation that says where the data is from; a Secret that is not ours gets none.
-
-    It names the version with which the data changed last, so that writing the same data again changes nothing.
-    """
-    if not look.cr.spec.destination.create:
-        return None
-    history = look.status.history
-    version = version or (history[0].version if history else look.status.source_version)
-    first, *others = sources(look.cr.spec)
-    named = f"{first.mount}/{first.path}" + (f"@{version}" if version else "")
-    return SOURCE_ANNOTATION, ", ".join([named, *(f"{other.mount}/{other.path}" for other in others)])
-
-
-def _unchanged(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
-    return status
-
-
 def _emptied(status: VaultStaticSecretStatus) -> VaultStaticSecretStatus:
     """Forget what the Secret held, so that the same data is written again when its source returns."""
     return status.model_copy(update={"secret_mac": ""})
@@ -283,10 +282,12 @@ def staleness(spec: VaultStaticSecretSpec) -> timedelta | None:
 
 
 def poll_period(spec: VaultStaticSecretSpec) -> float | None:
-    """Return the seconds between polls of the spec's sources; None for no polling."""
+    """Return the seconds between polls of the spec's sources; None for no looks, infinity for those asked for alone."""
     asked = duration_of(spec.refresh_after, "spec.refreshAfter")
     period = refresh_period(asked, compared=spec.hmac_secret_data)
-    return None if period is None else max(period.total_seconds(), _SHORTEST_PERIOD)
+    if period is None:
+        return math.inf if wants(spec) else None
+    return max(period.total_seconds(), _SHORTEST_PERIOD)
 
 
 def _source(session: Session, place: KvSource, vault_namespace: str) -> Source:

@@ -18,6 +18,8 @@ from vso.decide.assess import News
 from vso.decide.conditions import Finding
 from vso.decide.outcome import InOrder
 from vso.decide.sync import SyncPlan, Why
+from vso.decide.transform import sources
+from vso.kube.labels import SOURCE_ANNOTATION
 
 HISTORY = 5
 ROLLOUT_RESTART = "RolloutRestart"
@@ -134,3 +136,17 @@ def _entry(synced: Synced, at: datetime) -> HistoryEntry:
 def _told(restarted: Restarted | None) -> str:
     """Return what became of a restart in one word; nothing where none was owed."""
     return "" if restarted is None else "Failed" if restarted.failed else "Triggered"
+
+
+def source_mark(look: StaticLook, version: str) -> tuple[str, str] | None:
+    """Return the annotation that says where the data is from; a Secret that is not ours gets none.
+
+    It names the version with which the data changed last, so that writing the same data again changes nothing.
+    """
+    if not look.cr.spec.destination.create:
+        return None
+    history = look.status.history
+    version = version or (history[0].version if history else look.status.source_version)
+    first, *others = sources(look.cr.spec)
+    named = f"{first.mount}/{first.path}" + (f"@{version}" if version else "")
+    return SOURCE_ANNOTATION, ", ".join([named, *(f"{other.mount}/{other.path}" for other in others)])

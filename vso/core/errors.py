@@ -21,6 +21,7 @@ class Reason(StrEnum):
     SECRET_SYNCED = "SecretSynced"
     ACCEPTED = "Accepted"
     RECOVERED = "Recovered"
+    EVENT_WATCHER_STARTED = "EventWatcherStarted"
     # On the way, or resting.
     PROGRESSING = "Progressing"
     SUSPENDED = "Suspended"
@@ -45,6 +46,10 @@ class Reason(StrEnum):
     VAULT_LOGIN_REFUSED = "VaultLoginRefused"
     VAULT_LOGIN_LIMITED = "VaultLoginLimited"
     VAULT_REQUEST_INVALID = "VaultRequestInvalid"
+    # Vault's event notifications.
+    EVENT_WATCHER_ERROR = "EventWatcherError"
+    EVENTS_FORBIDDEN = "EventsForbidden"
+    EVENTS_UNSUPPORTED = "EventsUnsupported"
     # What was read.
     SOURCE_NOT_FOUND = "SourceNotFound"
     SOURCE_DELETED = "SourceDeleted"
@@ -94,6 +99,12 @@ REMEDIES: dict[Reason, str] = {
     Reason.VAULT_LOGIN_REFUSED: "check mount, role, audiences and the ServiceAccount that the role is bound to",
     Reason.VAULT_LOGIN_LIMITED: "repair the credential; logins go on when it changes or the window has passed",
     Reason.VAULT_REQUEST_INVALID: "correct mount and path",
+    Reason.EVENT_WATCHER_ERROR: "the condition InstantUpdates says why",
+    Reason.EVENTS_FORBIDDEN: (
+        "on Vault Enterprise grant read on sys/events/subscribe/kv*, "
+        'and on the secret subscribe with subscribe_event_types = ["kv*"]'
+    ),
+    Reason.EVENTS_UNSUPPORTED: "only Vault Enterprise 1.16.3 or later has event notifications",
     Reason.SOURCE_NOT_FOUND: "write the secret in Vault, or correct mount, path and version",
     Reason.SOURCE_DELETED: "undelete or write the secret in Vault; the Secret keeps its last good data",
     Reason.SOURCE_INVALID: "store a JSON object with at least one field at the path",

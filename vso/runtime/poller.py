@@ -4,7 +4,8 @@ Invariant: a source is looked at once per period, the smallest that its subscrib
 never twice at a time. The instants are stateless: whole periods of the wall clock plus a phase of
 the source's own, so that the mean period is the asked one exactly, a restart finds nothing due at
 once, and a thousand sources do not come due together. One heap and one timer serve all; the looks
-of one group (of one server, say) wait for each other and never for those of another group.
+of one group (of one server, say) wait for each other and never for those of another group. A source
+whose change is told by others is looked at beside these instants, once a second at most.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from vso.runtime.lease_scheduler import LeaseScheduler
 
 S = TypeVar("S", bound=Hashable)
 K = TypeVar("K", bound=Hashable)
+
+
+_LEAST_GAP = 1.0
+"""Seconds between the beginnings of two looks that were asked for by `look_now`."""
 
 
 def next_look(after: float, period: float, phase: float) -> float:
@@ -43,6 +48,8 @@ class _Watched(Generic[K]):
     looking: bool = False
     due: float = -math.inf  # wall clock
     came_due: float = -math.inf  # wall clock; the instant of the latest look
+    began: float = -math.inf  # wall clock; when the latest look began
+    owed: int = 0  # looks that are to be made out of turn; the second only if the first shows nothing new
 
     @property
     def period(self) -> float:
@@ -115,8 +122,9 @@ class Poller(Generic[S, K]):
     def subscribe(self, key: K, periods: Mapping[S, float]) -> None:
         """The key wants to hear of changes of these sources, each looked at every so many seconds.
 
-        Takes the place of what the key wanted before. Subscribe before reading, so that `observed`
-        finds the source: a source of which nothing is known notifies at its first look.
+        Takes the place of what the key wanted before; an infinite period asks for no look but those of
+        `look_now`. Subscribe before reading, so that `observed` finds the source: a source of which
+        nothing is known notifies at its first look.
         """
         if any(seconds <= 0 for seconds in periods.values()):
             raise ValueError("a source is polled every so many seconds, more than none")
@@ -140,6 +148,17 @@ class Poller(Generic[S, K]):
             was_known = watched.known
             if self._remember(watched, fingerprint) and was_known:
                 self._tell(watched, by)
+
+    def look_now(self, source: S, *, again: bool = False) -> None:
+        """Look at the source without waiting for its turn: it is said to have changed.
+
+        `again` asks for one more look where the first shows nothing new: not every node of a server has
+        a change at the moment at which it is told.
+        """
+        watched = self._watched.get(source)
+        if watched is not None:
+            watched.owed = max(watched.owed, 2 if again else 1)
+            self._schedule(source, watched)
 
     async def run(self) -> None:
         """Look at each source when it is due, until cancelled."""
@@ -191,13 +210,24 @@ class Poller(Generic[S, K]):
         if watched.looking:
             return  # it is scheduled when the look has ended
         now = self._clock.now().timestamp()
+        watched.due = self._in_turn(source, watched, now)
+        if watched.owed:
+            watched.due = min(watched.due, max(now, min(watched.began, now) + _LEAST_GAP))
+        if math.isinf(watched.due):
+            self._timer.cancel(source)
+        else:
+            # The timer runs on the monotonic clock: a step of the wall clock spoils one period at most.
+            self._timer.set(source, self._clock.monotonic() + watched.due - now)
+
+    def _in_turn(self, source: S, watched: _Watched[K], now: float) -> float:
+        """Return the instant of the next look that nobody has to ask for."""
+        if math.isinf(watched.period):
+            return math.inf
         # The timer may wake a hair early: go past the latest instant, lest it be found again; but not
         # far from now, lest a wall clock that was set back silence the source.
         hair = min(1.0, watched.period / 2)
         after = max(now, min(watched.came_due, now + hair) + hair)
-        watched.due = next_look(after, watched.period, watched.phase)
-        # The timer runs on the monotonic clock: a step of the wall clock spoils one period at most.
-        self._timer.set(source, self._clock.monotonic() + watched.due - now)
+        return next_look(after, watched.period, watched.phase)
 
     def _come_due(self, source: S) -> None:
         if self._tasks is None:
@@ -226,17 +256,22 @@ class Poller(Generic[S, K]):
         if watched is None or not watched.looking:
             return  # nobody wants it any more, or somebody wants it anew
         self._looks += 1
+        watched.began = self._clock.now().timestamp()
+        owed, watched.owed = watched.owed, 0
         try:
             fingerprint = await self._ask(source)
         except TransientError as error:
+            watched.owed = max(watched.owed, owed)
             if self._watched.get(source) is watched:
                 self._put_off(source, watched, error.retry_after or 0.0)
             return
         finally:
             watched.looking = False
         if self._watched.get(source) is watched:
+            news = self._remember(watched, fingerprint)
+            watched.owed = max(watched.owed, int(owed > 1 and not news))
             self._schedule(source, watched)
-            if self._remember(watched, fingerprint):
+            if news:
                 self._tell(watched, None)
 
     def _put_off(self, source: S, watched: _Watched[K], seconds: float) -> None:

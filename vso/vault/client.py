@@ -21,12 +21,14 @@ from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.attempts import attempt
 from vso.runtime.workqueue import Lane
+from vso.vault.channel import Channel
 from vso.vault.config import ConnectionConfig, Pairs
 from vso.vault.errors import (
     Asked,
     BehindError,
     DroppedError,
     TokenSpentError,
+    VaultDownError,
     answer_invalid,
     error_for,
 )
@@ -75,6 +77,14 @@ class VaultAnswer:
     status: int
     body: JsonObject = field(repr=False)
     request_id: str = ""
+
+
+class _AsideError(Exception):
+    """A failure that tells the gate nothing; never leaves this module."""
+
+    def __init__(self, cause: VsoError) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
 
 
 class VaultClient:
@@ -139,6 +149,22 @@ class VaultClient:
                     return await self._once(request, exchange)
                 return await attempt(self._retrying, _WORTH_RETRYING, self._once, request, exchange)
 
+    async def connect(self, request: VaultRequest) -> Channel:
+        """Open a websocket; its handshake is a request like others, what comes over it takes no slot.
+
+        Only a Vault that cannot be reached counts for the breaker: what else keeps a websocket from being
+        opened (a proxy, a standby that serves reads) keeps no read from being answered.
+        """
+        exchange = self._exchange(request)
+        self._gate.check()
+        try:
+            async with self._limiter.slot(request.lane):
+                with self._gate.enter():
+                    return await self._shake_hands(request, exchange)
+        except _AsideError as aside:
+            cause = aside.cause
+        raise cause
+
     async def health(self) -> Health:
         """Ask sys/health, whatever the gate says; never raises a VsoError."""
         started = self._clock.monotonic()
@@ -178,9 +204,8 @@ class VaultClient:
         return isinstance(error, _WORTH_RETRYING) and not self._gate.is_open
 
     async def _once(self, request: VaultRequest, exchange: Exchange) -> VaultAnswer:
-        if request.expires is not None and self._clock.monotonic() >= request.expires:
-            raise TokenSpentError
         started = self._clock.monotonic()
+        _check_life(request, started)
         ok = False
         try:
             answer = await self._transport.exchange(exchange, self.config.timeout)
@@ -188,6 +213,28 @@ class VaultClient:
         finally:
             self._observe(_operation(request), started, ok=ok)
         return self._judge(request, answer)
+
+    async def _shake_hands(self, request: VaultRequest, exchange: Exchange) -> Channel:
+        started = self._clock.monotonic()
+        _check_life(request, started)
+        found: Channel | Answer | None = None
+        try:
+            found = await self._transport.upgrade(exchange, self.config.timeout)
+        except VaultDownError as error:
+            if error.reason is Reason.VAULT_STANDBY:
+                raise _AsideError(error) from None
+            raise
+        finally:
+            self._observe("subscribe", started, ok=isinstance(found, Channel))
+        if isinstance(found, Channel):
+            return found
+        try:
+            self._judge(request, found)
+        except VsoError as error:
+            if found.status >= 500:
+                raise _AsideError(error) from None
+            raise
+        raise answer_invalid(self._transport.where, f"{request.path} is answered {found.status}, without a websocket")
 
     def _exchange(self, request: VaultRequest) -> Exchange:
         headers = {**self._headers, **dict(request.headers)}
@@ -230,6 +277,11 @@ class VaultClient:
 
     def _observe(self, operation: str, started: float, *, ok: bool) -> None:
         self._observer.request(self.config.name, operation, self._clock.monotonic() - started, ok=ok)
+
+
+def _check_life(request: VaultRequest, now: float) -> None:
+    if request.expires is not None and now >= request.expires:
+        raise TokenSpentError
 
 
 def _operation(request: VaultRequest) -> str:

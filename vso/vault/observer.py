@@ -12,7 +12,7 @@ class VaultObserver(Protocol):
     """Receives one call per thing that happened; must return at once and never raise."""
 
     def request(self, connection: str, operation: str, seconds: float, *, ok: bool) -> None:
-        """One HTTP request ended; `operation` is login, renew, read, write, revoke or health."""
+        """One HTTP request ended; `operation` is login, renew, read, write, revoke, subscribe or health."""
         ...
 
     def breaker(self, connection: str, *, is_open: bool) -> None:

@@ -12,11 +12,13 @@ import contextlib
 import hashlib
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from vso.core.errors import VsoError
 from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
+from vso.vault.channel import Channel
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
 from vso.vault.config import LoginConfig, Pairs, SessionKey, session_key
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
@@ -26,6 +28,20 @@ _FORCED_EVERY = 60.0
 _NEW = 2.0
 """Seconds in which a token counts as fresh: its policies cannot have changed since."""
 _REVOKE_WITHIN = 2.0
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """An open websocket and the token that it was opened under."""
+
+    channel: Channel
+    _session: Session
+    _held: Held
+
+    @property
+    def current(self) -> bool:
+        """Whether the token is still the session's, and not yet to be replaced."""
+        return self._session.holds(self._held)
 
 
 class Session:
@@ -79,6 +95,26 @@ class Session:
         except PermissionDeniedError as error:
             raise error.named(self._who) from None
 
+    @asynccontextmanager
+    async def subscribe(self, path: str, *, namespace: str = "", query: Pairs = ()) -> AsyncIterator[Subscription]:
+        """Hold a websocket open under this session's token; a token that was replaced lives until it is let go."""
+        request = VaultRequest("GET", path, namespace=namespace or self.login.namespace, query=query)
+        held = await self._token(request.lane)
+        async with AsyncExitStack() as stack:
+            try:
+                try:
+                    subscription = await stack.enter_async_context(self._subscription(held, request))
+                except InvalidTokenError as error:
+                    held = await self._after_invalid(held, request.lane, error)
+                    subscription = await stack.enter_async_context(self._subscription(held, request))
+            except PermissionDeniedError as error:
+                raise error.named(self._who) from None
+            yield subscription
+
+    def holds(self, held: Held) -> bool:
+        """Tell whether that token is still the session's, and not yet to be replaced."""
+        return self._held is held and self._clock.monotonic() < held.renew_at
+
     def client_meta(self, namespace: str = "") -> tuple[str, str]:
         """Return cacheKey and id for status.vaultClientMeta; both empty before the first login."""
         if self._latest is None:
@@ -123,6 +159,16 @@ class Session:
         held.uses_left -= 1
         async with self._using(held):
             return await self._client.send(request.under(held.token.token, held.expires_at))
+
+    @asynccontextmanager
+    async def _subscription(self, held: Held, request: VaultRequest) -> AsyncIterator[Subscription]:
+        held.uses_left -= 1
+        async with self._using(held):
+            channel = await self._client.connect(request.under(held.token.token, held.expires_at))
+            try:
+                yield Subscription(channel, self, held)
+            finally:
+                await channel.close()
 
     async def _after_invalid(self, held: Held, lane: Lane, error: InvalidTokenError) -> Held:
         if self._held is held:

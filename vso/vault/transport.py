@@ -6,8 +6,10 @@ carry the request's headers, hence the token. Nothing of a body that is not JSON
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ import aiohttp
 from yarl import URL
 
 from vso.core.errors import Reason, TransientError
+from vso.vault.channel import HEARTBEAT, MAX_MESSAGE, TIMEOUTS, Channel
 from vso.vault.config import ConnectionConfig
 from vso.vault.errors import DroppedError, VaultDownError, answer_invalid
 from vso.vault.json import JsonObject, NotJsonError, parse
@@ -26,6 +29,7 @@ from vso.vault.tls import failure_text, ssl_context
 _SILENT = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _HOPS = 2
+_STREAM_HOPS = 10
 _LONGEST_WAIT = 60.0
 _SILENCE = "no answer"
 _DROPPED = "the connection is refused or dropped"
@@ -51,6 +55,15 @@ class Answer:
     empty: bool = False
 
 
+class _NoUpgradeError(Exception):
+    """The handshake of a websocket is answered with something else; never leaves this module."""
+
+    def __init__(self, answer: Answer, location: str) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+        self.location = location
+
+
 class Transport:
     """The sockets of one connection."""
 
@@ -60,6 +73,7 @@ class Transport:
         self._ssl = ssl_context(config.tls) if config.base.startswith("https:") else True
         self._proxy = proxy_for(config.base, os.environ)
         self._session: aiohttp.ClientSession | None = None
+        self._streams: aiohttp.ClientSession | None = None
         self._closed = False
 
     @property
@@ -75,6 +89,18 @@ class Transport:
             named = self._named(error)
         raise named from None
 
+    async def upgrade(self, exchange: Exchange, seconds: float) -> Channel | Answer:
+        """Open a websocket; an Answer is what came in its place."""
+        try:
+            # Real time: it bounds the handshake, and must not outlive it.
+            async with asyncio.timeout(seconds):
+                return await self._shake_hands(exchange)
+        except TimeoutError:
+            named = self.silent()
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            named = self._named(error)
+        raise named from None
+
     def silent(self) -> TransientError:
         """Return the error for a Vault that does not answer in time."""
         return VaultDownError(Reason.VAULT_UNAVAILABLE, f"{self.where}: {_SILENCE}")
@@ -82,9 +108,11 @@ class Transport:
     async def close(self) -> None:
         """Close every socket."""
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        sessions = (self._session, self._streams)
+        self._session = self._streams = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     async def _follow(self, exchange: Exchange, timeout: aiohttp.ClientTimeout) -> Answer:
         url = exchange.url
@@ -102,6 +130,40 @@ class Transport:
                     return await self._answer(response)
                 url = self._redirect(url, response.status, response.headers.get("Location", ""))
         raise answer_invalid(self.where, "it redirects in a circle")
+
+    async def _shake_hands(self, exchange: Exchange) -> Channel | Answer:
+        url = exchange.url
+        for _ in range(_STREAM_HOPS):
+            try:
+                socket = await self._streaming().ws_connect(
+                    URL(url, encoded=True),
+                    headers=exchange.headers,
+                    heartbeat=HEARTBEAT,
+                    max_msg_size=MAX_MESSAGE,
+                    timeout=TIMEOUTS,
+                )
+            except _NoUpgradeError as refused:
+                if refused.answer.status not in _REDIRECTS:
+                    return refused.answer
+                # A websocket's scheme means the same as HTTP's.
+                location = re.sub(r"^ws(?=s?://)", "http", refused.location)
+                url = self._redirect(url, refused.answer.status, location)
+            else:
+                return Channel(socket, self.where)
+        raise answer_invalid(self.where, "it redirects in a circle")
+
+    async def _upgraded(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Let nothing but an upgrade pass: redirects are followed here, not by the library with the token."""
+        request.server_hostname = self._config.tls.server_name or None
+        response = await handler(request)
+        if response.status == 101:
+            return response
+        try:
+            raise _NoUpgradeError(await self._answer(response), response.headers.get("Location", ""))
+        finally:
+            response.close()
 
     def _redirect(self, url: str, status: int, location: str) -> str:
         """Return where to go: only ever the same scheme, host and port, and only for a 307."""
@@ -143,9 +205,25 @@ class Transport:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _http(self) -> aiohttp.ClientSession:
+    def _streaming(self) -> aiohttp.ClientSession:
+        """Return what opens websockets: they last, and must not take the sockets of the requests."""
+        self._check_open()
+        if self._streams is None:
+            self._streams = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+                middlewares=(self._upgraded,),
+                proxy=self._proxy,
+            )
+        return self._streams
+
+    def _check_open(self) -> None:
         if self._closed:
             raise TransientError(Reason.VAULT_UNAVAILABLE, f"{self.where}: the connection was replaced")
+
+    def _http(self) -> aiohttp.ClientSession:
+        self._check_open()
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=self._config.max_concurrency, ssl=self._ssl)
             # Not trust_env: it reads the environment and ~/.netrc anew for each request, in a thread.

@@ -23,6 +23,7 @@ from vso.runtime.events import Page, WatchEvent
 from vso.runtime.informer import Informer, InformerObserver
 from vso.runtime.poller import PollerStatistics
 from vso.runtime.workqueue import QueueStatistics
+from vso.vault.events import StreamObserver, StreamStatistics
 from vso.vault.observer import VaultObserver
 from vso.vault.sessions import SessionStatistics
 
@@ -54,13 +55,14 @@ def names(metrics: Metrics) -> set[str]:
 
 def test_it_observes_what_it_says_it_observes() -> None:
     metrics = made()
-    observers: tuple[ControllerObserver, InformerObserver, VaultObserver, KubeObserver] = (
+    observers: tuple[ControllerObserver, InformerObserver, VaultObserver, KubeObserver, StreamObserver] = (
         metrics,
         metrics,
         metrics.vault,
         metrics.kube,
+        metrics.vault,
     )
-    assert len(observers) == 4
+    assert len(observers) == 5
 
 
 def test_what_runs_and_how() -> None:
@@ -299,6 +301,7 @@ async def test_the_parts_are_read_at_the_scrape() -> None:
             lambda: poller,
             lambda: SessionStatistics(sessions=3, logged_in=2),
             lambda: EventStatistics(waiting=0, sent=1, dropped=2, failed=3),
+            lambda: StreamStatistics(streams=3, up=2, received=9, matched=4),
         )
     )
     await clock.advance(30)
@@ -309,4 +312,8 @@ async def test_the_parts_are_read_at_the_scrape() -> None:
     assert value(metrics, "vso_informer_silence_seconds", informer="vaultauths") == 30
     assert value(metrics, "vso_source_polls_total") == 5
     assert value(metrics, "vso_vault_sessions", logged_in="false") == 1
+    assert value(metrics, "vso_vault_event_streams", up="true") == 2
+    assert value(metrics, "vso_vault_event_streams", up="false") == 1
+    assert value(metrics, "vso_vault_events_received_total") == 9
+    assert value(metrics, "vso_vault_events_matched_total") == 4
     assert value(metrics, "vso_events_total", result="dropped") == 2

@@ -3,11 +3,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import T0, FakeClock, settle
 from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, until
 from tests.fakes.vault_server import Hang, Reply, VaultServer, errors
 from vso.controllers.sources import Source, SourceReader
@@ -205,3 +206,78 @@ async def test_failures_of_a_connection_that_is_another_now_are_forgotten(shelf:
     shelf.reader.forget_failures(source.session.connection_name)
     await shelf.reader.read(source, Lane.REFRESH)
     assert shelf.reads == reads  # what was read well is still shared
+
+
+def dated(version: int, seconds: float = 0.0) -> Reply:
+    """Return a kv-v2 answer whose version was written so many seconds after the clock's start."""
+    created = (T0 + timedelta(seconds=seconds)).isoformat().replace("+00:00", ".123456789Z")
+    metadata = {"version": version, "created_time": created}
+    return Reply(200, {"data": {"data": {"password": f"canary-{version}"}, "metadata": metadata}})
+
+
+async def test_a_poll_that_finds_a_read_in_flight_reads_once_more(shelf: Shelf) -> None:
+    source = shelf.source()
+    shelf.vault.on("GET", PATH, Hang(), dated(2))
+    early = asyncio.ensure_future(shelf.reader.read(source, Lane.REFRESH))
+    await until(lambda: shelf.vault.hanging == 1)
+    await shelf.clock.advance(1)
+    look = asyncio.ensure_future(shelf.reader.look(source))
+    await settle()
+    shelf.vault.release()
+    assert (await look)[:2] == ("read", "2")
+    await asyncio.wait((early,))
+    early.exception()
+
+
+async def test_an_older_version_does_not_follow_a_newer_one(shelf: Shelf) -> None:
+    source = shelf.source()
+    shelf.vault.on("GET", PATH, dated(2), dated(1, -5), dated(1, -5), dated(2))
+    newest = await shelf.reader.look(source)
+    await shelf.clock.advance(6)
+    assert await shelf.reader.look(source) == newest, "to the poller nothing has changed"
+    with pytest.raises(TransientError) as caught:
+        await shelf.reader.read(source, Lane.REFRESH)
+    assert "version 1 of kv/app" in caught.value.message
+    assert (await shelf.reader.read(source, Lane.REFRESH)).version == "2"
+
+
+async def test_what_is_shared_stays_the_newest(shelf: Shelf) -> None:
+    source = shelf.source()
+    shelf.vault.on("GET", PATH, dated(2), dated(1, -5))
+    await shelf.reader.look(source)
+    await shelf.clock.advance(1)
+    await shelf.reader.look(source)
+    assert (await shelf.reader.read(source, Lane.REFRESH)).version == "2"
+
+
+@pytest.mark.parametrize(
+    ("later", "seconds"),
+    [
+        pytest.param(dated(1, 3), 6, id="written-anew-from-1"),
+        pytest.param(dated(1, -5), 61, id="every-node-has-it-by-now"),
+        pytest.param(dated(3, 5), 6, id="newer-still"),
+    ],
+)
+async def test_what_vault_holds_is_taken(shelf: Shelf, later: Reply, seconds: float) -> None:
+    source = shelf.source()
+    shelf.vault.on("GET", PATH, dated(2), later)
+    first = await shelf.reader.look(source)
+    await shelf.clock.advance(seconds)
+    assert await shelf.reader.look(source) != first
+
+
+async def test_another_version_that_was_asked_for_is_no_older_one(shelf: Shelf) -> None:
+    shelf.vault.on("GET", PATH, dated(2), dated(1, -5))
+    await shelf.reader.look(shelf.source())
+    assert (await shelf.reader.look(shelf.source(version=1)))[:2] == ("read", "1")
+
+
+async def test_what_every_node_has_is_forgotten(shelf: Shelf) -> None:
+    shelf.vault.on("GET", PATH, dated(2))
+    running = asyncio.ensure_future(shelf.reader.run())
+    await shelf.reader.look(shelf.source())
+    assert len(shelf.reader._newest) == 1
+    await shelf.clock.advance(70)
+    assert len(shelf.reader._newest) == 0
+    running.cancel()
+    await asyncio.wait((running,))

@@ -11,6 +11,7 @@ IN_ORDER = {
     Reason.SECRET_SYNCED,
     Reason.ACCEPTED,
     Reason.RECOVERED,
+    Reason.EVENT_WATCHER_STARTED,
     Reason.PROGRESSING,
     Reason.ROLLOUT_RESTART_TRIGGERED,
 }
