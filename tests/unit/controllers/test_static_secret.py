@@ -319,7 +319,7 @@ async def test_a_rotation_that_only_takes_keys_away_restarts_once_too_and_the_hi
     home.restarted()
     await home.clock.advance(10)
     await home.pass_over()
-    assert [entry["time"] for entry in home.status()["history"]] == ["2026-01-01T12:00:20Z", "2026-01-01T12:00:00Z"]
+    assert [entry["time"] for entry in home.status()["history"]] == ["2026-01-01T12:00:10Z", "2026-01-01T12:00:00Z"]
     assert len({str(patch) for patch in _patches(home, "web")}) == 1
 
 
