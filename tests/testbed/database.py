@@ -47,6 +47,15 @@ class Issued:
     renewable: bool
 
 
+@dataclass(frozen=True)
+class Rotating:
+    """The credential of a static role: when Vault rotated it last, and the seconds until it does so again."""
+
+    login: Login
+    rotated: datetime
+    seconds: int
+
+
 class Database:
     """PostgreSQL, and Vault's engine mounted at `database/` before it."""
 
@@ -111,10 +120,10 @@ class Database:
         """Have Vault revoke a lease before it answers."""
         self.vault.write("sys/leases/revoke", {"lease_id": lease_id, "sync": True})
 
-    def static_login(self, role: str) -> tuple[Login, datetime]:
-        """The credential of a static role and when Vault rotated it last."""
+    def rotating(self, role: str) -> Rotating:
+        """The credential of a static role as Vault tells it now."""
         data: Json = self.vault.read(f"{MOUNT}/static-creds/{role}")["data"]
-        return _login(data), datetime.fromisoformat(data["last_vault_rotation"])
+        return Rotating(_login(data), datetime.fromisoformat(data["last_vault_rotation"]), int(data["ttl"]))
 
     def rotate(self, role: str) -> None:
         """Have Vault rotate a static role's password now."""
