@@ -22,7 +22,7 @@ from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
 from vso.decide.assess import Assessment, News, assess
 from vso.decide.conditions import READY, find_condition
-from vso.decide.outcome import Failing, InOrder, Outcome, Policy, Suspended
+from vso.decide.outcome import UNTOLD, Failing, InOrder, Outcome, Policy, Suspended
 from vso.kube.errors import ConflictError
 from vso.kube.event_recorder import EventRecorder
 from vso.vault.errors import BreakerOpenError
@@ -156,6 +156,6 @@ def _queue_error(error: VsoError, assessment: Assessment) -> VsoError:
     if isinstance(error, BreakerOpenError):
         wait = _DOWN_RECHECK if soon is None else min(soon, _DOWN_RECHECK)
         return TransientError(error.reason, error.message, wait)
-    if isinstance(error, ConfigError) and soon is not None:
+    if isinstance(error, ConfigError) and (soon is not None or error.reason in UNTOLD):
         return TransientError(error.reason, error.message, soon)
     return error

@@ -26,6 +26,10 @@ DANGLING = frozenset(
 """What is often only a matter of order: applied together, the other object comes a moment later."""
 
 
+UNTOLD = frozenset({Reason.KUBERNETES_FORBIDDEN})
+"""What a human mends where no watch looks, and an API server that has just started refuses too: tried again soon."""
+
+
 class Cure(Enum):
     """What ends a failure."""
 

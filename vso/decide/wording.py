@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from vso.core.durations import format_duration
 from vso.core.errors import REMEDIES, Reason
-from vso.decide.outcome import Cure, Failing, Policy, Standing
+from vso.decide.outcome import UNTOLD, Cure, Failing, Policy, Standing
 
 RECOVERED_TEXT = "in order again"
 SUSPENDED_TEXT = f"suspended before the first sync; {REMEDIES[Reason.SUSPENDED]}"
@@ -18,7 +18,8 @@ _LONGEST_MESSAGE = 1024
 
 def failure_text(failing: Failing, standing: Standing, policy: Policy, elsewhere: str = "") -> str:
     """Return what, where, the remedy, the back-off policy, and where more is told."""
-    going_on = _going_on(failing.cure, standing, policy)
+    cure = Cure.TIME if failing.reason in UNTOLD else failing.cure
+    going_on = _going_on(cure, standing, policy)
     parts = (_trimmed(failing.message), REMEDIES.get(failing.reason, ""), going_on, elsewhere)
     return "; ".join(part for part in parts if part)
 

@@ -74,6 +74,12 @@ async def test_what_a_human_must_mend_goes_back_as_it_is(desk: Desk) -> None:
     assert await desk.reporter.failed(desk.look(), terminal) is terminal
 
 
+async def test_a_missing_right_is_looked_for_again_soon_since_no_watch_tells_of_it(desk: Desk) -> None:
+    told = await desk.reporter.failed(desk.look(), ConfigError(Reason.KUBERNETES_FORBIDDEN, "no right"))
+    assert type(told) is TransientError
+    assert told.retry_after is None
+
+
 async def test_a_vault_that_is_away_is_waited_for_since_its_return_wakes_everybody(desk: Desk) -> None:
     told = await desk.reporter.failed(desk.look(), AWAY)
     assert type(told) is TransientError

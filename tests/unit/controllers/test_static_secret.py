@@ -423,9 +423,11 @@ async def test_a_finalizer_that_may_not_be_taken_off_is_said(home: House) -> Non
     home.static(metadata={"finalizers": ["vaultstaticsecret.secrets.hashicorp.com/finalizer"]})
     denied = status(403, "Forbidden", 'User "operator" cannot patch resource "vaultstaticsecrets"')
     home.cluster.refuse = lambda request: denied if request.path.endswith("/db") else None
-    with pytest.raises(ConfigError):
+    with pytest.raises(TransientError):  # to the queue: a right may be granted, and no watch tells
         await home.pass_over()
-    assert home.condition("Stalled")["reason"] == "KubernetesForbidden"
+    stalled = home.condition("Stalled")
+    assert stalled["reason"] == "KubernetesForbidden"
+    assert "tried again by itself" in stalled["message"]
 
 
 async def test_a_bug_is_said_without_its_words_and_goes_on_to_the_controller(home: House) -> None:
