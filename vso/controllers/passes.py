@@ -10,8 +10,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar, cast
 
@@ -23,12 +22,11 @@ from vso.controllers.cache import ObjectCache
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.looks import Look
 from vso.controllers.memory import Memories, moved_on
-from vso.controllers.report import Reporter
+from vso.controllers.report import Reporter, Telling
 from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
-from vso.decide.assess import News
 from vso.runtime.reconcile import Reconciler, Result
 
 _ID_BITS = 48
@@ -64,18 +62,6 @@ class PassParts(Generic[S]):
     clock: Clock
     finalizers: Finalizers | None = None
     """None where the reference's finalizer stays."""
-
-
-@dataclass(frozen=True)
-class Telling(Generic[S]):
-    """What a kind has to say about a failure, besides the failure."""
-
-    stale_after: timedelta | None = None
-    """The age from which on what is there no longer counts as Ready; None for the default."""
-    change: Callable[[S], S] = lambda status: status
-    """Adds what the kind's own status tells."""
-    aside: News | None = None
-    """A further event."""
 
 
 class ObjectReconciler(ABC, Generic[R, S]):
@@ -164,5 +150,6 @@ class ObjectReconciler(ABC, Generic[R, S]):
         return ended
 
     async def _tell(self, look: Look[Resource, S], error: VsoError) -> VsoError:
-        telling = self.telling(look, error)
-        return await self._parts.reporter.failed(look, error, telling.stale_after, telling.change, telling.aside)
+        # What the pass itself has written meanwhile is not to be taken back.
+        look = replace(look, status=self._parts.reporter.effective(look.record, look.status, look.notes))
+        return await self._parts.reporter.failed(look, error, self.telling(look, error))
