@@ -146,6 +146,11 @@ class Destinations:
         """Return the destination's metadata as it is now; one request."""
         return await self._writer.inspect(look.key.namespace, look.cr.spec.destination.name)
 
+    def accept(self, look: SecretLook, seen: Seen) -> None:
+        """Take the Secret as it is now for in order: what changed it was not its data."""
+        look.notes.written_version = version_number(seen.resource_version)
+        look.notes.deleted_uid = ""
+
     async def relabel(self, look: SecretLook, mark: tuple[str, str] | None) -> Written | None:
         """Make our labels, annotations and owner right without the data; None when the Secret is not there."""
         recorded = look.status.destination

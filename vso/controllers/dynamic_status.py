@@ -88,6 +88,19 @@ def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> Va
     return status.model_copy(update=_granted(grant, now))
 
 
+def followed(
+    status: VaultDynamicSecretStatus, written: Written | None, restarted: Restarted | None, digest: str
+) -> VaultDynamicSecretStatus:
+    """Say that the Secret's metadata follows the spec, and that what was owed to its consumers is paid."""
+    update: dict[str, object] = {}
+    if written is not None and status.destination is not None:
+        moved = {"uid": written.uid, "resource_version": written.resource_version}
+        update["destination"] = status.destination.model_copy(update=moved)
+    if restarted is not None and not restarted.failed:
+        update["rolled_out_digest"] = digest
+    return status.model_copy(update=update)
+
+
 def without_retired(status: VaultDynamicSecretStatus, gone: Iterable[str]) -> VaultDynamicSecretStatus:
     """Forget replaced leases that were given back or are over."""
     dropped = frozenset(gone)

@@ -93,6 +93,9 @@ class ObjectReconciler(ABC, Generic[R, S]):
     def gone(self, uid: str) -> None:
         """The object with that uid exists no more."""
 
+    async def abandon(self, look: Look[Resource, S]) -> None:
+        """The object goes, and cannot be understood: let go of it."""
+
     def forget(self, key: ObjectKey) -> None:
         """Drop everything that is kept about an object."""
         self.rest(key)
@@ -131,6 +134,7 @@ class ObjectReconciler(ABC, Generic[R, S]):
     async def _refuse(self, look: Look[Resource, S], refusal: ConfigError) -> Result:
         self.rest(look.key)
         if look.record.deleting:
+            await self.abandon(look)
             return Result()
         raise refusal
 

@@ -43,7 +43,7 @@ class Because(StrEnum):
     TRUNCATED = "LeaseTruncated"
     NOT_RENEWABLE = "LeaseNotRenewable"
     TOKEN_ENDS = "VaultTokenRotated"
-    PENDING_LOST = "PendingNotWritten"
+    PENDING_FOUND = "PendingFound"
 
 
 @dataclass(frozen=True, slots=True)
