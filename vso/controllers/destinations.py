@@ -207,4 +207,5 @@ def secret_plan(
         own=destination.create,
         overwrite=destination.overwrite,
         mark=mark,
+        mark_adopted=kind is Kind.VAULT_DYNAMIC_SECRET,  # the mark tells after a crash whose data is there
     )

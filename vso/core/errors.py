@@ -63,7 +63,6 @@ class Reason(StrEnum):
     LEASE_LEAKED = "LeaseLeaked"
     LEASE_RENEWED = "SecretLeaseRenewal"
     LEASE_NOT_RENEWED = "SecretLeaseRenewalError"
-    LEASE_REVOKED = "SecretLeaseRevoke"
     REVOKE_FORBIDDEN = "RevokeForbidden"
     SECRET_ROTATED = "SecretRotated"
     # Where it goes.
