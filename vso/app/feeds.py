@@ -64,7 +64,8 @@ def make_feeds(
     """Return the informers; none of them has begun."""
     namespaces = config.namespaces or (ALL_NAMESPACES,)
     indexers: dict[Kind, dict[str, Index]] = {kind: {BY_UID: uid_index} for kind in Kind}
-    indexers[Kind.VAULT_STATIC_SECRET][BY_AUTH] = reference_index(config.operator_namespace)
+    for kind in (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET):
+        indexers[kind][BY_AUTH] = reference_index(config.operator_namespace)
     indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index(config.operator_namespace)
 
     def feed(label: str, path: str, decode: Callable[[JsonObject], Record], selector: str, kind: Kind | None) -> Feed:

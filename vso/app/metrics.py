@@ -80,6 +80,11 @@ class Metrics:
             ("informer", "reason"),
             registry=self._registry,
         )
+        self._leaked = Counter(
+            "vso_leases_leaked",
+            "Leases that outlived their object: they could not be given back.",
+            registry=self._registry,
+        )
         self._leads = Gauge(
             "leader_election_master_status", "Whether this process leads.", ("name",), registry=self._registry
         ).labels(name="vault-secrets-operator")
@@ -141,6 +146,10 @@ class Metrics:
             self.vault.forget_connection(str(key))
         elif kind is Kind.VAULT_AUTH:
             self.vault.forget_auth(str(key))
+
+    def leaked(self, leases: int) -> None:
+        """Leases could not be given back before their object went."""
+        self._leaked.inc(leases)
 
     def leader(self, *, leading: bool) -> None:
         """This process leads, or stands by: then the standing of objects is another's to tell."""

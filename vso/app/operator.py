@@ -130,7 +130,10 @@ class Operator:
     async def _act(self) -> None:
         parts = self._parts
         async with asyncio.TaskGroup() as acting:
-            following = [acting.create_task(parts.poller.run(), name="poller")]
+            following = [
+                acting.create_task(parts.poller.run(), name="poller"),
+                acting.create_task(parts.deadlines.run(), name="lease-deadlines"),
+            ]
             if not self._settings.once:
                 following.append(acting.create_task(parts.streams.run(), name="vault-events"))
             tasks = [acting.create_task(controller.run(), name=controller.name) for controller in parts.controllers]

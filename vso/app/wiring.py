@@ -15,6 +15,7 @@ from typing import Any
 
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
+from vso.app.dynamic_wiring import DynamicParts, dynamic_secrets
 from vso.app.feeds import Feed, FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
@@ -24,6 +25,7 @@ from vso.controllers.cache import Caches
 from vso.controllers.clients import ClientPool
 from vso.controllers.credentials import ServiceAccountTokens
 from vso.controllers.destinations import Destinations
+from vso.controllers.dynamic_secret import DynamicSecretReconciler
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.foreign import ForeignWriterTrigger
 from vso.controllers.instant import InstantUpdates, ears_of
@@ -49,6 +51,7 @@ from vso.kube.event_recorder import EventRecorder
 from vso.kube.secrets import SecretWriter
 from vso.kube.tokens import TokenMinter
 from vso.runtime.controller import Controller, ControllerConfig
+from vso.runtime.lease_scheduler import LeaseScheduler
 from vso.runtime.poller import Poller
 from vso.runtime.rate_limiter import RateLimiter
 from vso.runtime.reconcile import Reconciler
@@ -59,6 +62,8 @@ from vso.vault.events import EventStreams, StreamConfig
 from vso.vault.sessions import Sessions
 
 USER_AGENT = "vso"
+_SECRETS = (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET)
+"""The kinds whose passes wait for a Vault."""
 _RAMP_PER_SECOND = 400.0
 """How fast secrets are looked at again when a Vault is back."""
 _TESTERS = 3
@@ -91,6 +96,7 @@ class Parts:
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
     streams: EventStreams[ObjectKey, Source]
+    deadlines: LeaseScheduler[ObjectKey]
     queues: Mapping[Kind, WorkQueue[ObjectKey]]
     controllers: tuple[Controller[ObjectKey], ...]
     memories: tuple[Memories[Any], ...]
@@ -137,6 +143,7 @@ class _Builder:
             group=lambda source: source.session_key.connection_uid,
         )
         ears = ears_of(self.poller, self.queues[Kind.VAULT_STATIC_SECRET], base.metrics.vault)
+        self.deadlines: LeaseScheduler[ObjectKey] = LeaseScheduler(clock, self._on_deadline)
         config = StreamConfig(settings.backoff, settings.config_recheck_interval)
         self.streams = EventStreams(clock, rng, ears, config)
 
@@ -147,6 +154,7 @@ class _Builder:
             Kind.VAULT_CONNECTION: self._connections(),
             Kind.VAULT_AUTH: self._auths(),
             Kind.VAULT_STATIC_SECRET: self._statics(),
+            Kind.VAULT_DYNAMIC_SECRET: self._dynamics(),
         }
         reconcilers.update({kind: self._unsupported(kind) for kind in NEVER | NOT_YET})
         controllers = tuple(self._controller(kind, reconciler) for kind, reconciler in reconcilers.items())
@@ -160,6 +168,7 @@ class _Builder:
             self.reader,
             self.poller,
             self.streams,
+            self.deadlines,
             self.queues,
             controllers,
             tuple(self.memories.values()),
@@ -179,10 +188,10 @@ class _Builder:
     def _queue(self, kind: Kind) -> WorkQueue[ObjectKey]:
         base = self._base
         limiter: RateLimiter[ObjectKey] = RateLimiter(base.settings.backoff, base.rng)
-        if kind is not Kind.VAULT_STATIC_SECRET:
+        if kind not in _SECRETS:
             return WorkQueue(base.clock, limiter, name=kind.plural)
         # As many passes as a connection has sockets: a Vault that never answers cannot take every worker.
-        return WorkQueue(base.clock, limiter, name=kind.plural, group=self.relations.vault_of)
+        return WorkQueue(base.clock, limiter, name=kind.plural, group=partial(self.relations.vault_of, kind))
 
     def _trust_policy(self) -> TrustPolicy:
         settings = self._base.settings
@@ -209,9 +218,9 @@ class _Builder:
     def _on_trial(self, connection: str) -> None:
         """Wake as many as may pass, each time others: one path that fails by itself is not to speak for all."""
         self.reader.forget_failures(connection)
-        failing = self.static_memories.failing_on(connection)
-        for key in self._base.rng.sample(failing, min(_TESTERS, len(failing))):
-            self.queues[Kind.VAULT_STATIC_SECRET].add(key)
+        failing = self._failing_on(connection)
+        for kind, key in self._base.rng.sample(failing, min(_TESTERS, len(failing))):
+            self.queues[kind].add(key)
 
     def _on_replaced(self, client: VaultClient) -> None:
         self.sessions.adopt(client)
@@ -220,9 +229,15 @@ class _Builder:
     def _wake_failing(self, connection: str) -> None:
         self.streams.wake(connection)
         self.reader.forget_failures(connection)
-        queue = self.queues[Kind.VAULT_STATIC_SECRET]
-        for number, key in enumerate(self.static_memories.failing_on(connection)):
-            queue.add_after(key, number / _RAMP_PER_SECOND)
+        for number, (kind, key) in enumerate(self._failing_on(connection)):
+            self.queues[kind].add_after(key, number / _RAMP_PER_SECOND)
+
+    def _failing_on(self, connection: str) -> list[tuple[Kind, ObjectKey]]:
+        # Those with a lease first: they have an end.
+        return [(kind, key) for kind in reversed(_SECRETS) for key in self.memories[kind].failing_on(connection)]
+
+    def _on_deadline(self, key: ObjectKey) -> None:
+        self.queues[Kind.VAULT_DYNAMIC_SECRET].add(key, Lane.URGENT)
 
     def _on_cautions(self, auth: str) -> None:
         namespace, _, name = auth.partition("/")
@@ -236,19 +251,21 @@ class _Builder:
             self.queues[Kind.VAULT_STATIC_SECRET].add(key, Lane.REFRESH)
 
     def _join_triggers(self) -> None:
-        statics, auths = self.queues[Kind.VAULT_STATIC_SECRET], self.queues[Kind.VAULT_AUTH]
-        relations = self.relations
+        auths, relations = self.queues[Kind.VAULT_AUTH], self.relations
         for kind in Kind:
             for feed in self.feeds.of(kind):
                 feed.add_handler(SelfTrigger(self.queues[kind], partial(_is_synced, feed)))
                 feed.add_handler(self._foreign_writer(kind))
-        for feed in self.feeds.of(Kind.VAULT_AUTH):
-            feed.add_handler(ReferrerTrigger(statics, relations.statics_by_auth))
         for feed in self.feeds.of(Kind.VAULT_CONNECTION):
             feed.add_handler(ReferrerTrigger(auths, relations.auths_by_connection))
-            feed.add_handler(ReferrerTrigger(statics, relations.statics_by_connection))
-        for feed in self.feeds.secrets.values():
-            feed.add_handler(SecretTrigger(statics, relations.statics_by_uid, self.static_memories.find))
+        for kind in _SECRETS:
+            queue, find = self.queues[kind], self.memories[kind].find
+            for feed in self.feeds.of(Kind.VAULT_AUTH):
+                feed.add_handler(ReferrerTrigger(queue, partial(relations.by_auth, kind)))
+            for feed in self.feeds.of(Kind.VAULT_CONNECTION):
+                feed.add_handler(ReferrerTrigger(queue, partial(relations.by_connection, kind)))
+            for feed in self.feeds.secrets.values():
+                feed.add_handler(SecretTrigger(queue, partial(relations.by_uid, kind), find))
 
     def _connections(self) -> ConnectionReconciler:
         parts = self._pass_parts(Kind.VAULT_CONNECTION)
@@ -277,6 +294,24 @@ class _Builder:
         config = StaticSecretConfig(base.mac_key, base.settings.exclude_raw)
         return StaticSecretReconciler(self._pass_parts(Kind.VAULT_STATIC_SECRET), rooms, config)
 
+    def _dynamics(self) -> DynamicSecretReconciler:
+        base, kind = self._base, Kind.VAULT_DYNAMIC_SECRET
+        # Its finalizer is its own matter: it stays as long as there is something to give back.
+        passes = replace(self._pass_parts(kind), finalizers=None)
+        parts = DynamicParts(
+            base.settings,
+            base.clock,
+            base.kube,
+            base.metrics,
+            base.mac_key,
+            self.caches,
+            self.relations,
+            self.resolver,
+            passes,
+            self.deadlines,
+        )
+        return dynamic_secrets(parts)
+
     def _unsupported(self, kind: Kind) -> UnsupportedReconciler:
         return UnsupportedReconciler(kind, replace(self._pass_parts(kind), finalizers=None))
 
@@ -300,7 +335,7 @@ class _Builder:
 
     def _controller(self, kind: Kind, reconciler: Reconciler[ObjectKey]) -> Controller[ObjectKey]:
         settings = self._base.settings
-        is_secret = kind is Kind.VAULT_STATIC_SECRET
+        is_secret = kind in _SECRETS
         config = ControllerConfig(
             workers=settings.max_concurrent_reconciles if is_secret else 4,
             pass_timeout=settings.reconcile_timeout,

@@ -13,7 +13,8 @@ from vso.api.access import VaultAuth, VaultAuthStatus, VaultConnection, VaultCon
 from vso.api.meta import Resource
 from vso.controllers.clients import ClientPool
 from vso.controllers.looks import Look
-from vso.controllers.passes import ObjectReconciler, PassParts, Telling
+from vso.controllers.passes import ObjectReconciler, PassParts
+from vso.controllers.report import Telling
 from vso.controllers.resolver import Resolver, login_config
 from vso.core.errors import Reason, TransientError, VsoError
 from vso.decide.conditions import READY, find_condition

@@ -25,7 +25,8 @@ from vso.core.keys import Kind, ObjectKey, OwnerRef
 from vso.core.sensitive import Sensitive
 from vso.decide.schedule import phase
 from vso.decide.sync import SyncPlan
-from vso.kube.secrets import Recorded, SecretPlan, SecretWriter, Written
+from vso.kube.secret_plan import Recorded, SecretPlan, Seen, Written
+from vso.kube.secrets import SecretWriter
 
 StaticLook: TypeAlias = Look[VaultStaticSecret, VaultStaticSecretStatus]
 DynamicLook: TypeAlias = Look[VaultDynamicSecret, VaultDynamicSecretStatus]
@@ -141,6 +142,24 @@ class Destinations:
         seen = self._watched(look)
         return seen is not None and version_number(seen.resource_version) > look.notes.written_version
 
+    async def inspect(self, look: SecretLook) -> Seen | None:
+        """Return the destination's metadata as it is now; one request."""
+        return await self._writer.inspect(look.key.namespace, look.cr.spec.destination.name)
+
+    def accept(self, look: SecretLook, seen: Seen) -> None:
+        """Take the Secret as it is now for in order: what changed it was not its data."""
+        look.notes.written_version = version_number(seen.resource_version)
+        look.notes.deleted_uid = ""
+
+    async def relabel(self, look: SecretLook, mark: tuple[str, str] | None) -> Written | None:
+        """Make our labels, annotations and owner right without the data; None when the Secret is not there."""
+        recorded = look.status.destination
+        plan = self._plan(look, {}, mark)
+        written = None if recorded is None else await self._writer.relabel(plan, recorded.uid)
+        if written is not None:
+            look.notes.written_version = version_number(written.resource_version)
+        return written
+
     def _watched(self, look: SecretLook) -> Recorded | None:
         """Return the destination as the watch shows it: a foreign label moves its version, and asks for no repair."""
         key = ObjectKey(look.key.namespace, look.cr.spec.destination.name)
@@ -188,4 +207,5 @@ def secret_plan(
         own=destination.create,
         overwrite=destination.overwrite,
         mark=mark,
+        mark_adopted=kind is Kind.VAULT_DYNAMIC_SECRET,  # the mark tells after a crash whose data is there
     )

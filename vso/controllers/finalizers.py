@@ -27,6 +27,13 @@ class Finalizers:
         # The reference operator's name for certificates is a plural.
         self._name = f"{_SPELLED.get(kind, kind.lower())}.{GROUP}/finalizer"
 
+    async def hold(self, record: Record, finalizers: Iterable[str], version: str) -> int:
+        """Put the finalizer on; return the object's version then, 0 when it is there already."""
+        present = tuple(finalizers)
+        if self._name in present:
+            return 0
+        return await self._set(record, [*present, self._name], version)
+
     async def release(self, record: Record, finalizers: Iterable[str]) -> int:
         """Take the reference's finalizer off, other parties' stay; return the object's version then.
 
@@ -35,8 +42,10 @@ class Finalizers:
         present = tuple(finalizers)
         if self._name not in present:
             return 0
-        left = [name for name in present if name != self._name]
-        body = {"metadata": {"resourceVersion": record.resource_version, "finalizers": left}}
+        return await self._set(record, [name for name in present if name != self._name], record.resource_version)
+
+    async def _set(self, record: Record, finalizers: list[str], version: str) -> int:
+        body = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
         path = cr_path(self._kind, record.key.namespace, record.key.name)
         try:
             answer = await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from vso.core.keys import ObjectKey
@@ -60,6 +61,10 @@ class Memory(Generic[S]):
     """Digest of the data that the rollout targets were restarted for last; status may not tell it yet."""
     rolled_targets: frozenset[str] = frozenset()
     """Those that were restarted for it."""
+    adopted_at: datetime | None = None
+    """When this process saw the present lease first."""
+    finalizer: bool = False
+    """Our finalizer is on the object, whatever the watch shows yet."""
     emptied: bool = False
     """Our data was taken out of the destination since the source is gone."""
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar, cast
 
@@ -23,12 +22,11 @@ from vso.controllers.cache import ObjectCache
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.looks import Look
 from vso.controllers.memory import Memories, moved_on
-from vso.controllers.report import Reporter
+from vso.controllers.report import Reporter, Telling
 from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
-from vso.decide.assess import News
 from vso.runtime.reconcile import Reconciler, Result
 
 _ID_BITS = 48
@@ -66,18 +64,6 @@ class PassParts(Generic[S]):
     """None where the reference's finalizer stays."""
 
 
-@dataclass(frozen=True)
-class Telling(Generic[S]):
-    """What a kind has to say about a failure, besides the failure."""
-
-    stale_after: timedelta | None = None
-    """The age from which on what is there no longer counts as Ready; None for the default."""
-    change: Callable[[S], S] = lambda status: status
-    """Adds what the kind's own status tells."""
-    aside: News | None = None
-    """A further event."""
-
-
 class ObjectReconciler(ABC, Generic[R, S]):
     """Looks at an object, hands it to the kind's own pass, and tells how that ended."""
 
@@ -106,6 +92,9 @@ class ObjectReconciler(ABC, Generic[R, S]):
 
     def gone(self, uid: str) -> None:
         """The object with that uid exists no more."""
+
+    async def abandon(self, look: Look[Resource, S]) -> None:
+        """The object goes, and cannot be understood: let go of it."""
 
     def forget(self, key: ObjectKey) -> None:
         """Drop everything that is kept about an object."""
@@ -145,6 +134,7 @@ class ObjectReconciler(ABC, Generic[R, S]):
     async def _refuse(self, look: Look[Resource, S], refusal: ConfigError) -> Result:
         self.rest(look.key)
         if look.record.deleting:
+            await self.abandon(look)
             return Result()
         raise refusal
 
@@ -164,5 +154,6 @@ class ObjectReconciler(ABC, Generic[R, S]):
         return ended
 
     async def _tell(self, look: Look[Resource, S], error: VsoError) -> VsoError:
-        telling = self.telling(look, error)
-        return await self._parts.reporter.failed(look, error, telling.stale_after, telling.change, telling.aside)
+        # What the pass itself has written meanwhile is not to be taken back.
+        look = replace(look, status=self._parts.reporter.effective(look.record, look.status, look.notes))
+        return await self._parts.reporter.failed(look, error, self.telling(look, error))

@@ -28,26 +28,26 @@ class Relations:
     caches: Caches
     operator_namespace: str
 
-    def statics_by_auth(self, auth: str) -> Iterable[ObjectKey]:
-        """Return the static secrets that refer to a VaultAuth."""
-        return self.caches[Kind.VAULT_STATIC_SECRET].by_index(BY_AUTH, auth)
+    def by_auth(self, kind: Kind, auth: str) -> Iterable[ObjectKey]:
+        """Return the secrets of a kind that refer to a VaultAuth."""
+        return self.caches[kind].by_index(BY_AUTH, auth)
 
     def auths_by_connection(self, connection: str) -> Iterable[ObjectKey]:
         """Return the VaultAuths that refer to a VaultConnection."""
         return self.caches[Kind.VAULT_AUTH].by_index(BY_CONNECTION, connection)
 
-    def statics_by_connection(self, connection: str) -> Iterable[ObjectKey]:
-        """Return the static secrets behind a VaultConnection."""
+    def by_connection(self, kind: Kind, connection: str) -> Iterable[ObjectKey]:
+        """Return the secrets of a kind behind a VaultConnection."""
         auths = self.auths_by_connection(connection)
-        return [key for auth in auths for key in self.statics_by_auth(str(auth))]
+        return [key for auth in auths for key in self.by_auth(kind, str(auth))]
 
-    def statics_by_uid(self, uid: str) -> Iterable[ObjectKey]:
-        """Return the static secret with that uid, if there is one."""
-        return self.caches[Kind.VAULT_STATIC_SECRET].by_index(BY_UID, uid)
+    def by_uid(self, kind: Kind, uid: str) -> Iterable[ObjectKey]:
+        """Return the secret of a kind with that uid, if there is one."""
+        return self.caches[kind].by_index(BY_UID, uid)
 
-    def vault_of(self, key: ObjectKey) -> ObjectKey | None:
-        """Return the VaultConnection that a pass over a static secret will wait for, as far as it is known."""
-        secret = self.caches[Kind.VAULT_STATIC_SECRET].get(key)
+    def vault_of(self, kind: Kind, key: ObjectKey) -> ObjectKey | None:
+        """Return the VaultConnection that a pass over a secret will wait for, as far as it is known."""
+        secret = self.caches[kind].get(key)
         auth = None if secret is None else referred(secret, self.operator_namespace)
         record = None if auth is None else self.caches[Kind.VAULT_AUTH].get(auth)
         return None if record is None else referred(record, self.operator_namespace)

@@ -55,6 +55,20 @@ class Voices:
     freshness: FreshnessObserver
 
 
+@dataclass(frozen=True)
+class Telling(Generic[S]):
+    """What a kind has to say about a failure, besides the failure."""
+
+    stale_after: timedelta | None = None
+    """The age from which on what is there no longer counts as Ready; None for the default."""
+    change: Callable[[S], S] = lambda status: status
+    """Adds what the kind's own status tells."""
+    aside: News | None = None
+    """A further event."""
+    remaining: timedelta | None = None
+    """How much longer what is there is good, where a lease or certificate says so."""
+
+
 class Reporter(Generic[S]):
     """Tells the outcomes of one kind."""
 
@@ -90,21 +104,17 @@ class Reporter(Generic[S]):
         if await self._say(look, assessment.on(look.status), assessment.conditions, assessment.news):
             _log.info("suspended", kind=self._kind.value, object=str(look.key))
 
-    async def failed(
-        self,
-        look: Look[Resource, S],
-        error: VsoError,
-        stale_after: timedelta | None = None,
-        change: Callable[[S], S] = lambda status: status,
-        aside: News | None = None,
-    ) -> VsoError:
+    async def failed(self, look: Look[Resource, S], error: VsoError, telling: Telling[S] | None = None) -> VsoError:
         """Say that the pass failed; return the error that tells the queue when to look again."""
         if isinstance(error, ConflictError):
             return error  # The object moved on under the pass: the next one decides on the new state.
-        policy = self._policy if stale_after is None else replace(self._policy, stale_after=stale_after)
-        assessment = self._assess(look, Failing.of(error, look.notes.failing_on), policy)
+        told = telling or Telling()
+        policy = self._policy if told.stale_after is None else replace(self._policy, stale_after=told.stale_after)
+        failing = replace(Failing.of(error, look.notes.failing_on), remaining=told.remaining)
+        assessment = self._assess(look, failing, policy)
+        status = told.change(assessment.on(look.status))
         try:
-            await self._say(look, change(assessment.on(look.status)), assessment.conditions, assessment.news, aside)
+            await self._say(look, status, assessment.conditions, assessment.news, told.aside)
         except VsoError as untold:
             return untold
         return _queue_error(error, assessment)

@@ -17,7 +17,8 @@ from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStati
 from vso.controllers.destinations import Destinations, StaticLook
 from vso.controllers.instant import InstantUpdates, wants
 from vso.controllers.looks import Look
-from vso.controllers.passes import ObjectReconciler, PassParts, Telling
+from vso.controllers.passes import ObjectReconciler, PassParts
+from vso.controllers.report import Telling
 from vso.controllers.resolver import Path, Resolver
 from vso.controllers.restarts import Restarted, Restarts
 from vso.controllers.sources import Source, SourceReader, failed_fingerprint

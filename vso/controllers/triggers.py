@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from vso.api.secrets import VaultStaticSecretStatus
 from vso.controllers.memory import Memory, version_number
 from vso.core.errors import ConfigError
 from vso.core.keys import ObjectKey
@@ -90,7 +90,7 @@ class SecretTrigger:
     queue: WorkQueue[ObjectKey]
     owner: Callable[[str], Iterable[ObjectKey]]
     """Finds the object with that uid."""
-    notes: Callable[[ObjectKey], Memory[VaultStaticSecretStatus] | None]
+    notes: Callable[[ObjectKey], Memory[Any] | None]
 
     def __call__(self, old: Record | None, new: Record | None) -> None:
         """Handle one change of the watch; owners without notes have not been looked at yet and will be."""

@@ -57,6 +57,14 @@ class Reason(StrEnum):
     SOURCE_KEY_MISSING = "SourceKeyMissing"
     SECRET_TOO_LARGE = "SecretTooLarge"
     SECRET_KEY_INVALID = "SecretKeyInvalid"
+    # Leases.
+    LEASE_GONE = "LeaseNotFound"
+    LEASE_TOO_SHORT = "LeaseTooShort"
+    LEASE_LEAKED = "LeaseLeaked"
+    LEASE_RENEWED = "SecretLeaseRenewal"
+    LEASE_NOT_RENEWED = "SecretLeaseRenewalError"
+    REVOKE_FORBIDDEN = "RevokeForbidden"
+    SECRET_ROTATED = "SecretRotated"
     # Where it goes.
     DESTINATION_CONFLICT = "DestinationConflict"
     DESTINATION_MISSING = "DestinationMissing"
@@ -111,6 +119,11 @@ REMEDIES: dict[Reason, str] = {
     Reason.SOURCE_KEY_MISSING: "add the field in Vault, or correct spec.data",
     Reason.SECRET_TOO_LARGE: "a Secret holds 1 MiB; select fewer keys",
     Reason.SECRET_KEY_INVALID: "rename the key: letters, digits, '-', '_' and '.', 253 at most",
+    Reason.LEASE_GONE: "nothing: new credentials are issued",
+    Reason.LEASE_TOO_SHORT: "give the role in Vault a default_ttl of 90s or more; kubelet alone takes about 60s",
+    Reason.LEASE_LEAKED: "revoke the lease in Vault, or let it run out",
+    Reason.LEASE_NOT_RENEWED: "nothing while its life lasts: it is tried again",
+    Reason.REVOKE_FORBIDDEN: "grant update on sys/leases/revoke in the Vault policy; until then leases run out",
     Reason.DESTINATION_CONFLICT: "choose another destination.name, or set destination.overwrite to true",
     Reason.DESTINATION_MISSING: "create the Secret, or set destination.create to true",
     Reason.DESTINATION_DRIFTED: "nothing: the Secret is written again",

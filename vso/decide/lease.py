@@ -43,7 +43,7 @@ class Because(StrEnum):
     TRUNCATED = "LeaseTruncated"
     NOT_RENEWABLE = "LeaseNotRenewable"
     TOKEN_ENDS = "VaultTokenRotated"
-    PENDING_LOST = "PendingNotWritten"
+    PENDING_FOUND = "PendingFound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Lease:
     """When the token ends that it was issued under; None when nobody knows."""
     parent_kept: bool = False
     """That token is in our hands: its end is moved by renewing it, or told in time."""
+    parent_final: bool = False
+    """Nothing moves the end of that token any more."""
 
     @property
     def ends(self) -> datetime:
@@ -151,7 +153,11 @@ def _replaced_at(lease: Lease, policy: LeasePolicy) -> tuple[datetime, Because] 
     if not lease.renewable:
         return lease.granted_at + _period(lease, policy), Because.NOT_RENEWABLE
     if lease.parent_kept:
-        return None
+        if lease.parent_end is None or not lease.parent_final:
+            return None
+        # As early as a renewal would be, and spread over as much again: all its leases are replaced together.
+        margin = (lease.duration - _period(lease, policy)) * (1 + policy.phase)
+        return max(lease.granted_at, lease.parent_end - margin), Because.TOKEN_ENDS
     # Another token renews it too, but Vault drops it with its parent all the same, and does not say when.
     end = lease.granted_at + _period(lease, policy) if lease.parent_end is None else lease.parent_end
     share = _ADOPTED_FROM + (_ADOPTED_TO - _ADOPTED_FROM) * policy.phase

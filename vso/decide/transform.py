@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from vso.api.secrets import VaultStaticSecretSpec
-from vso.api.shared import Transformation
+from vso.api.shared import Destination, Transformation
 from vso.core.errors import ConfigError, Reason, TerminalError
 from vso.core.sensitive import Sensitive
 from vso.decide.filters import keep_names
@@ -44,25 +44,40 @@ def build(
 
     `answers` holds one for each of `sources`.
     """
-    transformation = spec.destination.transformation or _NO_TRANSFORMATION
+    if spec.data:
+        _understood(spec.destination)
+        return _checked(select(spec, answers))
+    (source,) = sources(spec)
+    return build_whole(spec.destination, source, answers[source], exclude_raw_default=exclude_raw_default)
+
+
+def build_whole(
+    destination: Destination, source: object, answer: KvAnswer, *, exclude_raw_default: bool
+) -> Mapping[str, Sensitive]:
+    """Return the data of a Secret that takes all fields of one answer; `source` names it in messages."""
+    transformation = _understood(destination)
+    exclude_raw = exclude_raw_default or transformation.exclude_raw
+    return _checked(_whole(source, answer, transformation, exclude_raw=exclude_raw))
+
+
+def _understood(destination: Destination) -> Transformation:
+    transformation = destination.transformation or _NO_TRANSFORMATION
     if transformation.templates or transformation.transformation_refs:
         raise TerminalError(
             Reason.NOT_IMPLEMENTED,
             "templates and transformationRefs of spec.destination.transformation are not acted on",
         )
-    if spec.data:
-        built = select(spec, answers)
-    else:
-        (source,) = sources(spec)
-        exclude_raw = exclude_raw_default or transformation.exclude_raw
-        built = _whole(source, answers[source], transformation, exclude_raw=exclude_raw)
+    return transformation
+
+
+def _checked(built: dict[str, Sensitive]) -> dict[str, Sensitive]:
     _check_keys(built)
     _check_size(built)
     return built
 
 
 def _whole(
-    source: KvSource, answer: KvAnswer, transformation: Transformation, *, exclude_raw: bool
+    source: object, answer: KvAnswer, transformation: Transformation, *, exclude_raw: bool
 ) -> dict[str, Sensitive]:
     built: dict[str, Sensitive] = {}
     if not exclude_raw:

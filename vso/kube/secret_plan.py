@@ -76,6 +76,8 @@ class Seen:
     set_labels: frozenset[str] = frozenset()
     """The labels that we set ourselves earlier, by the server's record of field managers."""
     set_annotations: frozenset[str] = frozenset()
+    foreign_data: bool = False
+    """The server's record names somebody else as the last to set a key of the data."""
     set_at: datetime | None = None
     """When we last gave a piece of data, or a label or annotation, a value; None when no data is ours."""
 
@@ -130,11 +132,8 @@ def _difference(
 def seen_in(answer: JsonObject) -> Seen:
     """Return what an answer to a write tells of the Secret."""
     meta = child(answer, "metadata")
-    entries = [
-        entry
-        for entry in meta.get("managedFields") or []
-        if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Update"
-    ]
+    managed: list[JsonObject] = meta.get("managedFields") or []
+    entries = [entry for entry in managed if _is_ours(entry)]
     mine = [child(entry, "fieldsV1", "f:metadata") for entry in entries]
     return Seen(
         uid=str(meta.get("uid", "")),
@@ -146,7 +145,12 @@ def seen_in(answer: JsonObject) -> Seen:
         set_labels=_field_names(mine, "f:labels"),
         set_annotations=_field_names(mine, "f:annotations"),
         set_at=max(filter(None, (moment(entry.get("time")) for entry in entries if _owns_data(entry))), default=None),
+        foreign_data=any(_owns_data(entry) and not _is_ours(entry) for entry in managed),
     )
+
+
+def _is_ours(entry: JsonObject) -> bool:
+    return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Update"
 
 
 def _owns_data(entry: JsonObject) -> bool:

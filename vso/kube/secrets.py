@@ -19,7 +19,7 @@ from vso.kube.client import KubeClient, PatchType
 from vso.kube.errors import AlreadyExistsError, ConflictError, InvalidError, NotFoundError
 from vso.kube.json import JsonObject
 from vso.kube.paths import secret_path
-from vso.kube.secret_plan import Recorded, SecretPlan, Written, seen_in
+from vso.kube.secret_plan import Recorded, SecretPlan, Seen, Written, meta_digest, metadata_patch, seen_in
 from vso.kube.secret_protocol import (
     Answer,
     AnyAnswer,
@@ -73,6 +73,26 @@ class SecretWriter:
         if isinstance(step, Finish):
             return step.written
         raise TransientError(Reason.KUBERNETES_CONFLICT, f"{plan} is changed by somebody else all the while")
+
+    async def inspect(self, namespace: str, name: str) -> Seen | None:
+        """Return the metadata of the Secret, by a patch that changes nothing; None when there is none."""
+        path = secret_path(namespace, name)
+        try:
+            found = await self._client.patch(path, {}, content_type=PatchType.MERGE, metadata_only=True, dry_run=True)
+        except NotFoundError:
+            return None
+        return seen_in(found)
+
+    async def relabel(self, plan: SecretPlan, uid: str) -> Written | None:
+        """Make our own metadata right and leave the data alone; None when the Secret with that uid is gone."""
+        seen = await self.inspect(plan.namespace, plan.name)
+        if seen is None or seen.uid != uid:
+            return None
+        body = metadata_patch(seen, plan) if plan.own else None
+        if body is not None:
+            path = secret_path(plan.namespace, plan.name)
+            seen = seen_in(await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True))
+        return Written(plan.name, seen.uid, seen.resource_version, "patched", meta_digest(plan), seen.set_at)
 
     async def empty(self, namespace: str, name: str, uid: str) -> Literal["emptied", "gone"]:
         """Take our data out of the Secret with that uid; its other keys, if any, went with our writes."""

@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 from urllib.parse import urlencode
 
 import tenacity
@@ -47,7 +48,8 @@ _LEAST = 0.001
 _ATTEMPTS = 3
 _WORTH_RETRYING = (DroppedError, BehindError)
 
-BodyValue = str | int | bool | Sensitive | tuple[str, ...]
+BodyValue: TypeAlias = object
+"""What JSON can hold, or a Sensitive; a mapping's own values are plain."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class VaultRequest:
     query: Pairs = ()
     headers: Pairs = field(default=(), repr=False)
     lane: Lane = Lane.REFRESH
+    repeatable: bool = True
+    """False for a GET that makes something: it is not tried again when nobody knows whether it arrived."""
 
     def under(self, token: Sensitive, expires: float) -> VaultRequest:
         """Return the same request with a token."""
@@ -145,7 +149,7 @@ class VaultClient:
         self._gate.check()
         async with self._limiter.slot(request.lane):
             with self._gate.enter():
-                if request.method != "GET":
+                if request.method != "GET" or not request.repeatable:
                     return await self._once(request, exchange)
                 return await attempt(self._retrying, _WORTH_RETRYING, self._once, request, exchange)
 

@@ -49,6 +49,10 @@ class Held:
     uses_left: float
     users: int = 0
     retired: bool = False
+    leases: int = 0
+    """How many leases were issued under it and are still wanted: they end with it."""
+    final: bool = False
+    """Its end cannot be moved any more."""
 
     def usable(self, now: float) -> bool:
         """Tell whether the token may still be sent."""

@@ -13,7 +13,7 @@ import hashlib
 import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vso.core.errors import VsoError
 from vso.runtime.single_flight import SingleFlight
@@ -23,6 +23,7 @@ from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
 from vso.vault.config import LoginConfig, Pairs, SessionKey, session_key
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
 from vso.vault.logins import Held, LoginParts, Logins
+from vso.vault.parents import Parent, Parents
 
 _FORCED_EVERY = 60.0
 _NEW = 2.0
@@ -58,6 +59,7 @@ class Session:
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
         self._forced: dict[type[VsoError], float] = {}
+        self._parents = Parents(parts.clock, self._renew_self)
 
     @property
     def connection_name(self) -> str:
@@ -83,17 +85,39 @@ class Session:
     ) -> VaultAnswer:
         """GET the path under this session's token, logging in where that is due."""
         request = VaultRequest("GET", path, namespace=namespace or self.login.namespace, query=query, lane=lane)
-        held = await self._token(lane)
+        return (await self.send(request))[0]
+
+    async def send(self, request: VaultRequest) -> tuple[VaultAnswer, Held]:
+        """Make the request under this session's token; return the answer and the token that it was given to.
+
+        A 403 says that nothing was done: the request goes out once more, under a newer token.
+        """
+        request = request if request.namespace else replace(request, namespace=self.login.namespace)
+        held = await self._token(request.lane)
         try:
-            return await self._send(held, request)
+            return await self._send(held, request), held
         except InvalidTokenError as error:
-            replacement = await self._after_invalid(held, lane, error)
+            replacement = await self._after_invalid(held, request.lane, error)
         except PermissionDeniedError as error:
-            replacement = await self._after_denied(held, lane, error)
+            replacement = await self._after_denied(held, request.lane, error)
         try:
-            return await self._send(replacement, request)
+            return await self._send(replacement, request), replacement
         except PermissionDeniedError as error:
             raise error.named(self._who) from None
+
+    def hang(self, lease_id: str, held: Held) -> None:
+        """The lease was issued under that token, and ends with it: the token is kept until the lease is let go."""
+        self._parents.hang(lease_id, held)
+
+    async def let_go(self, lease_id: str) -> None:
+        """The lease is replaced, revoked or at its end."""
+        orphaned = self._parents.let_go(lease_id)
+        if orphaned is not None and orphaned is not self._held:
+            await self._discard(orphaned)
+
+    async def parent(self, lease_id: str) -> Parent | None:
+        """Return how long the token lives that the lease hangs on, renewed if that is due; None when it is not ours."""
+        return await self._parents.keep(lease_id)
 
     @asynccontextmanager
     async def subscribe(self, path: str, *, namespace: str = "", query: Pairs = ()) -> AsyncIterator[Subscription]:
@@ -144,6 +168,9 @@ class Session:
     async def _token(self, lane: Lane) -> Held:
         """Return a token that may be sent; one that nears its end is replaced, or used up if that fails."""
         held, now = self._held, self._clock.monotonic()
+        if held is not None and held.leases:
+            await self._parents.renew(held)  # where that is due: a new login would leave its leases behind
+            now = self._clock.monotonic()
         if held is not None and held.usable(now) and now < held.renew_at:
             return held
         try:
@@ -195,6 +222,10 @@ class Session:
             await self._retire(held)
         return fresh
 
+    async def _renew_self(self, held: Held) -> VaultAnswer:
+        request = VaultRequest("PUT", "auth/token/renew-self", namespace=self.login.namespace, lane=Lane.URGENT)
+        return await self._send(held, request)
+
     def _force_nowait(self, kind: type[VsoError], error: VsoError) -> None:
         """Note one more login that a 403 asks for; raises the error where the minute has not passed."""
         now = self._clock.monotonic()
@@ -232,8 +263,8 @@ class Session:
                 await self._discard(held)
 
     async def _discard(self, held: Held) -> None:
-        # A batch token has no accessor and cannot be revoked.
-        if not held.token.accessor or not held.usable(self._clock.monotonic()):
+        # A batch token has no accessor and cannot be revoked; leases would go with the token that they hang on.
+        if held.leases or not held.token.accessor or not held.usable(self._clock.monotonic()):
             return
         request = VaultRequest("PUT", "auth/token/revoke-self", namespace=self.login.namespace, lane=Lane.URGENT)
         with contextlib.suppress(VsoError, TimeoutError):

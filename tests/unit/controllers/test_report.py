@@ -17,7 +17,7 @@ from vso.api.scheme import parse_as
 from vso.api.secrets import VaultStaticSecret, VaultStaticSecretStatus
 from vso.controllers.looks import Look
 from vso.controllers.memory import Memory
-from vso.controllers.report import Reporter
+from vso.controllers.report import Reporter, Telling
 from vso.core.errors import ConfigError, Reason, TerminalError, TransientError
 from vso.decide.assess import News
 from vso.decide.outcome import InOrder
@@ -96,11 +96,11 @@ async def test_a_single_failure_that_opens_no_breaker_is_tried_again_soon_since_
 
 async def test_an_outage_is_looked_at_again_when_the_data_gets_too_old(desk: Desk) -> None:
     await desk.synced()
-    told = await desk.reporter.failed(desk.look(), AWAY, timedelta(seconds=40))
+    told = await desk.reporter.failed(desk.look(), AWAY, Telling(timedelta(seconds=40)))
     assert isinstance(told, TransientError)
     assert told.retry_after == 40.0
     await desk.clock.advance(40)
-    await desk.reporter.failed(desk.look(), AWAY, timedelta(seconds=40))
+    await desk.reporter.failed(desk.look(), AWAY, Telling(timedelta(seconds=40)))
     conditions = desk.cluster.status(STATIC, "db")["conditions"]
     assert next(c["status"] for c in conditions if c["type"] == "Ready") == "False"
 

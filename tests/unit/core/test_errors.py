@@ -9,6 +9,8 @@ IN_ORDER = {
     Reason.HEALTHY,
     Reason.SYNCED,
     Reason.SECRET_SYNCED,
+    Reason.SECRET_ROTATED,
+    Reason.LEASE_RENEWED,
     Reason.ACCEPTED,
     Reason.RECOVERED,
     Reason.EVENT_WATCHER_STARTED,

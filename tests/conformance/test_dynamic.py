@@ -1,0 +1,288 @@
+"""Dynamic secrets: credentials of a database that Vault makes, renews and takes back.
+
+The database counts its users itself: whatever the operator says, that is what lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conformance.stage import Json, Stage, Team
+from tests.testbed.bed import always, eventually
+from tests.testbed.database import Database
+from tests.testbed.proxy import Proxy, Status
+from tests.testbed.real import RealBed
+
+pytestmark = pytest.mark.real
+KIND = "VaultDynamicSecret"
+FINALIZER = "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
+
+
+@pytest.fixture
+def database(real_bed: RealBed) -> Database:
+    """The database behind Vault."""
+    return real_bed.database()
+
+
+@pytest.fixture
+def role(team: Team, database: Database) -> str:
+    """A role of the team's own, whose policy lets it issue and give back."""
+    name = team.ns
+    database.role(name, default_ttl="20s", max_ttl="24h")
+    team.policy(
+        f'path "{database.mount}/creds/{name}" {{ capabilities = ["read"] }}\n'
+        'path "sys/leases/revoke" { capabilities = ["update"] }\n'
+    )
+    return name
+
+
+@pytest.fixture
+def proxy(stage: Stage) -> Iterator[Proxy]:
+    """A fault proxy before Vault."""
+    with stage.bed.vault_proxy() as proxy:
+        yield proxy
+
+
+def dynamic(team: Team, role: str, **changes: Any) -> Json:
+    spec = {
+        "vaultAuthRef": "auth",
+        "mount": "database",
+        "path": f"creds/{role}",
+        "destination": {"name": "db", "create": True, "transformation": {"excludeRaw": True}},
+        "overlap": "3s",
+        **changes,
+    }
+    metadata = spec.pop("metadata", {})
+    return team.apply(KIND, "db", {name: value for name, value in spec.items() if value is not None}, **metadata)
+
+
+def ready(team: Team, role: str, **changes: Any) -> dict[str, str]:
+    team.access()
+    dynamic(team, role, **changes)
+    team.wait_ready("db", KIND, timeout=30)
+    return team.data("db") or {}
+
+
+def status(team: Team) -> Json:
+    found: Json = team.get(KIND, "db").get("status", {})
+    return found
+
+
+def test_credentials_appear_and_work(team: Team, role: str, database: Database) -> None:
+    data = ready(team, role)
+    assert set(data) == {"username", "password"}
+    assert database.users(role) == [data["username"]]
+    told = status(team)
+    assert told["secretLease"]["id"].startswith(f"database/creds/{role}/")
+    assert told["secretLease"]["duration"] == 20
+    assert told["secretLease"]["renewable"] is True
+    assert told["lastGeneration"] == 1
+    assert "pendingLease" not in told
+    assert told["history"][0]["reason"] == "InitialSync"
+    secret = team.secret("db") or {}
+    mark = secret["metadata"]["annotations"]["vso.hashicorp.com/lease"]
+    assert mark == told["rolledOutDigest"]
+    assert told["secretLease"]["id"] not in str(secret)
+
+
+def test_the_first_sync_costs_four_requests_and_an_event(team: Team, role: str, stage: Stage) -> None:
+    team.access()
+    team.wait_ready("auth", "VaultAuth")
+    mark = stage.bed.mark()
+    dynamic(team, role)
+    team.wait_ready("db", KIND, timeout=30)
+    eventually(lambda: team.events("db"), message="the event is told")
+    calls = [
+        (call.verb, f"{call.resource}/{call.subresource}".rstrip("/"))
+        for call in stage.bed.kube_audit(mark)
+        if call.namespace == team.ns
+        and call.user.endswith("vault-secrets-operator")
+        and call.resource != "serviceaccounts"
+    ]
+    assert sorted(calls) == [
+        ("create", "events"),
+        ("create", "secrets"),
+        ("patch", "vaultdynamicsecrets"),
+        ("patch", "vaultdynamicsecrets/status"),
+        ("patch", "vaultdynamicsecrets/status"),
+    ]
+
+
+def test_a_lease_is_renewed_and_the_credentials_stay(team: Team, role: str, stage: Stage) -> None:
+    data = ready(team, role)
+    first = status(team)
+    mark = stage.bed.mark()
+    eventually(lambda: status(team)["lastRenewalTime"] > first["lastRenewalTime"], timeout=30, message="it is renewed")
+    eventually(lambda: status(team)["lastRenewalTime"] > first["lastRenewalTime"] + 10, timeout=30, message="and again")
+    assert team.data("db") == data
+    assert status(team)["secretLease"]["id"] == first["secretLease"]["id"]
+    assert team.condition("LeaseRenewal", KIND, "db")["status"] == "True"
+    writes = [c for c in stage.bed.kube_audit(mark) if c.namespace == team.ns and c.writes]
+    assert {(c.resource, c.subresource) for c in writes} == {("vaultdynamicsecrets", "status")}
+    assert len(writes) == len([c for c in stage.bed.vault_audit(mark) if c.path == "sys/leases/renew"])
+
+
+def test_near_the_end_that_nothing_moves_new_credentials_come_and_the_old_ones_go(
+    team: Team, role: str, database: Database
+) -> None:
+    database.role(role, default_ttl="10s", max_ttl="18s")
+    data = ready(team, role)
+    most = 0
+
+    def rotated() -> bool:
+        nonlocal most
+        most = max(most, len(database.users(role)))
+        now = team.data("db") or {}
+        return now["username"] != data["username"] and database.users(role) == [now["username"]]
+
+    eventually(rotated, timeout=60, message="the old user is gone and the new one is in the Secret")
+    assert most <= 2
+    assert status(team)["history"][0]["reason"] in {"LeaseTruncated", "LeaseNotRenewable"}
+    assert team.events("db", "LeaseTooShort")
+
+
+def test_a_changed_label_keeps_the_lease_and_changes_the_secret(team: Team, role: str, stage: Stage) -> None:
+    data = ready(team, role)
+    issued = status(team)["secretLease"]["id"]
+    destination = {"name": "db", "create": True, "labels": {"tier": "db"}, "transformation": {"excludeRaw": True}}
+    dynamic(team, role, destination=destination, renewalPercent=50)
+    team.wait_ready("db", KIND)
+    assert (team.secret("db") or {})["metadata"]["labels"]["tier"] == "db"
+    assert status(team)["secretLease"]["id"] == issued
+    assert team.data("db") == data
+
+
+def test_a_changed_request_brings_new_credentials(team: Team, role: str, database: Database) -> None:
+    data = ready(team, role)
+    other = f"{role}-other"
+    database.role(other, default_ttl="1h")
+    team.policy(
+        f'path "database/creds/{role}*" {{ capabilities = ["read"] }}\n'
+        'path "sys/leases/revoke" { capabilities = ["update"] }\n'
+    )
+    dynamic(team, other)
+    team.wait_data(lambda now: now["username"] != data["username"], "db", timeout=30)
+    eventually(lambda: database.users(role) == [], timeout=30, message="the old user goes when its overlap is over")
+    assert len(database.users(other)) == 1
+
+
+def test_a_secret_deleted_by_hand_gets_new_credentials_and_the_old_ones_go(
+    team: Team, role: str, database: Database
+) -> None:
+    data = ready(team, role)
+    team.bed.kube.remove({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": team.ns}})
+    team.wait_data(lambda now: now["username"] != data["username"], "db", timeout=30)
+    eventually(
+        lambda: database.users(role) == [(team.data("db") or {})["username"]], timeout=30, message="one user is left"
+    )
+
+
+def test_a_foreign_label_on_the_secret_issues_nothing(team: Team, role: str, database: Database) -> None:
+    data = ready(team, role)
+    team.bed.kube.patch("Secret", team.ns, "db", {"metadata": {"labels": {"tracking": "argo"}}})
+    always(lambda: database.users(role) == [data["username"]], during=3, message="the credentials stay")
+
+
+def test_a_foreign_edit_of_the_data_brings_new_credentials(team: Team, role: str) -> None:
+    data = ready(team, role)
+    team.bed.kube.patch("Secret", team.ns, "db", {"data": {"password": "Zm9yZWlnbg=="}})
+    team.wait_data(lambda now: now["username"] != data["username"], "db", timeout=30)
+
+
+def test_deleting_the_object_gives_the_lease_back(team: Team, role: str, database: Database) -> None:
+    ready(team, role)
+    assert team.get(KIND, "db")["metadata"]["finalizers"] == [FINALIZER]
+    team.bed.kube.remove(team.manifest(KIND, "db", {}))
+    eventually(lambda: database.users(role) == [], timeout=20, message="the user is gone")
+    eventually(lambda: team.secret("db") is None, timeout=20, message="the Secret went with its owner")
+
+
+def test_revoke_false_leaves_the_lease_and_takes_no_finalizer(team: Team, role: str, database: Database) -> None:
+    data = ready(team, role, revoke=False)
+    assert "finalizers" not in team.get(KIND, "db")["metadata"]
+    team.bed.kube.remove(team.manifest(KIND, "db", {}))
+    eventually(lambda: team.secret("db") is None, timeout=20, message="the Secret went with its owner")
+    assert database.users(role) == [data["username"]]
+
+
+def test_without_the_right_to_revoke_the_object_goes_all_the_same(team: Team, role: str, database: Database) -> None:
+    team.policy(f'path "{database.mount}/creds/{role}" {{ capabilities = ["read"] }}')
+    ready(team, role)
+    team.bed.kube.remove(team.manifest(KIND, "db", {}))
+    eventually(lambda: team.secret("db") is None, timeout=20, message="the object went")
+
+
+def test_a_lease_revoked_behind_our_back_is_replaced(team: Team, role: str, database: Database) -> None:
+    data = ready(team, role)
+    database.revoke(status(team)["secretLease"]["id"])
+    team.wait_data(lambda now: now["username"] != data["username"], "db", timeout=40)
+    assert status(team)["history"][0]["reason"] == "LeaseNotFound"
+
+
+def test_a_resync_annotation_brings_new_credentials_once(team: Team, role: str) -> None:
+    data = ready(team, role)
+    team.patch({"metadata": {"annotations": {"vso.hashicorp.com/resync": "1"}}}, KIND, "db")
+    now = team.wait_data(lambda now: now["username"] != data["username"], "db", timeout=30)
+    eventually(lambda: status(team).get("lastHandledResync") == "1", message="it is acknowledged")
+    team.patch({"metadata": {"labels": {"touched": "yes"}}}, KIND, "db")
+    always(lambda: team.data("db") == now, during=3)
+
+
+def test_an_outage_of_vault_keeps_the_credentials_ready_and_they_are_renewed_afterwards(
+    team: Team, role: str, proxy: Proxy, database: Database
+) -> None:
+    database.role(role, default_ttl="1m")
+    team.access(address=proxy.url)
+    dynamic(team, role, renewalPercent=10)
+    team.wait_ready("db", KIND, timeout=30)
+    data = team.data("db")
+    proxy.fault(Status(503, b'{"errors":["Vault is sealed"]}'))
+    team.wait_condition("Healthy", "False", kind=KIND, name="db", timeout=40)
+    assert team.condition("Ready", KIND, "db")["status"] == "True"
+    proxy.clear()
+    team.wait_condition("Healthy", kind=KIND, name="db", timeout=40)
+    assert team.data("db") == data
+
+
+def test_an_issue_while_the_database_is_down_is_tried_again(team: Team, role: str, database: Database) -> None:
+    database.stop()
+    try:
+        team.access()
+        dynamic(team, role)
+        team.wait_condition("Reconciling", "True", "VaultUnavailable", kind=KIND, name="db", timeout=40)
+        assert team.condition("Ready", "VaultConnection", "vault")["status"] == "True"
+    finally:
+        database.start()
+    team.wait_ready("db", KIND, timeout=90)
+
+
+def test_an_unknown_role_is_told(team: Team, role: str) -> None:
+    team.policy('path "database/creds/*" { capabilities = ["read"] }')
+    team.access()
+    dynamic(team, "no-such-role")
+    condition = team.wait_condition("Stalled", kind=KIND, name="db", timeout=30)
+    assert "no-such-role" in condition["message"]
+
+
+def test_suspended_leases_are_renewed_and_not_replaced(team: Team, role: str) -> None:
+    data = ready(team, role)
+    dynamic(team, role, suspend=True)
+    before = status(team)["lastRenewalTime"]
+    eventually(lambda: status(team)["lastRenewalTime"] > before, timeout=40, message="it is renewed")
+    assert team.data("db") == data
+
+
+def test_a_killed_operator_issues_nothing_anew_while_the_parents_end_is_far(
+    team: Team, role: str, database: Database, stage: Stage
+) -> None:
+    database.role(role, default_ttl="1h")
+    data = ready(team, role)
+    assert stage.operator is not None
+    stage.operator.kill()
+    stage.operator.start()
+    stage.operator.wait_ready()
+    always(lambda: team.data("db") == data, during=5)
+    assert database.users(role) == [data["username"]]

@@ -1,0 +1,212 @@
+"""The acts on one dynamic secret: credentials issued and written, renewed, and what was cut off healed.
+
+Invariant: a lease is named in the status before the Secret holds it; one that could not be named is given
+back at once. Whoever calls decides whether an act is due.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from vso.api.secrets import VaultDynamicSecretSpec, VaultDynamicSecretStatus
+from vso.controllers import dynamic_status
+from vso.controllers.destinations import Destinations, DynamicLook
+from vso.controllers.dynamic_status import Grant, Settled
+from vso.controllers.finalizers import Finalizers
+from vso.controllers.leases import Door, LeaseDesk
+from vso.controllers.memory import moved_on
+from vso.controllers.report import Reporter
+from vso.controllers.restarts import Restarted, Restarts
+from vso.core.errors import Reason
+from vso.decide import dynamic, sync
+from vso.decide.lease import Because, Lease, truncated
+from vso.decide.schedule import duration_of
+from vso.decide.transform import build_whole
+from vso.decide.values import KvAnswer
+from vso.kube.labels import LEASE_ANNOTATION
+from vso.kube.secret_plan import Written
+from vso.vault.leases import Issued, LeaseGoneError
+from vso.vault.parents import Parent
+
+RESYNC_ANNOTATIONS = ("vso.hashicorp.com/resync", "reconcile.fluxcd.io/requestedAt")
+DEFAULT_OVERLAP = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class DynamicConfig:
+    """What the operator's settings say about dynamic secrets."""
+
+    exclude_raw: bool = False
+    pod_uid: str = ""
+
+
+class LeaseActs:
+    """Acts on the objects of one kind; each returns the look with the status that it has written."""
+
+    def __init__(
+        self,
+        desk: LeaseDesk,
+        destinations: Destinations,
+        restarts: Restarts,
+        finalizers: Finalizers,
+        reporter: Reporter[VaultDynamicSecretStatus],
+        config: DynamicConfig,
+    ) -> None:
+        self._desk = desk
+        self._destinations = destinations
+        self._restarts = restarts
+        self._finalizers = finalizers
+        self._reporter = reporter
+        self._config = config
+
+    async def issue(self, look: DynamicLook, door: Door, because: Because) -> DynamicLook:
+        """Ask for credentials and put them in the place of the old ones."""
+        look.notes.unsaid = True
+        look = await self._make_room(look, door)
+        look = await self._hold(look)
+        issued, grant = await self._desk.issue(door, look.cr.spec)
+        named = not grant.lease_id
+        try:
+            if grant.lease_id:
+                look = await self.jot(look, dynamic_status.pending(look.status, grant, look.now))
+                named = True
+        finally:
+            if not named:  # a crash aside, nothing that was issued is lost
+                await self._desk.revoke(door, grant.lease_id)
+        written = await self._write(look, issued, grant)
+        return await self._settle(look, door, because, grant, written)
+
+    async def _settle(
+        self, look: DynamicLook, door: Door, because: Because, grant: Grant, written: Written
+    ) -> DynamicLook:
+        digest = self._desk.digest(grant.lease_id or grant.request_id)
+        restarted = await self.restart(look, digest, written.set_at or look.now)
+        first = look.status.destination is None
+        done = Settled(
+            because=because,
+            grant=grant,
+            digest=digest,
+            written=written,
+            restarted=restarted,
+            shape=dynamic.shape_of(look.cr.spec),
+            resync=look.resync_wanted(RESYNC_ANNOTATIONS),
+            meta=door.meta,
+            pod_uid=self._config.pod_uid,
+        )
+        overlap = overlap_of(look.cr.spec)
+        await self._reporter.in_order(
+            look,
+            lambda status: dynamic_status.settled(status, done, look.now, overlap),
+            dynamic_status.in_order(restarted),
+            dynamic_status.news_of(done, first=first),
+        )
+        look.notes.unsaid, look.notes.adopted_at = False, look.now
+        look.notes.restart_failed = restarted is not None and bool(restarted.failed)
+        return self.latest(look)
+
+    async def renew(self, look: DynamicLook, door: Door, lease: Lease, parent: Parent | None) -> DynamicLook:
+        """Prolong the lease; one that is gone, or nears the end that nothing moves, is replaced."""
+        try:
+            grant = await self._desk.renew(door, lease.id, lease.duration, parent)
+        except LeaseGoneError:
+            await door.session.let_go(lease.id)
+            return await self.issue(look, door, Because.GONE)
+        if truncated(lease.duration, grant.duration):
+            return await self.issue(look, door, Because.TRUNCATED)
+        await self._reporter.in_order(
+            look,
+            lambda status: dynamic_status.renewed(status, grant, look.now),
+            dynamic_status.in_order(renewed=True),
+        )
+        return self.latest(look)
+
+    async def heal(self, look: DynamicLook, door: Door) -> DynamicLook:
+        """Settle a lease that an earlier pass was cut off with: the Secret holds it, or it is given back."""
+        pending = look.status.pending_lease
+        if pending is None:
+            return look
+        seen = await self._destinations.inspect(look)
+        digest = self._desk.digest(pending.id)
+        if seen is not None and seen.annotations.get(LEASE_ANNOTATION) == digest:
+            try:
+                grant = await self._desk.lookup(door, pending.id)
+            except LeaseGoneError:
+                return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
+            written = Written(
+                look.cr.spec.destination.name, seen.uid, seen.resource_version, "patched", "", seen.set_at
+            )
+            self._destinations.accept(look, seen)
+            return await self._settle(look, door, Because.PENDING_FOUND, grant, written)
+        error = await self._desk.revoke(door, pending.id)
+        if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:
+            raise error
+        return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
+
+    async def _make_room(self, look: DynamicLook, door: Door) -> DynamicLook:
+        """Give back what was replaced before: never more than two leases of an object live at once."""
+        if not look.status.retired_leases:
+            return look
+        done, error = await self._desk.revoke_all(door, [ref.id for ref in look.status.retired_leases])
+        left = dynamic_status.without_retired(look.status, done)
+        if error is not None and left.retired_leases:
+            raise error
+        return await self.jot(look, left)
+
+    async def _hold(self, look: DynamicLook) -> DynamicLook:
+        """Have the object wait for us when it is deleted, as long as there is something to give back."""
+        if not look.cr.spec.revoke or look.notes.finalizer:
+            return look
+        version = str(look.notes.status_version) if look.notes.status is not None else look.record.resource_version
+        held = await self._finalizers.hold(look.record, look.cr.metadata.finalizers, version)
+        moved_on(look.notes, look.status, held)
+        look.notes.finalizer = True
+        return look
+
+    async def _write(self, look: DynamicLook, issued: Issued, grant: Grant) -> Written:
+        spec = look.cr.spec
+        answer = KvAnswer(data=issued.data, raw=issued.data)
+        source = f"{spec.mount}/{spec.path}"
+        data = build_whole(spec.destination, source, answer, exclude_raw_default=self._config.exclude_raw)
+        recorded = look.status.destination
+        renamed = recorded.name if recorded is not None and recorded.name != spec.destination.name else ""
+        plan = sync.SyncPlan(write=True, metadata=True, data_changed=True, orphan=renamed)
+        landed = await self._destinations.apply(look, plan, data, self.mark(grant.lease_id))
+        return landed.written
+
+    async def restart(self, look: DynamicLook, digest: str, since: datetime) -> Restarted | None:
+        """Restart the consumers if that is owed; None when it is not."""
+        targets, notes = look.cr.spec.rollout_restart_targets, look.notes
+        if not targets or not sync.restart_owed(look.status.rolled_out_digest, digest):
+            return None
+        if notes.rolled != digest:
+            notes.rolled, notes.rolled_targets = digest, frozenset()
+        restarted = await self._restarts.restart(
+            look.key.namespace, targets, digest, since, already=notes.rolled_targets
+        )
+        notes.rolled_targets = notes.rolled_targets.union(restarted.done)
+        return restarted
+
+    async def jot(self, look: DynamicLook, status: VaultDynamicSecretStatus) -> DynamicLook:
+        """Write a status on the way, without a verdict."""
+        await self._reporter.remark(look, status, None)
+        return replace(look, status=status)
+
+    def latest(self, look: DynamicLook) -> DynamicLook:
+        """Return the look with the status as it was written last."""
+        return replace(look, status=self._reporter.effective(look.record, look.status, look.notes))
+
+    def mark(self, lease_id: str) -> tuple[str, str] | None:
+        """Return the annotation that says on the Secret which lease its data is of."""
+        return (LEASE_ANNOTATION, self._desk.digest(lease_id)) if lease_id else None
+
+    def digest_of(self, status: VaultDynamicSecretStatus) -> str:
+        """Return what consumers are to run with."""
+        lease = status.secret_lease
+        return self._desk.digest(lease.id or lease.request_id)
+
+
+def overlap_of(spec: VaultDynamicSecretSpec) -> timedelta:
+    """Return how long a replaced lease may live on."""
+    found = duration_of(spec.overlap, "spec.overlap")
+    return DEFAULT_OVERLAP if found is None else found

@@ -1,0 +1,215 @@
+"""VaultDynamicSecret: credentials with a lease, issued, renewed and replaced before they end.
+
+Invariant: the order of an issue is: Vault issues, the status names the lease, the Secret is written with
+a mark of the lease, consumers restart, the status settles. Each pass compares the three, never memory, so
+that a crash in any gap is healed by the next one and nothing that was issued is lost. While Vault answers,
+the Secret never holds credentials that have ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from vso.api.meta import Resource
+from vso.api.secrets import VaultDynamicSecret, VaultDynamicSecretStatus
+from vso.controllers import dynamic_status
+from vso.controllers.destinations import Destinations, DynamicLook
+from vso.controllers.dynamic_acts import RESYNC_ANNOTATIONS, LeaseActs
+from vso.controllers.leases import Door, LeaseDesk
+from vso.controllers.leaving import Leaving
+from vso.controllers.looks import Look
+from vso.controllers.passes import ObjectReconciler, PassParts
+from vso.controllers.report import Telling
+from vso.controllers.retired import Retired
+from vso.core.errors import Reason, TransientError, VsoError
+from vso.core.keys import ObjectKey
+from vso.decide import dynamic, sync
+from vso.decide.conditions import in_order
+from vso.decide.lease import Lease, LeasePolicy, Renew, Replace, Wait, plan_lease, retry_in
+from vso.decide.names import object_name
+from vso.decide.schedule import phase
+from vso.kube.labels import LEASE_ANNOTATION
+from vso.runtime.lease_scheduler import LeaseScheduler
+from vso.runtime.reconcile import Result
+from vso.vault.parents import Parent
+
+
+@dataclass(frozen=True)
+class DynamicRooms:
+    """The collaborators of a pass, besides those that every kind's have."""
+
+    desk: LeaseDesk
+    destinations: Destinations
+    acts: LeaseActs
+    deadlines: LeaseScheduler[ObjectKey]
+    leaving: Leaving
+    retired: Retired
+
+
+class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicSecretStatus]):
+    """Keeps live credentials in one Secret."""
+
+    model = VaultDynamicSecret
+
+    def __init__(self, parts: PassParts[VaultDynamicSecretStatus], rooms: DynamicRooms) -> None:
+        super().__init__(parts)
+        self._rooms = rooms
+
+    async def look_over(self, look: DynamicLook) -> Result | VsoError:
+        """Do what the lease needs now, or give it back when the object goes."""
+        if look.record.deleting:
+            await self._rooms.leaving.leave(look)
+            self.forget(look.key)
+            return Result()
+        spec = look.cr.spec
+        object_name(spec.destination.name, "spec.destination.name")
+        door = await self._rooms.desk.open(look.key, spec)
+        look.notes.failing_on = door.connection
+        if look.notes.adopted_at is None:
+            look.notes.adopted_at = look.now
+        if spec.suspend:
+            return await self._rest(look, door)
+        look = await self._rooms.acts.heal(look, door)
+        parent = await door.session.parent(look.status.secret_lease.id) if look.status.secret_lease.id else None
+        done = await self._act(look, door, parent)
+        return await self._after(done, door)
+
+    def telling(
+        self, look: Look[Resource, VaultDynamicSecretStatus], error: VsoError
+    ) -> Telling[VaultDynamicSecretStatus]:
+        """What is there is good until it ends, and a failed renewal is tried again before that."""
+        ends = look.status.expires
+        if ends is None:
+            return Telling()
+        remaining = ends - look.now
+        if isinstance(look.cr, VaultDynamicSecret) and remaining > timedelta(0):
+            lease = dynamic.lease_of(look.cr.spec, look.status, None, look.now)
+            if lease is not None:
+                self._due(look.key, retry_in(lease, look.now))
+        return Telling(remaining=remaining)
+
+    def rest(self, key: ObjectKey) -> None:
+        """No deadline is watched for the object."""
+        self._rooms.deadlines.cancel(key)
+
+    async def abandon(self, look: Look[Resource, VaultDynamicSecretStatus]) -> None:
+        """What it holds cannot be told any more; it may go all the same."""
+        await self._rooms.leaving.release(look)
+
+    def forget(self, key: ObjectKey) -> None:
+        """Drop everything that is kept about an object."""
+        super().forget(key)
+        self._rooms.desk.forget(key)
+
+    # What is due.
+
+    async def _act(self, look: DynamicLook, door: Door, parent: Parent | None) -> DynamicLook:
+        because = dynamic.plan_issue(await self._facts(look))
+        lease = self._lease(look, parent)
+        plan = Replace(because) if because else (plan_lease(lease, look.now, self._policy(look)) if lease else None)
+        match plan:
+            case Replace(because=why):
+                return await self._rooms.acts.issue(look, door, why)
+            case Renew() if lease is not None:
+                return await self._rooms.acts.renew(look, door, lease, parent)
+            case _:
+                return await self._keep(look)
+
+    async def _facts(self, look: DynamicLook) -> dynamic.Facts:
+        drift = self._rooms.destinations.drift(look)
+        missing, drifted = drift.missing, False
+        if drift.drifted or self._rooms.destinations.check_due(look):
+            missing, drifted = await self._inspected(look)
+        wanted = look.resync_wanted(RESYNC_ANNOTATIONS)
+        return dynamic.Facts(
+            issued=look.status.destination is not None and look.status.last_renewal_time > 0,
+            shape=dynamic.shape_of(look.cr.spec),
+            recorded_shape=look.status.source_version,
+            resync_asked=bool(wanted) and wanted != look.status.last_handled_resync,
+            secret_missing=missing,
+            secret_drifted=drifted,
+        )
+
+    async def _inspected(self, look: DynamicLook) -> tuple[bool, bool]:
+        """Tell whether the Secret is gone, and whether its data is somebody else's: a foreign label is no harm."""
+        recorded, seen = look.status.destination, await self._rooms.destinations.inspect(look)
+        if recorded is None or seen is None or seen.uid != recorded.uid:
+            return True, False
+        mark = self._rooms.acts.mark(look.status.secret_lease.id)
+        foreign = seen.foreign_data or (mark is not None and seen.annotations.get(LEASE_ANNOTATION, mark[1]) != mark[1])
+        if not foreign:
+            self._rooms.destinations.accept(look, seen)
+        return False, foreign
+
+    def _lease(self, look: DynamicLook, parent: Parent | None) -> Lease | None:
+        told = None if parent is None else (parent.ends, parent.final)
+        return dynamic.lease_of(look.cr.spec, look.status, told, look.now)
+
+    def _policy(self, look: DynamicLook) -> LeasePolicy:
+        return LeasePolicy(
+            look.cr.spec.renewal_percent, phase(look.record.uid), adopted_at=look.notes.adopted_at or look.now
+        )
+
+    # The acts.
+
+    async def _keep(self, look: DynamicLook) -> DynamicLook:
+        """Nothing is due: at most our metadata has to follow the spec, and the status."""
+        generation = look.record.generation
+        digest = self._rooms.acts.digest_of(look.status)
+        owed = bool(look.cr.spec.rollout_restart_targets) and sync.restart_owed(look.status.rolled_out_digest, digest)
+        standing = in_order(look.status, generation) and not look.notes.unsaid and not owed
+        if standing and look.status.last_generation == generation:
+            self._parts.reporter.as_it_stands(look)
+            return look
+        written = None
+        if look.status.last_generation != generation:
+            written = await self._rooms.destinations.relabel(look, self._rooms.acts.mark(look.status.secret_lease.id))
+        restarted = await self._rooms.acts.restart(look, digest, look.status.last_sync_time or look.now)
+        await self._parts.reporter.in_order(
+            look,
+            lambda status: dynamic_status.followed(status, written, restarted, digest),
+            dynamic_status.in_order(restarted),
+        )
+        look.notes.unsaid = False
+        look.notes.restart_failed = restarted is not None and bool(restarted.failed)
+        return self._rooms.acts.latest(look)
+
+    async def _rest(self, look: DynamicLook, door: Door) -> Result:
+        """The object is suspended: its lease is renewed still, and nothing else happens."""
+        lease_id = look.status.secret_lease.id
+        parent = await door.session.parent(lease_id) if lease_id else None
+        lease = self._lease(look, parent)
+        plan = plan_lease(lease, look.now, self._policy(look)) if lease is not None and lease_id else None
+        if isinstance(plan, Renew) and lease is not None:
+            grant = await self._rooms.desk.renew(door, lease.id, lease.duration, parent)
+            look = await self._rooms.acts.jot(look, dynamic_status.renewed(look.status, grant, look.now))
+            plan = plan_lease(self._lease(look, parent), look.now, self._policy(look))
+        await self._parts.reporter.suspended(look)
+        if isinstance(plan, Wait):
+            self._due(look.key, plan.until - look.now)
+        return Result()
+
+    # What comes next.
+
+    async def _after(self, look: DynamicLook, door: Door) -> Result | VsoError:
+        look.notes.failing_on = ""
+        look, retired_due = await self._rooms.retired.see_to(look, door)
+        lease_id = look.status.secret_lease.id
+        parent = await door.session.parent(lease_id) if lease_id else None
+        lease = self._lease(look, parent)
+        plan = None if lease is None else plan_lease(lease, look.now, self._policy(look))
+        waits = [plan.until - look.now if isinstance(plan, Wait) else timedelta(0)] if plan is not None else []
+        waits += [retired_due] if retired_due is not None else []
+        waits += [parent.due - look.now] if parent is not None and parent.due is not None else []
+        if waits:
+            self._due(look.key, min(waits))
+        else:
+            self._rooms.deadlines.cancel(look.key)
+        if look.notes.restart_failed:
+            return TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
+        return Result(requeue_after=self._rooms.destinations.next_check(look))
+
+    def _due(self, key: ObjectKey, wait: timedelta) -> None:
+        seconds = max(0.0, wait.total_seconds())
+        self._rooms.deadlines.set(key, self._parts.clock.monotonic() + seconds)

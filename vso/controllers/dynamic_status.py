@@ -1,0 +1,173 @@
+"""What the status of a VaultDynamicSecret says after each act on its lease.
+
+Invariant: pure. A lease that Vault has issued is named here before the Secret holds it, and one that was
+replaced until it is given back or over; no value and no unkeyed hash of one is ever written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from vso.api.secrets import LeaseRef, SecretLease, VaultDynamicSecretStatus
+from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
+from vso.controllers.restarts import Restarted
+from vso.core.errors import Reason
+from vso.decide.assess import News
+from vso.decide.conditions import Finding
+from vso.decide.lease import SHORT_LIFE, Because
+from vso.decide.outcome import InOrder
+from vso.kube.secret_plan import Written
+
+HISTORY = 5
+LEASE_RENEWAL = "LeaseRenewal"
+ROLLOUT_RESTART = "RolloutRestart"
+_IN_ORDER = "the Secret holds live credentials"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A lease as Vault has just granted it; the id may be empty, the times are of now."""
+
+    lease_id: str
+    duration: timedelta
+    renewable: bool
+    request_id: str
+    token_ends: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """New credentials in their place."""
+
+    because: Because
+    grant: Grant
+    digest: str
+    """Keyed hash of the lease, or of the data where there is none: what consumers are restarted for."""
+    written: Written
+    restarted: Restarted | None
+    shape: str
+    resync: str
+    meta: tuple[str, str]
+    pod_uid: str
+
+
+def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
+    """Name a lease that the Secret does not hold yet."""
+    ends = _whole(_ends(grant, now))
+    return status.model_copy(update={"pending_lease": LeaseRef(id=grant.lease_id, not_after=ends)})
+
+
+def settled(
+    status: VaultDynamicSecretStatus, done: Settled, now: datetime, overlap: timedelta
+) -> VaultDynamicSecretStatus:
+    """Say that the Secret holds the new credentials; the old lease lives on for a while."""
+    failed = done.restarted is not None and bool(done.restarted.failed)
+    at = done.written.set_at or now
+    update: dict[str, object] = {
+        **_granted(done.grant, now),
+        "pending_lease": None,
+        "retired_leases": (*status.retired_leases, *_retired(status, now, overlap)),
+        "destination": DestinationStatus(
+            name=done.written.name, uid=done.written.uid, resource_version=done.written.resource_version
+        ),
+        "source_version": done.shape,
+        "rolled_out_digest": status.rolled_out_digest if failed else done.digest,
+        "last_handled_resync": done.resync,
+        "last_sync_time": _whole(at),
+        "last_runtime_pod_uid": done.pod_uid,
+        "vault_client_meta": VaultClientMeta(cache_key=done.meta[0], id=done.meta[1]),
+        "history": (_entry(done, at), *status.history)[:HISTORY],
+    }
+    return status.model_copy(update=update)
+
+
+def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
+    """Say that the lease was prolonged; nothing else moves."""
+    return status.model_copy(update=_granted(grant, now))
+
+
+def followed(
+    status: VaultDynamicSecretStatus, written: Written | None, restarted: Restarted | None, digest: str
+) -> VaultDynamicSecretStatus:
+    """Say that the Secret's metadata follows the spec, and that what was owed to its consumers is paid."""
+    update: dict[str, object] = {}
+    if written is not None and status.destination is not None:
+        moved = {"uid": written.uid, "resource_version": written.resource_version}
+        update["destination"] = status.destination.model_copy(update=moved)
+    if restarted is not None and not restarted.failed:
+        update["rolled_out_digest"] = digest
+    return status.model_copy(update=update)
+
+
+def without_retired(status: VaultDynamicSecretStatus, gone: Iterable[str]) -> VaultDynamicSecretStatus:
+    """Forget replaced leases that were given back or are over."""
+    dropped = frozenset(gone)
+    left = tuple(ref for ref in status.retired_leases if ref.id not in dropped)
+    return status.model_copy(update={"retired_leases": left})
+
+
+def in_order(restarted: Restarted | None = None, *, renewed: bool = False) -> InOrder:
+    """Return the outcome of a good pass, with the conditions that it moves."""
+    also: list[Finding] = []
+    if renewed:
+        also.append(Finding(LEASE_RENEWAL, "True", Reason.LEASE_RENEWED, "the lease is renewed in time"))
+    if restarted is not None and restarted.failed:
+        also.append(Finding(ROLLOUT_RESTART, "False", Reason.ROLLOUT_RESTART_FAILED, restarted.problem))
+    elif restarted is not None:
+        text = f"restarted {', '.join(restarted.done)}"
+        also.append(Finding(ROLLOUT_RESTART, "True", Reason.ROLLOUT_RESTART_TRIGGERED, text))
+    return InOrder(_IN_ORDER, tuple(also))
+
+
+def news_of(done: Settled, *, first: bool) -> News:
+    """Return the event that new credentials deserve."""
+    name = done.written.name
+    if done.restarted is not None and done.restarted.failed:
+        text = f"Secret {name} has new credentials, and not every target restarted: {done.restarted.problem}"
+        return News("Warning", Reason.ROLLOUT_RESTART_FAILED, text)
+    if done.grant.lease_id and done.grant.duration < SHORT_LIFE:
+        seconds = f"{done.grant.duration.total_seconds():g}s"
+        text = f"Secret {name} has credentials that live {seconds} at a time ({done.because})"
+        return News("Warning", Reason.LEASE_TOO_SHORT, text)
+    if first:
+        return News("Normal", Reason.SECRET_SYNCED, f"Secret {name} {done.written.outcome} ({done.because})")
+    return News("Normal", Reason.SECRET_ROTATED, f"Secret {name} has new credentials ({done.because})")
+
+
+def _granted(grant: Grant, now: datetime) -> dict[str, object]:
+    ends = _whole(_ends(grant, now)) if grant.duration else None
+    return {
+        "last_renewal_time": int(now.timestamp()),
+        "expires": ends,
+        "secret_lease": SecretLease(
+            id=grant.lease_id,
+            duration=int(grant.duration.total_seconds()),
+            renewable=grant.renewable,
+            request_id=grant.request_id,
+            token_expire_time=_whole(grant.token_ends) if grant.lease_id and grant.token_ends else None,
+        ),
+    }
+
+
+def _retired(status: VaultDynamicSecretStatus, now: datetime, overlap: timedelta) -> tuple[LeaseRef, ...]:
+    old = status.secret_lease
+    if not old.id:
+        return ()
+    latest = _whole(now + overlap)
+    return (LeaseRef(id=old.id, not_after=min(latest, status.expires) if status.expires else latest),)
+
+
+def _ends(grant: Grant, now: datetime) -> datetime:
+    own = now + grant.duration
+    return own if grant.token_ends is None else min(own, grant.token_ends)
+
+
+def _entry(done: Settled, at: datetime) -> HistoryEntry:
+    told = "" if done.restarted is None else "Failed" if done.restarted.failed else "Triggered"
+    return HistoryEntry(time=_whole(at), lease=done.digest, reason=done.because.value, restart=told)
+
+
+def _whole(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)

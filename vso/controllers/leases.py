@@ -1,0 +1,122 @@
+"""The acts on the leases of one object, at Vault: issued, renewed, given back, and their tokens kept.
+
+Invariant: what Vault has issued is either named in the status or given back; nothing here decides
+whether an act is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from vso.api.secrets import VaultDynamicSecretSpec
+from vso.controllers.dynamic_status import Grant
+from vso.controllers.resolver import Resolver
+from vso.core.clock import Clock
+from vso.core.errors import Reason, VsoError
+from vso.core.keys import ObjectKey
+from vso.core.sensitive import keyed_digest
+from vso.decide.dynamic import request_of
+from vso.decide.references import vault_namespace
+from vso.vault import leases
+from vso.vault.leases import Issued, IssueRequest
+from vso.vault.parents import Parent
+from vso.vault.session import Session
+
+_log = structlog.get_logger("vso.leases")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The way to Vault that one object takes."""
+
+    session: Session
+    namespace: str
+    connection: str
+
+    @property
+    def meta(self) -> tuple[str, str]:
+        """What the status tells of the session."""
+        return self.session.client_meta(self.namespace)
+
+
+class LeaseDesk:
+    """Leases of the objects of one kind."""
+
+    def __init__(self, resolver: Resolver, clock: Clock, digest_key: bytes) -> None:
+        self._resolver = resolver
+        self._clock = clock
+        self._digest_key = digest_key
+        self._doors: dict[ObjectKey, Door] = {}
+
+    async def open(self, key: ObjectKey, spec: VaultDynamicSecretSpec) -> Door:
+        """Follow the references; costs no request. The door is remembered for the object's end."""
+        path = self._resolver.path(spec.vault_auth_ref, key.namespace)
+        session = await self._resolver.session(path, key.namespace)
+        inner = vault_namespace(spec.namespace, path.auth.spec.namespace, path.connection.spec.namespace)
+        door = self._doors[key] = Door(session, inner, path.connection_name)
+        return door
+
+    async def last_door(self, key: ObjectKey, spec: VaultDynamicSecretSpec) -> Door:
+        """Return the way that was taken last, for an object that goes: its references may have gone before it."""
+        return self._doors.get(key) or await self.open(key, spec)
+
+    def forget(self, key: ObjectKey) -> None:
+        """The object is gone."""
+        self._doors.pop(key, None)
+
+    def digest(self, lease_id: str) -> str:
+        """Return the keyed hash of a lease's id that may be shown."""
+        return keyed_digest(self._digest_key, lease_id.encode())
+
+    async def issue(self, door: Door, spec: VaultDynamicSecretSpec) -> tuple[Issued, Grant]:
+        """Ask Vault for credentials."""
+        asked = request_of(spec)
+        request = IssueRequest(spec.mount, spec.path, asked.method, asked.body)
+        issued = await leases.issue(door.session, request, namespace=door.namespace)
+        ends = None
+        if issued.lease_id:
+            door.session.hang(issued.lease_id, issued.held)
+            parent = await door.session.parent(issued.lease_id)
+            ends = parent.ends if parent else None
+        grant = Grant(issued.lease_id, issued.duration, issued.renewable, issued.request_id, ends)
+        return issued, grant
+
+    async def renew(self, door: Door, lease_id: str, duration: timedelta, parent: Parent | None) -> Grant:
+        """Prolong a lease by its own life; LeaseGoneError when there is none."""
+        granted = await leases.renew(door.session, lease_id, duration, namespace=door.namespace)
+        return Grant(lease_id, granted.duration, granted.renewable, granted.request_id, parent.ends if parent else None)
+
+    async def lookup(self, door: Door, lease_id: str) -> Grant:
+        """Return what is left of a lease; LeaseGoneError when there is none."""
+        found = await leases.lookup(door.session, lease_id, namespace=door.namespace)
+        return Grant(lease_id, found.duration, found.renewable, found.request_id, None)
+
+    async def revoke(self, door: Door, lease_id: str) -> VsoError | None:
+        """Give a lease back; return what prevented it, None when it is gone."""
+        try:
+            await leases.revoke(door.session, lease_id, namespace=door.namespace)
+        except VsoError as error:
+            _log.warning(
+                "lease not revoked", lease=self.digest(lease_id), reason=error.reason.value, error=error.message
+            )
+            return error
+        await door.session.let_go(lease_id)
+        return None
+
+    async def revoke_all(self, door: Door, lease_ids: Iterable[str]) -> tuple[frozenset[str], VsoError | None]:
+        """Give leases back; return those that are settled, and what kept the first of the others.
+
+        One that the policy forbids to revoke is settled too: it runs out by itself.
+        """
+        done: set[str] = set()
+        first: VsoError | None = None
+        for lease_id in lease_ids:
+            error = await self.revoke(door, lease_id)
+            if error is None or error.reason is Reason.REVOKE_FORBIDDEN:
+                done.add(lease_id)
+            first = first or error
+        return frozenset(done), first

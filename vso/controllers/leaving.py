@@ -1,0 +1,78 @@
+"""The end of an object that holds leases: they are given back, and then it may go.
+
+Invariant: an object in deletion is held up for half a minute at most; a lease that could not be given
+back by then is told and counted, and no namespace hangs for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from vso.api.meta import Resource
+from vso.api.secrets import VaultDynamicSecretStatus
+from vso.controllers.destinations import DynamicLook
+from vso.controllers.finalizers import Finalizers
+from vso.controllers.leases import LeaseDesk
+from vso.controllers.looks import Look
+from vso.core.errors import Reason, TransientError, VsoError
+
+PATIENCE = timedelta(seconds=30)
+_AGAIN = 3.0
+
+_log = structlog.get_logger("vso.leases")
+
+
+class Leaving:
+    """Sees objects off."""
+
+    def __init__(self, desk: LeaseDesk, finalizers: Finalizers, leaked: Callable[[int], None]) -> None:
+        self._desk = desk
+        self._finalizers = finalizers
+        self._leaked = leaked
+
+    async def leave(self, look: DynamicLook) -> None:
+        """Give the leases back and release the object; a TransientError asks for another try."""
+        left, error = await self._give_back(look)
+        if error is not None and left:
+            asked = look.cr.metadata.deletion_timestamp
+            if asked is not None and look.now - asked < PATIENCE and error.reason is not Reason.REVOKE_FORBIDDEN:
+                raise TransientError(error.reason, error.message, _AGAIN)
+            self._tell(look, left, error)
+        await self.release(look)
+
+    async def release(self, look: Look[Resource, VaultDynamicSecretStatus]) -> None:
+        """Let the object go."""
+        await self._finalizers.release(look.record, look.cr.metadata.finalizers)
+
+    async def _give_back(self, look: DynamicLook) -> tuple[int, VsoError | None]:
+        """Return how many leases are left, and what kept the first of them."""
+        ids = leases_of(look.status)
+        if not look.cr.spec.revoke or not ids:
+            return 0, None
+        try:
+            door = await self._desk.last_door(look.key, look.cr.spec)
+        except VsoError as error:
+            return len(ids), error
+        done, first = await self._desk.revoke_all(door, ids)
+        return len(ids) - len(done), first
+
+    def _tell(self, look: DynamicLook, left: int, error: VsoError) -> None:
+        self._leaked(left)
+        _log.warning(
+            "leases outlive their object",
+            object=str(look.key),
+            leases=left,
+            reason=error.reason.value,
+            error=error.message,
+        )
+
+
+def leases_of(status: VaultDynamicSecretStatus) -> tuple[str, ...]:
+    """Return the ids of every lease that the status names."""
+    named = [status.secret_lease.id, *(ref.id for ref in status.retired_leases)]
+    if status.pending_lease is not None:
+        named.append(status.pending_lease.id)
+    return tuple(dict.fromkeys(lease_id for lease_id in named if lease_id))

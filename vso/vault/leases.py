@@ -1,0 +1,151 @@
+"""Leases: asked for, renewed, looked up and given back.
+
+Invariant: a request that may have made a lease is never repeated by itself; what Vault says of a lease
+that is not there any more is told apart from every other refusal, since only that leads to a new issue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from vso.core.errors import ConfigError, Reason, TransientError, VsoError
+from vso.core.numbers import JsonNumber
+from vso.runtime.workqueue import Lane
+from vso.vault.client import VaultAnswer, VaultRequest
+from vso.vault.errors import PermissionDeniedError
+from vso.vault.json import JsonObject
+from vso.vault.logins import Held
+from vso.vault.paths import join
+from vso.vault.session import Session
+
+
+class LeaseGoneError(ConfigError):
+    """Vault knows no such lease: it has ended, or was revoked."""
+
+    def __init__(self) -> None:
+        super().__init__(Reason.LEASE_GONE, "Vault does not know the lease any more")
+
+
+@dataclass(frozen=True, slots=True)
+class IssueRequest:
+    """Credentials to ask for."""
+
+    mount: str
+    path: str
+    method: Literal["GET", "PUT"] = "GET"
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    def url_path(self) -> str:
+        """Return the API path, plain; the client encodes it."""
+        return join(self.mount, self.path)
+
+    def __str__(self) -> str:
+        return self.url_path()
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What Vault has made; the repr shows no value."""
+
+    data: Mapping[str, Any] = field(repr=False)
+    lease_id: str = field(repr=False)
+    """Empty when the answer has no lease."""
+    duration: timedelta
+    renewable: bool
+    request_id: str
+    held: Held = field(repr=False)
+    """The token that it was given to, and ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A lease as Vault has just prolonged it or tells of it."""
+
+    duration: timedelta
+    renewable: bool
+    request_id: str = ""
+    issued_at: datetime | None = None
+
+
+async def issue(session: Session, request: IssueRequest, *, namespace: str = "") -> Issued:
+    """Ask for credentials, once; a ConfigError says what a human must mend."""
+    asked = VaultRequest(
+        request.method,
+        request.url_path(),
+        namespace=namespace,
+        body=request.body,
+        lane=Lane.URGENT,
+        repeatable=False,
+    )
+    answer, held = await session.send(asked)
+    data = answer.body.get("data")
+    lease_id = str(answer.body.get("lease_id") or "")
+    if not isinstance(data, dict) or not data:
+        if lease_id:
+            await revoke(session, lease_id, namespace=namespace)
+        raise ConfigError(Reason.SOURCE_INVALID, f"{request}: the answer holds no data")
+    return Issued(
+        data=data,
+        lease_id=lease_id,
+        duration=_seconds(answer.body.get("lease_duration")),
+        renewable=answer.body.get("renewable") is True,
+        request_id=answer.request_id,
+        held=held,
+    )
+
+
+async def renew(session: Session, lease_id: str, asked: timedelta, *, namespace: str = "") -> Granted:
+    """Prolong a lease; LeaseGoneError when there is none, and a shorter duration when its end is near."""
+    body = {"lease_id": lease_id, "increment": int(asked.total_seconds())}
+    answer = await _about_lease(session, "sys/leases/renew", body, namespace)
+    return Granted(_seconds(answer.body.get("lease_duration")), answer.body.get("renewable") is True, answer.request_id)
+
+
+async def lookup(session: Session, lease_id: str, *, namespace: str = "") -> Granted:
+    """Return what is left of a lease; LeaseGoneError when there is none."""
+    answer = await _about_lease(session, "sys/leases/lookup", {"lease_id": lease_id}, namespace)
+    data: JsonObject = answer.body.get("data") or {}
+    issued = data.get("issue_time")
+    return Granted(_seconds(data.get("ttl")), data.get("renewable") is True, answer.request_id, _moment(issued))
+
+
+async def revoke(session: Session, lease_id: str, *, namespace: str = "") -> None:
+    """Give a lease back; one that is gone already is no failure."""
+    try:
+        await _about_lease(session, "sys/leases/revoke", {"lease_id": lease_id}, namespace)
+    except LeaseGoneError:
+        return
+    except PermissionDeniedError as error:
+        raise ConfigError(Reason.REVOKE_FORBIDDEN, error.message) from None
+    except VsoError as error:
+        if error.reason is Reason.VAULT_REQUEST_INVALID:
+            # The engine could not undo what it had made (a database that is away): the lease stays.
+            raise TransientError(Reason.VAULT_UNAVAILABLE, f"the lease is not revoked: {error.message}") from None
+        raise
+
+
+async def _about_lease(session: Session, path: str, body: Mapping[str, Any], namespace: str) -> VaultAnswer:
+    request = VaultRequest("PUT", path, namespace=namespace, body=body, lane=Lane.URGENT)
+    try:
+        return (await session.send(request))[0]
+    except VsoError as error:
+        gone = error.reason is Reason.VAULT_REQUEST_INVALID and (
+            "lease not found" in error.message or "invalid lease" in error.message
+        )
+        if not gone:
+            raise
+    raise LeaseGoneError
+
+
+def _seconds(value: object) -> timedelta:
+    return timedelta(seconds=float(value)) if isinstance(value, JsonNumber) else timedelta(0)
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
