@@ -14,7 +14,6 @@ from tests.testbed.real import RealBed
 DESTINATION: Json = {"name": "x", "create": True}
 NOT_YET: dict[str, Json] = {
     "VaultAuthGlobal": {"defaultAuthMethod": "kubernetes"},
-    "VaultDynamicSecret": {"mount": "db", "path": "creds/x", "destination": DESTINATION},
     "VaultPKISecret": {"mount": "pki", "role": "x", "destination": DESTINATION},
     "SecretTransformation": {"includes": [".*"]},
 }

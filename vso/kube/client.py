@@ -92,6 +92,8 @@ class KubeClient:
             headers={"User-Agent": self._user_agent},
             skip_auto_headers={"Content-Type"},
         )
+        # It would send a DELETE or PUT again, unasked, on a connection that was dropped.
+        self._session._retry_connection = False  # noqa: SLF001
         return self
 
     async def __aexit__(

@@ -22,6 +22,9 @@ from vso.vault.paths import join
 from vso.vault.session import Session
 
 
+_GONE = ("lease not found", "invalid lease", "lease expired")
+
+
 class LeaseGoneError(ConfigError):
     """Vault knows no such lease: it has ended, or was revoked."""
 
@@ -132,12 +135,22 @@ async def _about_lease(session: Session, path: str, body: Mapping[str, Any], nam
     try:
         return (await session.send(request))[0]
     except VsoError as error:
-        gone = error.reason is Reason.VAULT_REQUEST_INVALID and (
-            "lease not found" in error.message or "invalid lease" in error.message
-        )
-        if not gone:
+        if error.reason is not Reason.VAULT_REQUEST_INVALID:
             raise
-    raise LeaseGoneError
+        refusal = _meaning(error)
+    raise refusal
+
+
+def _meaning(error: VsoError) -> VsoError:
+    """Return what a 400 about a lease says: it is gone, or what stands behind it (a database, say) is away."""
+    text = error.message
+    if any(said in text for said in _GONE):
+        return LeaseGoneError()
+    if "failed to renew entry" in text:
+        # The engine could not prolong what it had made: its user is gone, or it cannot tell.
+        gone = "does not exist" in text
+        return LeaseGoneError() if gone else TransientError(Reason.LEASE_NOT_RENEWED, text)
+    return error
 
 
 def _seconds(value: object) -> timedelta:

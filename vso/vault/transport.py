@@ -230,6 +230,8 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=self._proxy
             )
+            # It would send a PUT again, unasked, on a connection that was dropped: a second login, or lease.
+            self._session._retry_connection = False  # noqa: SLF001
         return self._session
 
     def _named(self, error: Exception) -> TransientError:

@@ -15,7 +15,7 @@ from vso.core.numbers import JsonNumber
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
-from vso.vault.errors import NothingThereError, VaultDownError
+from vso.vault.errors import DroppedError, NothingThereError, VaultDownError
 
 TOKEN = Sensitive.of("hvs.canary")
 READ = VaultRequest("GET", "kv/data/app", token=TOKEN)
@@ -142,6 +142,18 @@ async def test_a_refused_connection_and_an_unknown_host_have_stable_messages(clo
     async with client_to("http://vault.invalid:8200", clock) as client:
         error = await failure(client, clock)
     assert error.message == "Vault at http://vault.invalid:8200: the host name cannot be resolved"
+
+
+async def test_a_write_that_is_dropped_on_a_connection_in_use_goes_out_once(
+    server: VaultServer, clock: FakeClock
+) -> None:
+    server.on("GET", "kv/data/app", GOOD)
+    server.on("PUT", "sys/leases/renew", Drop())
+    async with client_to(server.url, clock) as client:
+        await send(client, clock)
+        with pytest.raises(DroppedError):
+            await send(client, clock, VaultRequest("PUT", "sys/leases/renew"))
+    assert len(server.asked("sys/leases/renew")) == 1
 
 
 async def test_a_read_is_tried_again_after_a_drop_and_a_login_is_not(server: VaultServer, clock: FakeClock) -> None:
