@@ -76,7 +76,9 @@ def test_without_event_notifications_polling_goes_on_and_the_status_says_why(
     team.wait_condition("Healthy")
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2", timeout=5)
+    eventually(lambda: team.get()["status"]["sourceVersion"] == "2", message="the change is told")
     eventually(lambda: team.events(reason="EventWatcherError"), message="an event tells it too")
+    eventually(lambda: len(team.events(reason="SecretSynced")) == 2, message="and one of each version")
     settled = stage.bed.mark()
     always(lambda: writes(stage, settled, team.ns) == 0, during=3, message="nothing is written while nothing changes")
     asked = [call for call in stage.bed.vault_audit(mark) if call.path == SUBSCRIBE]

@@ -213,16 +213,19 @@ def test_a_failure_that_repeats_is_told_again_in_the_log_and_once_as_an_event(te
     team.static(path="nothing")
     team.wait_condition("Ready", "False")
     operator = operator_of(team)
+
+    def failures() -> list[dict[str, Any]]:
+        told = (line for line in lines(operator) if line["event"] == "pass failed" and line["kind"] == KIND)
+        return [line for line in told if line["object"] == f"{team.ns}/app"]
+
     for number in range(3):
         team.patch({"metadata": {"labels": {"look": str(number)}}})
 
         def told(wanted: int = number + 2) -> bool:
-            told = [line for line in lines(operator) if line["event"] == "pass failed" and team.ns in line["object"]]
-            return len(told) >= wanted
+            return len(failures()) >= wanted
 
         eventually(told, message="each failed pass is a line")
-    failed = [line for line in lines(operator) if line["event"] == "pass failed" and line["kind"] == KIND]
-    for line in failed:
+    for line in failures():
         said = datetime.fromisoformat(line["timestamp"]) + timedelta(seconds=line["next_pass_in"])
         assert abs((datetime.fromisoformat(line["next_pass_at"]) - said).total_seconds()) < 1
     warnings = [event for event in team.events("app") if event["type"] == "Warning"]

@@ -111,7 +111,8 @@ def test_a_vault_that_is_stopped_and_stays_sealed_for_a_while_costs_two_status_w
     mark = real_bed.mark()
     real_bed.stop_server("vault")
     for name in names:
-        team.wait_condition("Healthy", "False", "VaultUnavailable", name=name)
+        team.wait_condition("Healthy", "False", name=name)
+    team.wait_condition("Healthy", "False", "VaultUnavailable", kind="VaultConnection", name="vault", timeout=40)
     real_bed.process("vault").start()
     real_bed.vault.reconnect()
     team.wait_condition("Healthy", "False", "VaultSealed", kind="VaultConnection", name="vault", timeout=40)

@@ -18,8 +18,8 @@ import yaml
 
 from tests.testbed.audits import ApiCall, AuditLog, Mark, VaultCall, kube_log, vault_log
 from tests.testbed.build import binaries
-from tests.testbed.kube_admin import Json, KubeAccess, KubeAdmin, KubeError, object_path
-from tests.testbed.pki import Authority
+from tests.testbed.kube_admin import Json, KubeAdmin, KubeError, object_path
+from tests.testbed.pki import Authority, KeyPair
 from tests.testbed.proxy import Proxy
 from tests.testbed.vault_admin import VaultAdmin, VaultError
 from tests.testbed.waiting import always, eventually
@@ -83,15 +83,18 @@ class Bed(ABC):
         """The requests to Vault since the mark."""
         return self._vault_log.calls(since.vault if since else 0)
 
-    def kubeconfig(self, path: Path, token: str | None = None, server: str | None = None) -> Path:
-        """Write a kubeconfig: the administrator's, or one that holds a token and nothing else."""
-        user = {"token": token} if token is not None else _admin_user(self.kube.access)
+    def kubeconfig(
+        self, path: Path, token: str | None = None, server: str | None = None, *, certificate: KeyPair | None = None
+    ) -> Path:
+        """Write a kubeconfig: the administrator's, or one that holds a token or a certificate and nothing else."""
+        access = self.kube.access
+        user = _user(token, certificate) if token or certificate else _user(access.token, access.certificate)
         trusted = {
-            self.kube.access.ca.read_bytes(),
+            access.ca.read_bytes(),
             self.authority.certificate.read_bytes(),
         }  # the server, and a proxy before it
         authority = base64.b64encode(b"".join(sorted(trusted))).decode()
-        cluster = {"server": server or self.kube.access.url, "certificate-authority-data": authority}
+        cluster = {"server": server or access.url, "certificate-authority-data": authority}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -161,7 +164,7 @@ class Bed(ABC):
         return vault_log(self.directory / "vault-audit.log")
 
 
-def _admin_user(access: KubeAccess) -> Json:
-    if access.certificate is None:
-        return {"token": access.token}
-    return {"client-certificate": str(access.certificate.certificate), "client-key": str(access.certificate.key)}
+def _user(token: str | None, certificate: KeyPair | None) -> Json:
+    if certificate is None:
+        return {"token": token}
+    return {"client-certificate": str(certificate.certificate), "client-key": str(certificate.key)}

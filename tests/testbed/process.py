@@ -25,12 +25,18 @@ import psutil
 from tests.testbed.waiting import INTERVAL
 
 # Run before the program, in its process: prctl(PR_SET_PDEATHSIG, SIGKILL), then exec. A preexec_fn would
-# do the same, but is not safe beside other threads.
+# do the same, but is not safe beside other threads. The user changes first: that would take the leash off.
 _LEASH = """\
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9)
+import ctypes, os, pwd, sys
+libc = ctypes.CDLL(None)
+if sys.argv[2]:
+    user = pwd.getpwnam(sys.argv[2])
+    os.setgroups([])
+    os.setgid(user.pw_gid)
+    os.setuid(user.pw_uid)
+libc.prctl(1, 9)
 if os.getppid() == int(sys.argv[1]):
-    os.execvp(sys.argv[2], sys.argv[2:])
+    os.execvp(sys.argv[3], sys.argv[3:])
 """
 
 
@@ -50,13 +56,15 @@ class ProcessError(RuntimeError):
 
 @dataclass(frozen=True)
 class Command:
-    """What to run, where, and where its output goes."""
+    """What to run, where, and where its output goes; as which other user (for root alone), and what ends it in good order."""
 
     name: str
     args: Sequence[str | Path]
     log: Path
     cwd: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    end: signal.Signals = signal.SIGTERM
 
 
 class Process:
@@ -92,10 +100,11 @@ class Process:
         if self.running:
             raise ProcessError(f"{self.name} runs already")
         env = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **self.command.env}
+        leash = [sys.executable, "-I", "-S", "-c", _LEASH]
         with self.command.log.open("ab") as log:
             self._log_start = log.tell()
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *map(str, self.command.args)],
+                [*leash, str(os.getpid()), self.command.user or "", *map(str, self.command.args)],
                 cwd=self.command.cwd,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -117,10 +126,10 @@ class Process:
     def terminate(self) -> None:
         """Ask the process to end, without waiting."""
         if self.running:
-            self.signal(signal.SIGTERM)
+            self.signal(self.command.end)
 
     def stop(self, grace: float = 10) -> Exit:
-        """End the process: SIGTERM, then SIGKILL after the grace."""
+        """End the process: its own signal (SIGTERM), then SIGKILL after the grace."""
         begun = time.monotonic()
         self.terminate()
         return self.join(begun, grace)

@@ -1,11 +1,13 @@
 """The real servers: etcd, kube-apiserver, kube-controller-manager and Vault, on the loopback, in one directory.
 
-Invariant: each keeps its port and its data over stop, kill and start; nothing survives `stop()`.
+A database and rollouts that take place start when they are asked for. Invariant: each server keeps its port
+and its data over stop, kill and start; nothing survives `stop()`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -13,9 +15,12 @@ import httpx
 
 from tests.testbed.bed import Bed, Json
 from tests.testbed.build import binaries
+from tests.testbed.database import Database
 from tests.testbed.kube_admin import KubeAccess, KubeAdmin
 from tests.testbed.pki import KeyPair, signing_key
+from tests.testbed.postgres import Postgres
 from tests.testbed.process import Command, Exit, Process, free_port
+from tests.testbed.rollouts import Rollouts
 from tests.testbed.vault_admin import VaultAdmin, initialise
 
 ServerName = Literal["etcd", "kube-apiserver", "kube-controller-manager", "vault"]
@@ -70,6 +75,9 @@ class RealBed(Bed):
             KubeAccess(f"https://127.0.0.1:{self._kube_port}", self.authority.certificate, certificate=self._admin())
         )
         self._processes: dict[ServerName, Process] = {}
+        self._extras = ExitStack()  # what was started because a scenario asked for it
+        self._database: Database | None = None
+        self._rollouts: Rollouts | None = None
 
     @property
     def etcd_url(self) -> str:
@@ -102,12 +110,33 @@ class RealBed(Bed):
 
     def stop(self) -> None:
         """Stop everything, clients before servers: one that has open streams lingers for a minute."""
+        self._extras.close()
         self.kube.close()
         if hasattr(self, "vault"):
             self.vault.close()
         for name in ("kube-controller-manager", "vault", "kube-apiserver", "etcd"):
             if name in self._processes and self._processes[name].running:
                 self.stop_server(name)
+
+    def database(self) -> Database:
+        """PostgreSQL behind Vault's database engine, started when it is asked for first."""
+        if self._database is None:
+            postgres = Postgres(self.directory / "postgres.log")
+            self._extras.callback(postgres.remove)
+            database = Database(self.vault, postgres)
+            database.set_up()
+            self._database = database
+        return self._database
+
+    def rollouts(self) -> Rollouts:
+        """Nodes on which pods run, and the scheduler that brings them there, started when they are asked for first."""
+        if self._rollouts is None:
+            scheduler, kwok = (self._component(name) for name in ("kube-scheduler", "kwok"))
+            rollouts = Rollouts(self.kube, self.directory, scheduler=scheduler, kwok=kwok)
+            self._extras.callback(rollouts.stop)
+            rollouts.start()
+            self._rollouts = rollouts
+        return self._rollouts
 
     def process(self, name: ServerName) -> Process:
         """One server's process, to freeze it or to read its log."""
@@ -240,6 +269,11 @@ class RealBed(Bed):
         config = self.directory / "vault.hcl"
         config.write_text(_VAULT_CONFIG.format(data=self.directory / "vault", port=self._vault_port))
         return self._process("vault", binaries().vault, "server", f"-config={config}")
+
+    def _component(self, name: str) -> Path:
+        """The kubeconfig of a part of the cluster that asks under its own name."""
+        certificate = self.authority.client(f"testbed-{name}", group="system:masters")
+        return self.kubeconfig(self.directory / f"{name}-kubeconfig.yaml", certificate=certificate)
 
     def _process(self, name: str, program: Path, *args: str) -> Process:
         env = {"HOME": str(self.directory)}

@@ -138,6 +138,10 @@ def test_nothing_is_left_after_the_stop(tmp_path_factory: pytest.TempPathFactory
     before = set(psutil.Process().children(recursive=True))
     with RealBed(tmp_path_factory.mktemp("gone")) as bed:
         running = set(psutil.Process().children(recursive=True)) - before
-        assert len(running) == 4
+        assert len(running) == 4, "no database and no nodes, unless a scenario asks"
         assert bed.vault.active
+        bed.database()
+        bed.rollouts()
+        running = set(psutil.Process().children(recursive=True)) - before
+        assert {"kwok", "kube-scheduler", "postgres"} <= {process.name() for process in running}
     assert not any(process.is_running() for process in running)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +20,10 @@ _STUBBORN = (
     "import signal; signal.signal(15, signal.SIG_IGN); print('listening', flush=True)\nwhile True: signal.pause()"
 )
 _PARENT = """
-import signal
+import signal, sys
 from pathlib import Path
 from tests.testbed.process import Command, Process
-child = Process(Command("child", ["sleep", "600"], Path("child.log").absolute()))
+child = Process(Command("child", ["sleep", "600"], Path("child.log").absolute(), user=sys.argv[1] or None))
 child.start()
 print(child.pid, flush=True)
 signal.pause()
@@ -82,13 +84,25 @@ def test_a_frozen_process_goes_on_later(tmp_path: Path) -> None:
     assert process.stop().code == -15
 
 
-def test_a_child_dies_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", _PARENT], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
-    )
+def test_a_process_is_ended_by_the_signal_of_its_own(tmp_path: Path) -> None:
+    code = f"import signal; signal.signal(2, signal.SIG_DFL); {_LISTEN}"
+    command = Command("child", [sys.executable, "-c", code], tmp_path / "child.log", end=signal.SIGINT)
+    process = Process(command)
+    process.start()
+    process.wait_ready(lambda: listening(process))
+    assert process.stop().code == -2
+
+
+@pytest.mark.parametrize("user", ["", "nobody" if os.geteuid() == 0 else ""])
+def test_a_child_dies_with_its_parent_even_if_that_is_killed(tmp_path: Path, user: str) -> None:
+    env = {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _PARENT, user]
+    parent = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True)
     with parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
+        if user:
+            eventually(lambda: psutil.Process(child).username() == user, message="it runs as the other user")
         assert psutil.pid_exists(child)
         parent.kill()
     eventually(lambda: not psutil.pid_exists(child), timeout=5, message="the child is gone")

@@ -40,6 +40,8 @@ class SecretPlan:
     mark: tuple[str, str] | None = None
     """An annotation that says where the data comes from: it changes in the same request as the data, so that
     whoever reads the one knows the other."""
+    mark_adopted: bool = False
+    """Mark also what is adopted; otherwise that gets its mark with the first change, and is not touched before."""
 
     def wanted_annotations(self) -> dict[str, str]:
         """Return the annotations that the Secret must have; others may stay."""

@@ -8,7 +8,7 @@ another of our objects is never touched, and one that belongs to nobody only wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, TypeAlias, assert_never
 
 from vso.core.errors import ConfigError, Reason, TransientError
@@ -34,6 +34,7 @@ class PutData:
 
     uid: str
     outcome: Outcome
+    marked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ class Task:
     metadata_changed: bool
     may_delete: bool
     owner_of: OwnerOf = somebody
+    known_uid: str = ""
+    """Of the Secret that the object wrote before; empty when it wrote none."""
 
 
 def begin(plan: SecretPlan, recorded: Recorded | None) -> Step:
@@ -154,11 +157,11 @@ def _after_success(step: Step, seen: Seen, task: Task) -> Step:
         case Post():
             return Finish(_written(plan, seen, "created"))
         case Look():
-            return _over(seen, PutData(seen.uid, judge(seen, plan, task.owner_of)), plan)
+            return _over(seen, PutData(seen.uid, judge(seen, plan, task.owner_of)), task)
         case Prepare(then=following):
             return following
-        case PutData(_, outcome):
-            body = None
+        case PutData(_, outcome, marked):
+            body, plan = None, plan if marked else _as_marked(plan, seen)
             if plan.own and (outcome != "patched" or task.metadata_changed):
                 body = metadata_patch(seen, plan)
             return Finish(_written(plan, seen, outcome)) if body is None else Label(body, outcome)
@@ -172,8 +175,21 @@ def _after_success(step: Step, seen: Seen, task: Task) -> Step:
             assert_never(step)
 
 
-def _over(seen: Seen, put: PutData, plan: SecretPlan) -> Step:
-    if plan.mark is None or seen.annotations:
+def _as_marked(plan: SecretPlan, seen: Seen) -> SecretPlan:
+    """Return the plan with the mark that the Secret has, if it has one: an earlier pass was cut off, say."""
+    if plan.mark is None:
+        return plan
+    name, found = plan.mark[0], seen.annotations.get(plan.mark[0])
+    return replace(plan, mark=None if found is None else (name, found))
+
+
+def _over(seen: Seen, put: PutData, task: Task) -> Step:
+    plan = task.plan
+    if plan.mark is None:
+        return put
+    if put.outcome == "adopted" and seen.uid != task.known_uid and not plan.mark_adopted:
+        return replace(put, marked=False)
+    if seen.annotations:
         return put
     return Prepare({"metadata": {"uid": seen.uid, "annotations": {plan.mark[0]: ""}}}, put)
 

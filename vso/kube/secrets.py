@@ -61,7 +61,8 @@ class SecretWriter:
 
     async def put(self, plan: SecretPlan, *, recorded: Recorded | None, metadata_changed: bool) -> Written:
         """Make the Secret as planned, whatever is there now; raises the VsoError that prevents it."""
-        task = Task(plan, metadata_changed, self._delete_allowed, self._owner_of)
+        known = recorded.uid if recorded is not None else ""
+        task = Task(plan, metadata_changed, self._delete_allowed, self._owner_of, known)
         step = begin(plan, recorded)
         for _ in range(_MOST_STEPS):
             if isinstance(step, Finish):
@@ -126,8 +127,8 @@ class SecretWriter:
                 return await self._client.patch(
                     path, {}, content_type=PatchType.MERGE, metadata_only=True, dry_run=True
                 )
-            case PutData(uid):
-                return await self._put_data(plan.namespace, plan.name, _patch_of(uid, plan))
+            case PutData(uid, _, marked):
+                return await self._put_data(plan.namespace, plan.name, _patch_of(uid, plan, marked=marked))
             case Label(body=patch) | Prepare(body=patch):
                 return await self._client.patch(path, patch, content_type=PatchType.MERGE, metadata_only=True)
             case Delete(uid):
@@ -155,9 +156,9 @@ def _data_patch(uid: str, data: JsonObject, secret_type: str | None = None) -> l
     return [*patch, {"op": "add", "path": "/data", "value": data}]
 
 
-def _patch_of(uid: str, plan: SecretPlan) -> list[JsonObject]:
+def _patch_of(uid: str, plan: SecretPlan, *, marked: bool) -> list[JsonObject]:
     patch = _data_patch(uid, _encoded(plan), plan.type if plan.own else None)
-    if plan.mark is not None:
+    if marked and plan.mark is not None:
         # Annotations are there: the Secret was made with this one, or prepared for it.
         name, value = plan.mark
         path = "/metadata/annotations/" + name.replace("~", "~0").replace("/", "~1")

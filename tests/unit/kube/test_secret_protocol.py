@@ -21,6 +21,7 @@ from vso.kube.secret_protocol import (
     Label,
     Look,
     Post,
+    Prepare,
     PutData,
     Step,
     Task,
@@ -45,6 +46,7 @@ PLAN = SecretPlan(
     own=True,
     overwrite=False,
 )
+MARKED = replace(PLAN, mark=("from", "kv/app@1"))
 OVERWRITE = replace(PLAN, overwrite=True)
 RETAIN = replace(PLAN, owner=None)
 DATA_ONLY = replace(PLAN, own=False)
@@ -155,6 +157,34 @@ PATCH = PutData("s-1", "patched")
     [
         pytest.param(Post(), Answer.Exists(), TASK, Look(), id="409 asks whose it is"),
         pytest.param(Look(), Answer.There(MINE), TASK, PutData("s-1", "adopted"), id="ours is adopted"),
+        pytest.param(
+            Look(),
+            Answer.There(MINE),
+            replace(TASK, plan=MARKED),
+            PutData("s-1", "adopted", marked=False),
+            id="ours is adopted and not marked for that",
+        ),
+        pytest.param(
+            Look(),
+            Answer.There(MINE),
+            replace(TASK, plan=MARKED, known_uid="s-1"),
+            PutData("s-1", "adopted"),
+            id="what we wrote before is marked",
+        ),
+        pytest.param(
+            Look(),
+            Answer.There(replace(MINE, annotations={})),
+            replace(TASK, plan=replace(MARKED, mark_adopted=True)),
+            Prepare({"metadata": {"uid": "s-1", "annotations": {"from": ""}}}, PutData("s-1", "adopted")),
+            id="without annotations it is prepared",
+        ),
+        pytest.param(
+            Prepare({}, PutData("s-1", "adopted")),
+            Answer.There(MINE),
+            replace(TASK, plan=MARKED),
+            PutData("s-1", "adopted"),
+            id="and then written",
+        ),
         pytest.param(Look(), Answer.Absent(), TASK, Post(), id="gone meanwhile, post again"),
         pytest.param(Look(), Answer.There(FOREIGN), BORROWED, PATCH, id="create=false learns the uid"),
         pytest.param(PATCH, Answer.Absent(), TASK, Post(), id="404 means deleted, post"),

@@ -326,9 +326,21 @@ async def test_the_mark_changes_in_the_same_request_as_the_data(bench: Bench) ->
     assert mark_of(bench) == "kv/app@2"
 
 
-async def test_a_secret_without_annotations_is_prepared_for_its_mark(bench: Bench) -> None:
+async def test_what_is_adopted_is_not_touched_for_its_mark_alone(bench: Bench) -> None:
+    bench.secrets.put("creds", labels=owner_labels("cr-1"), ownerReferences=[OURS], data={"password": CODED})
+    before = bench.secrets.stored["creds"]
+    adopted = await bench.writer.put(replace(MARKED, labels={}), recorded=None, metadata_changed=True)
+    assert adopted.outcome == "adopted"
+    assert bench.secrets.stored["creds"] == before
+    changed = replace(MARKED, labels={}, data={"password": Sensitive.of("other")})
+    await bench.writer.put(changed, recorded=Recorded(adopted.uid, ""), metadata_changed=False)
+    assert mark_of(bench) == "kv/app@1"
+
+
+async def test_a_secret_without_annotations_is_prepared_for_a_mark_that_must_be(bench: Bench) -> None:
     bench.secrets.put("creds", labels=owner_labels("cr-1"), ownerReferences=[OURS])
-    written = await bench.writer.put(replace(MARKED, labels={}), recorded=None, metadata_changed=True)
+    marked = replace(MARKED, labels={}, mark_adopted=True)
+    written = await bench.writer.put(marked, recorded=None, metadata_changed=True)
     assert written.outcome == "adopted"
     assert bench.sent == ["POST json", "PATCH merge dry", "PATCH merge", "PATCH json"]
     assert mark_of(bench) == "kv/app@1"
