@@ -53,6 +53,7 @@ class Database:
 
     def __init__(self, clock: Clock, server: DatabaseServer) -> None:
         self._clock = clock
+        self._origin = clock.now() - timedelta(seconds=clock.monotonic())
         self._server = server
         self._connections: dict[str, JsonObject] = {}
         self._roles: dict[str, JsonObject] = {}
@@ -198,8 +199,7 @@ class Database:
         return Answer(data | self._rotation(role))
 
     def _rotation(self, role: _StaticRole) -> JsonObject:
-        ago = timedelta(seconds=self._clock.monotonic() - role.rotated)
-        moment = timestamp(self._clock.now() - ago, micro=True)
+        moment = timestamp(self._origin + timedelta(seconds=role.rotated), micro=True)
         return {"last_vault_rotation": moment, "rotation_period": int(role.period)}
 
     def _find(self, name: str, missing: str) -> _StaticRole:

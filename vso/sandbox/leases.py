@@ -11,7 +11,7 @@ import math
 import secrets
 import string
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from vso.core.clock import Clock
 from vso.sandbox.engines import listing
@@ -50,6 +50,7 @@ class Leases:
         self._clock = clock
         self._tokens = tokens
         self._leases: dict[str, _Lease] = {}
+        self._origin = clock.now() - timedelta(seconds=clock.monotonic())
 
     def grant(self, path: str, answer: Answer, made: Made, holder: Token) -> Answer:
         """Put what an engine made for a token under a lease."""
@@ -151,5 +152,4 @@ class Leases:
         }
 
     def _wall(self, monotonic: float) -> str:
-        moment: datetime = self._clock.now() + timedelta(seconds=monotonic - self._clock.monotonic())
-        return timestamp(moment, micro=True)
+        return timestamp(self._origin + timedelta(seconds=monotonic), micro=True)
