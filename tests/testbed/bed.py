@@ -18,6 +18,7 @@ import yaml
 
 from tests.testbed.audits import ApiCall, AuditLog, Mark, VaultCall, kube_log, vault_log
 from tests.testbed.build import binaries
+from tests.testbed.database import AnyDatabase
 from tests.testbed.kube_admin import Json, KubeAdmin, KubeError, object_path
 from tests.testbed.pki import Authority, KeyPair
 from tests.testbed.proxy import Proxy
@@ -63,6 +64,10 @@ class Bed(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Stop the servers; nothing is left running."""
+
+    @abstractmethod
+    def database(self) -> AnyDatabase:
+        """A database behind Vault's database engine, there from when it is asked for first."""
 
     def __enter__(self) -> Self:
         self.start()

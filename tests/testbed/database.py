@@ -6,6 +6,7 @@ Invariant: a user that Vault makes for a role is called `<role>~…`, so users a
 from __future__ import annotations
 
 import secrets
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,35 +57,13 @@ class Rotating:
     seconds: int
 
 
-class Database:
-    """PostgreSQL, and Vault's engine mounted at `database/` before it."""
+class AnyDatabase(ABC):
+    """Vault's engine mounted at `database/`, and a database behind it: what every bed's has in common."""
 
     mount = MOUNT
 
-    def __init__(self, vault: VaultAdmin, postgres: Postgres) -> None:
+    def __init__(self, vault: VaultAdmin) -> None:
         self.vault = vault
-        self.postgres = postgres
-
-    @property
-    def address(self) -> str:
-        """Where the database listens."""
-        return f"{HOST}:{self.postgres.port}"
-
-    def set_up(self) -> None:
-        """Start the database for the first time and mount the engine; Vault gets a superuser of its own."""
-        self.postgres.initialise()
-        self.postgres.start()
-        vault = self.add_user("vault", "SUPERUSER")
-        config = {
-            "plugin_name": "postgresql-database-plugin",
-            "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@{self.address}/{DATABASE}?sslmode=disable",
-            "username": vault.username,
-            "password": vault.password,
-            "username_template": _USERNAME,
-            "allowed_roles": "*",
-        }
-        self.vault.write(f"sys/mounts/{MOUNT}", {"type": "database"})
-        self.vault.write(f"{MOUNT}/config/{CONNECTION}", config)
 
     def role(self, name: str, *, default_ttl: str = "1h", max_ttl: str = "24h", statements: Statements = USUAL) -> None:
         """Write a role whose users Vault makes and drops."""
@@ -129,15 +108,73 @@ class Database:
         """Have Vault rotate a static role's password now."""
         self.vault.write(f"{MOUNT}/rotate-role/{role}")
 
-    def users(self, role: str | None = None) -> list[str]:
-        """The users that the database has: those that were made for a role, or all."""
-        names = [str(name) for (name,) in self.postgres.execute("SELECT rolname FROM pg_roles ORDER BY oid")]
-        return names if role is None else [name for name in names if name.startswith(f"{role}~")]
-
     def leases(self, role: str) -> list[str]:
         """The leases of a role that Vault keeps."""
         prefix = f"{MOUNT}/creds/{role}"
         return [f"{prefix}/{key}" for key in self.vault.list(f"sys/leases/lookup/{prefix}")]
+
+    def users(self, role: str | None = None) -> list[str]:
+        """The users that the database has: those that were made for a role, or all."""
+        return [name for name in self._users() if role is None or name.startswith(f"{role}~")]
+
+    @abstractmethod
+    def set_up(self) -> None:
+        """Mount the engine before a database that runs."""
+
+    @abstractmethod
+    def _users(self) -> list[str]: ...
+
+    @abstractmethod
+    def add_user(self, name: str) -> Login:
+        """Make a user with a password, and no lease on it."""
+
+    @abstractmethod
+    def drop_user(self, name: str) -> None:
+        """Drop a user behind Vault's back."""
+
+    @abstractmethod
+    def accepts(self, login: Login) -> bool:
+        """Whether a login works now."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop the database; `start()` brings it back with its data."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the database that was stopped."""
+
+
+class Database(AnyDatabase):
+    """PostgreSQL, and Vault's engine mounted at `database/` before it."""
+
+    def __init__(self, vault: VaultAdmin, postgres: Postgres) -> None:
+        super().__init__(vault)
+        self.postgres = postgres
+
+    @property
+    def address(self) -> str:
+        """Where the database listens."""
+        return f"{HOST}:{self.postgres.port}"
+
+    def set_up(self) -> None:
+        """Start the database for the first time and mount the engine; Vault gets a superuser of its own."""
+        self.postgres.initialise()
+        self.postgres.start()
+        vault = self.add_user("vault", "SUPERUSER")
+        config = {
+            "plugin_name": "postgresql-database-plugin",
+            "connection_url": f"postgresql://{{{{username}}}}:{{{{password}}}}@{self.address}/{DATABASE}?sslmode=disable",
+            "username": vault.username,
+            "password": vault.password,
+            "username_template": _USERNAME,
+            "allowed_roles": "*",
+        }
+        self.vault.write(f"sys/mounts/{MOUNT}", {"type": "database"})
+        self.vault.write(f"{MOUNT}/config/{CONNECTION}", config)
+
+    def _users(self) -> list[str]:
+        return [str(name) for (name,) in self.postgres.execute("SELECT rolname FROM pg_roles ORDER BY oid")]
 
     def add_user(self, name: str, *rights: str) -> Login:
         """Make a user with a password, and no lease on it."""

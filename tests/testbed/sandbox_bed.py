@@ -14,6 +14,7 @@ import orjson
 from tests.testbed.bed import Bed
 from tests.testbed.kube_admin import KubeAccess, KubeAdmin
 from tests.testbed.process import Command, Process
+from tests.testbed.sandbox_database import SandboxDatabase
 from tests.testbed.vault_admin import VaultAccess, VaultAdmin
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,6 +27,7 @@ class SandboxBed(Bed):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
+        self._database: SandboxDatabase | None = None
         args: list[str | Path] = [sys.executable, "-m", "vso.sandbox", "--dir", directory]
         self.process = Process(
             Command("sandbox", args, directory / "sandbox.log", cwd=ROOT, env={"HOME": str(directory)})
@@ -51,6 +53,14 @@ class SandboxBed(Bed):
         if hasattr(self, "kube"):
             self.kube.close()
             self.vault.close()
+
+    def database(self) -> SandboxDatabase:
+        """The sandbox's own database behind its database engine."""
+        if self._database is None:
+            database = SandboxDatabase(self.vault)
+            database.set_up()
+            self._database = database
+        return self._database
 
     def _connect(self, ready: Path) -> None:
         said = orjson.loads(ready.read_bytes())

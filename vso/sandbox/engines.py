@@ -24,6 +24,8 @@ _VERSIONED = (
 class Backend(Protocol):
     """What answers below a mount."""
 
+    kind: str
+
     def exists(self, path: str) -> bool:
         """Tell whether a write there is an update."""
         ...
@@ -52,6 +54,7 @@ def listing(paths: list[str], prefix: str) -> Answer:
 class KvV1:
     """Plain values at plain paths."""
 
+    kind = "kv"
     version = "1"
 
     def __init__(self) -> None:
@@ -106,6 +109,7 @@ class _Secret:
 class KvV2:
     """Versioned values; deleting is soft until destroyed or until the metadata goes."""
 
+    kind = "kv"
     version = "2"
 
     def __init__(self, clock: Clock) -> None:

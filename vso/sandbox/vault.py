@@ -17,18 +17,21 @@ from aiohttp import web
 
 from vso.core.clock import Clock
 from vso.sandbox.audit import AuditLog
+from vso.sandbox.leases import Leases
 from vso.sandbox.literals import dumps, loads
 from vso.sandbox.objects import JsonObject
 from vso.sandbox.policies import ROOT
+from vso.sandbox.token_api import handle_token
 from vso.sandbox.vault_audit import VaultAudit
 from vso.sandbox.vault_kubernetes import Review
-from vso.sandbox.vault_system import System, handle_token
+from vso.sandbox.vault_system import System
 from vso.sandbox.vault_tokens import Grant, Token, TokenStore
 from vso.sandbox.vault_types import INVALID_TOKEN, PERMISSION_DENIED, Answer, VaultRefusalError, VaultRequest
 
 VERSION = "1.21.0"
 Role = Literal["active", "standby", "performance-standby", "dr-secondary", "uninitialized"]
 _OPERATIONS = {"PUT": "update", "POST": "update", "DELETE": "delete", "LIST": "list", "GET": "read", "PATCH": "patch"}
+_SUDO = ("sys/seal", "sys/leases/lookup/", "sys/leases/revoke-prefix/", "sys/sandbox/", "auth/token/accessors/")
 _HEALTH: dict[Role, int] = {
     "active": 200, "standby": 429, "dr-secondary": 472, "performance-standby": 473, "uninitialized": 501,
 }  # fmt: skip
@@ -39,9 +42,10 @@ class Vault:
 
     def __init__(self, clock: Clock, audit: AuditLog, review: Review, *, root_token: str = "root") -> None:
         self._clock = clock
-        self.system = System(clock, review)
-        self._audit = VaultAudit(audit, clock, self.system)
         self.tokens = TokenStore(clock)
+        self.leases = Leases(clock, self.tokens)
+        self.system = System(clock, review, self.leases)
+        self._audit = VaultAudit(audit, clock, self.system)
         self.tokens.issue(Grant((ROOT,), "root", "auth/token/root", renewable=False), root_token)
         self.unseal_key = secrets.token_hex(32)
         self.sealed = False
@@ -118,6 +122,7 @@ class Vault:
     def _audited(self, request: VaultRequest, remote: str) -> Answer:
         if self.sealed:
             raise VaultRefusalError(503, "Vault is sealed")
+        self.leases.sweep()
         token = self.tokens.find(request.token) if request.token else None
         operation = request.operation if self._login_mount(request) else self._operation(request)
         entry = self._audit.entry(request, operation, token, remote)
@@ -134,7 +139,7 @@ class Vault:
         login = self._login_mount(request) is not None
         if login and answer.auth is not None and (issued := self.tokens.find(answer.auth["client_token"])) is not None:
             entry |= {"auth": self._audit.about(issued)}
-        self._audit.write("response", entry, error)
+        self._audit.write("response", entry, error, answer.lease_id)
         if error is not None:
             raise error
         return answer
@@ -149,7 +154,7 @@ class Vault:
         if request.operation == "list":
             found |= self.system.policies.capabilities(token.grant.policies, request.path.rstrip("/"))
         wanted = self._operation(request)
-        needed = {wanted, "sudo"} if request.path == "sys/seal" else {wanted}
+        needed = {wanted, "sudo"} if request.path.startswith(_SUDO) else {wanted}
         if ROOT in found or (needed <= found and "deny" not in found):
             return None
         return VaultRefusalError(403, PERMISSION_DENIED)
@@ -184,7 +189,8 @@ class Vault:
         mount, backend = self.system.backend(path)
         if backend is None:
             raise VaultRefusalError(404, f'no handler for route "{path}". route entry not found.')
-        return backend.handle(request, path[len(mount) :])
+        answer = backend.handle(request, path[len(mount) :])
+        return answer if answer.made is None else self.leases.grant(path, answer, answer.made, token)
 
 
 def _parse(http: web.Request, raw: bytes) -> VaultRequest:
@@ -206,12 +212,12 @@ def _parse(http: web.Request, raw: bytes) -> VaultRequest:
 
 
 def _frame(request: VaultRequest, answer: Answer, mount_type: str) -> web.Response:
-    if answer.data is None and answer.auth is None and not answer.warnings:
+    if answer.data is None and answer.auth is None and not answer.warnings and not answer.lease_id:
         return web.Response(status=204)
     body = {
         "request_id": request.id,
-        "lease_id": "",
-        "renewable": False,
+        "lease_id": answer.lease_id,
+        "renewable": bool(answer.lease_id),
         "lease_duration": answer.lease_duration,
         "data": answer.data,
         "wrap_info": None,

@@ -56,15 +56,16 @@ class VaultAudit:
             "token_policies": list(grant.policies),
             "token_issue_time": token.created,
             "token_ttl": int(grant.ttl),
-            "token_type": "service",
+            "token_type": grant.kind,
         }
 
-    def write(self, kind: str, entry: JsonObject, error: VaultRefusalError | None) -> None:
+    def write(self, kind: str, entry: JsonObject, error: VaultRefusalError | None, lease_id: str = "") -> None:
         """Append a line."""
         line: JsonObject = {"time": timestamp(self._clock.now(), micro=True), "type": kind}
         line |= entry
         if kind == "response":
             line["response"] = {key: entry["request"][key] for key in ("mount_point", "mount_type")}
+            line["response"] |= {"secret": {"lease_id": lease_id}} if lease_id else {}
         if error is not None:
             line |= {"error": error.audited} if error.audited else {}
         self._log.write(line)

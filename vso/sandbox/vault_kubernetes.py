@@ -23,6 +23,8 @@ Review = Callable[[str, list[str]], JsonObject]
 class KubernetesAuth:
     """Roles, and the judgement of a login."""
 
+    kind = "kubernetes"
+
     def __init__(self, mount: str, review: Review) -> None:
         self._mount = mount
         self._review = review
@@ -110,6 +112,7 @@ def _grant(mount: str, name: str, role: JsonObject, account: tuple[str, str, str
     if str(role.get("token_no_default_policy")).lower() != "true":
         policies.add("default")
     limit = float(role["token_max_ttl"]) or SYSTEM_MAX_TTL
+    batch = role.get("token_type") == "batch"
     return Grant(
         policies=tuple(sorted(policies)),
         display_name=f"{mount.rstrip('/').replace('/', '-')}-{namespace}-{service_account}",
@@ -117,6 +120,9 @@ def _grant(mount: str, name: str, role: JsonObject, account: tuple[str, str, str
         ttl=min(float(role["token_period"] or role["token_ttl"]) or SYSTEM_MAX_TTL, limit),
         max_ttl=limit,
         num_uses=role["token_num_uses"],
+        renewable=not batch,
+        period=float(role["token_period"]),
+        batch=batch,
         entity_id=str(uuid.uuid5(uuid.NAMESPACE_URL, uid)),
         metadata={
             "role": name,

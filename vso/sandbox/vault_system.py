@@ -1,4 +1,4 @@
-"""Vault's own paths: mounts, auth methods, policies (`sys/`) and the token store (`auth/token/`).
+"""Vault's own paths: mounts, auth methods, policies (`sys/`).
 
 Invariant: the mount tables and the policies live here; the core in `vault` only looks at them.
 """
@@ -10,20 +10,15 @@ import binascii
 from collections.abc import Iterable
 
 from vso.core.clock import Clock
+from vso.sandbox.database import Database
+from vso.sandbox.database_server import DatabaseServer
 from vso.sandbox.engines import NOT_FOUND, Backend, Engine, KvV1, KvV2
+from vso.sandbox.leases import Leases
 from vso.sandbox.objects import JsonObject, dig
 from vso.sandbox.policies import DEFAULT_POLICY, ROOT, PolicyError, Rule, capabilities, parse
 from vso.sandbox.vault_kubernetes import KubernetesAuth, Review
-from vso.sandbox.vault_tokens import Grant, Token, TokenStore
-from vso.sandbox.vault_types import (
-    INVALID_TOKEN,
-    UNSUPPORTED_PATH,
-    Answer,
-    VaultRefusalError,
-    VaultRequest,
-    seconds,
-    words,
-)
+from vso.sandbox.vault_tokens import Token
+from vso.sandbox.vault_types import UNSUPPORTED_PATH, Answer, VaultRefusalError, VaultRequest, words
 
 
 class Policies:
@@ -64,6 +59,10 @@ class Policies:
         return capabilities((rule for name in names for rule in self._rules.get(name, ())), path)
 
 
+def _about(engine: Engine) -> JsonObject:
+    return {"type": engine.kind, "options": {"version": engine.version} if engine.version else {}}
+
+
 def _plain(text: str) -> str:
     if "{" in text:
         return text
@@ -76,19 +75,24 @@ def _plain(text: str) -> str:
 class System:
     """The `sys/` backend."""
 
-    def __init__(self, clock: Clock, review: Review) -> None:
+    def __init__(self, clock: Clock, review: Review, leases: Leases) -> None:
         self._clock = clock
         self._review = review
+        self.leases = leases
+        self.database_server = DatabaseServer(clock)
         self.policies = Policies()
         self.mounts: dict[str, Engine] = {}
         self.auths: dict[str, KubernetesAuth] = {}
 
     def mount(self, path: str, version: str) -> None:
         """Mount a key-value engine."""
+        self._mount(path, KvV2(self._clock) if version == "2" else KvV1())
+
+    def _mount(self, path: str, engine: Engine) -> None:
         path = f"{path.strip('/')}/"
         if path in self.mounts:
             raise VaultRefusalError(400, f"path is already in use at {path}")
-        self.mounts[path] = KvV2(self._clock) if version == "2" else KvV1()
+        self.mounts[path] = engine
 
     def enable_auth(self, path: str) -> None:
         """Enable the kubernetes method."""
@@ -110,7 +114,7 @@ class System:
         if path.startswith("auth/token/"):
             return "auth/token/", "token"
         mount, backend = self.backend(path)
-        return mount, "" if backend is None else "kubernetes" if mount.startswith("auth/") else "kv"
+        return mount, "" if backend is None else backend.kind
 
     def handle(self, request: VaultRequest, path: str, token: Token) -> Answer:
         """Answer a request below sys/."""
@@ -125,6 +129,10 @@ class System:
                 return self._policies(request, name.removeprefix("acl").strip("/") if acl else name, acl=acl)
             case "capabilities-self":
                 return self._capabilities(request, token)
+            case "leases":
+                return self.leases.handle(request, name)
+            case "sandbox":
+                return self.database_server.handle(request, name)
             case "audit":
                 return Answer()
             case _:
@@ -132,12 +140,16 @@ class System:
 
     def _mounts(self, request: VaultRequest, name: str) -> Answer:
         if request.operation == "read":
-            about = {path: {"type": "kv", "options": {"version": e.version}} for path, e in self.mounts.items()}
-            return Answer(dict(about))
+            return Answer({path: _about(engine) for path, engine in self.mounts.items()})
         if request.operation == "delete":
-            self.mounts.pop(f"{name.strip('/')}/", None)
+            mount = f"{name.strip('/')}/"
+            self.leases.revoke_below(mount)
+            self.mounts.pop(mount, None)
             return Answer()
         kind = request.body.get("type")
+        if kind == "database":
+            self._mount(name, Database(self._clock, self.database_server))
+            return Answer()
         if kind not in ("kv", "kv-v1", "kv-v2"):
             raise VaultRefusalError(400, f"plugin not found in the catalog: {kind}")
         version = "2" if kind == "kv-v2" else str(dig(dict(request.body), "options", "version") or "1")
@@ -174,45 +186,3 @@ class System:
         paths = words(request.body.get("paths")) or words(request.body.get("path"))
         found: JsonObject = {p: sorted(self.policies.capabilities(token.grant.policies, p)) or ["deny"] for p in paths}
         return Answer(found | ({"capabilities": found[paths[0]]} if len(paths) == 1 else {}))
-
-
-def handle_token(store: TokenStore, request: VaultRequest, path: str, token: Token) -> Answer:
-    """Answer a request below auth/token/."""
-    match path:
-        case "lookup-self":
-            return Answer(store.lookup(token))
-        case "renew-self":
-            store.renew(token, seconds(request.body.get("increment")))
-            return Answer(auth=store.auth(token))
-        case "revoke-self":
-            store.revoke(token.id)
-            return Answer()
-        case "create" | "create-orphan":
-            return Answer(auth=store.auth(store.issue(_child(request, token, orphan=path != "create"))))
-        case "lookup" | "renew" | "revoke":
-            other = store.find(str(request.body.get("token") or token.id))
-            if other is None:
-                raise VaultRefusalError(403, INVALID_TOKEN if path == "lookup" else "bad token")
-            return handle_token(store, request, f"{path}-self", other)
-        case _:
-            raise VaultRefusalError(404, UNSUPPORTED_PATH)
-
-
-def _child(request: VaultRequest, parent: Token, *, orphan: bool) -> Grant:
-    body = request.body
-    policies = set(words(body.get("policies"))) or set(parent.grant.policies)
-    if not body.get("no_default_policy") and ROOT not in policies:
-        policies.add("default")
-    limit = seconds(body.get("explicit_max_ttl"))
-    return Grant(
-        policies=tuple(sorted(policies)),
-        display_name="-".join(filter(None, ("token", str(body.get("display_name") or "")))),
-        path=f"auth/token/{'create-orphan' if orphan else 'create'}",
-        ttl=seconds(body.get("period") or body.get("ttl")) or (0.0 if ROOT in policies else 2_764_800.0),
-        max_ttl=limit,
-        num_uses=int(body.get("num_uses") or 0),
-        renewable=bool(body.get("renewable", True)),
-        metadata=dict(body.get("meta") or {}),
-        parent="" if orphan or body.get("no_parent") else parent.id,
-        explicit_max=bool(limit),
-    )

@@ -9,10 +9,11 @@ import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from vso.core.clock import Clock
 from vso.sandbox.objects import JsonObject, timestamp
+from vso.sandbox.vault_types import InvalidRequestError, capped
 
 SYSTEM_MAX_TTL = 2_764_800.0
 
@@ -32,6 +33,13 @@ class Grant:
     parent: str = ""
     explicit_max: bool = False
     entity_id: str = ""
+    period: float = 0.0
+    batch: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The type of the token."""
+        return "batch" if self.batch else "service"
 
 
 @dataclass(slots=True)
@@ -47,11 +55,12 @@ class Token:
     expires: float
     ttl: float
     uses_left: int
+    renewed: datetime | None = None
 
     @property
     def limit(self) -> float:
         """The monotonic second that no renewal can pass."""
-        return self.issued + (self.grant.max_ttl or SYSTEM_MAX_TTL)
+        return self.issued + (self.grant.max_ttl or (math.inf if self.grant.period else SYSTEM_MAX_TTL))
 
 
 class TokenStore:
@@ -69,8 +78,8 @@ class TokenStore:
         now, wall = self._clock.monotonic(), self._clock.now()
         ttl = min(grant.ttl, grant.max_ttl or SYSTEM_MAX_TTL)
         token = Token(
-            id=token_id or f"hvs.{secrets.token_urlsafe(18)}",
-            accessor=secrets.token_urlsafe(18),
+            id=token_id or f"{'hvb' if grant.batch else 'hvs'}.{secrets.token_urlsafe(18)}",
+            accessor="" if grant.batch else secrets.token_urlsafe(18),
             grant=grant,
             issued=now,
             created=timestamp(wall, micro=True),
@@ -97,17 +106,35 @@ class TokenStore:
             if token.uses_left <= 0:
                 self.revoke(token.id)
 
-    def renew(self, token: Token, increment: float) -> None:
-        """Let the token live on from now, never past its limit."""
-        now = self._clock.monotonic()
-        token.expires = min(now + (increment or token.grant.ttl), token.limit)
-        token.ttl = token.expires - now
+    def by_accessor(self, accessor: str) -> Token | None:
+        """Return the living token that the accessor belongs to."""
+        found = next((token.id for token in self._tokens.values() if token.accessor == accessor), "")
+        return self.find(found)
+
+    def accessors(self) -> list[str]:
+        """Return the accessors of all living tokens."""
+        return sorted(token.accessor for token in self._living() if token.accessor)
+
+    def renew(self, token: Token, increment: float) -> tuple[str, ...]:
+        """Let the token live on from now, never past its limit; return the warnings."""
+        if token.grant.batch:
+            raise InvalidRequestError("batch tokens cannot be renewed")
+        if not token.grant.renewable or math.isinf(token.expires):
+            raise InvalidRequestError("lease is not renewable")
+        now, limit = self._clock.monotonic(), token.limit
+        wanted = token.grant.period or increment or token.grant.ttl
+        token.ttl, warnings = (wanted, ()) if math.isinf(limit) else capped(wanted, limit - now)
+        token.expires, token.renewed = now + token.ttl, self._clock.now()
+        return warnings
 
     def revoke(self, token_id: str) -> None:
         """End the token and its children."""
         self._tokens.pop(token_id, None)
         for child in [t.id for t in self._tokens.values() if t.grant.parent == token_id]:
             self.revoke(child)
+
+    def _living(self) -> list[Token]:
+        return [token for name in list(self._tokens) if (token := self.find(name)) is not None]
 
     def remaining(self, token: Token) -> int:
         """Return the seconds left, zero for a token without end."""
@@ -125,7 +152,7 @@ class TokenStore:
             "lease_duration": self.remaining(token),
             "renewable": grant.renewable and bool(grant.ttl),
             "entity_id": grant.entity_id,
-            "token_type": "service",
+            "token_type": grant.kind,
             "orphan": not grant.parent,
             "mfa_requirement": None,
             "num_uses": grant.num_uses,
@@ -149,5 +176,15 @@ class TokenStore:
             "path": grant.path,
             "policies": list(grant.policies),
             "ttl": left,
-            "type": "service",
-        } | ({"issue_time": token.created, "renewable": grant.renewable} if grant.ttl else {})
+            "type": grant.kind,
+        } | self._lookup_more(token)
+
+    def _lookup_more(self, token: Token) -> JsonObject:
+        grant = token.grant
+        found: JsonObject = {"issue_time": token.created, "renewable": grant.renewable} if grant.ttl else {}
+        if grant.period:
+            found["period"] = int(grant.period)
+        if token.renewed is not None:
+            moment = timestamp(token.renewed, micro=True)
+            found |= {"last_renewal": moment, "last_renewal_time": int(token.renewed.timestamp())}
+        return found

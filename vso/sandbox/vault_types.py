@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-from vso.core.durations import parse_duration
+from vso.core.durations import format_duration, parse_duration
 from vso.sandbox.objects import JsonObject
 
 PERMISSION_DENIED = "1 error occurred:\n\t* permission denied\n\n"
 UNSUPPORTED_PATH = "1 error occurred:\n\t* unsupported path\n\n"
+UNSUPPORTED_OPERATION = "1 error occurred:\n\t* unsupported operation\n\n"
 INVALID_TOKEN = "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n"
 
 
@@ -28,6 +30,32 @@ class VaultRefusalError(Exception):
         return "; ".join(self.errors) if self.status not in (400, 404) or UNSUPPORTED_PATH in self.errors else ""
 
 
+class InvalidRequestError(VaultRefusalError):
+    """A 400 of Vault's own backends, an error in the audit log too."""
+
+    def __init__(self, *errors: str) -> None:
+        super().__init__(400, *errors)
+
+    @property
+    def audited(self) -> str:
+        """What the audit log says."""
+        return "1 error occurred:\n\t* invalid request\n\n"
+
+
+class BackendError(Exception):
+    """What an engine depends on failed; whoever asked the engine tells it in its own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an engine has made, to live by a lease; renew and revoke raise BackendError."""
+
+    ttl: float
+    max_ttl: float
+    renew: Callable[[], None]
+    revoke: Callable[[], None]
+
+
 @dataclass(frozen=True, slots=True)
 class VaultRequest:
     """One request, its path without /v1/; the repr shows neither token nor body."""
@@ -42,13 +70,15 @@ class VaultRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an engine answers; no data and no auth is a 204."""
+    """What an engine answers; nothing to tell is a 204."""
 
     data: JsonObject | None = field(default=None, repr=False)
     auth: JsonObject | None = field(default=None, repr=False)
     status: int = 200
     warnings: tuple[str, ...] = ()
     lease_duration: int = 0
+    lease_id: str = ""
+    made: Made | None = None
 
 
 def seconds(value: object) -> float:
@@ -65,3 +95,13 @@ def words(value: object) -> list[str]:
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return [str(part) for part in value] if isinstance(value, list) else []
+
+
+def capped(wanted: float, room: float) -> tuple[float, tuple[str, ...]]:
+    """Return what is granted of a wanted life, in whole seconds, and the warning if that is less."""
+    longest = float(max(0, round(room)))
+    if wanted <= longest:
+        return wanted, ()
+    texts = [format_duration(timedelta(seconds=value)) for value in (wanted, longest)]
+    warning = 'TTL of "{}" exceeded the effective max_ttl of "{}"; TTL value is capped accordingly'
+    return longest, (warning.format(*texts),)
