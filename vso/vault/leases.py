@@ -21,7 +21,6 @@ from vso.vault.logins import Held
 from vso.vault.paths import join
 from vso.vault.session import Session
 
-
 _GONE = ("lease not found", "invalid lease", "lease expired")
 
 
