@@ -179,7 +179,7 @@ def test_a_failure_is_told_with_its_reason(show: Any) -> None:
 
 @pytest.mark.parametrize(
     ("room", "left_out"),
-    [(40, set()), (34, {Part.DETAILS}), (30, {Part.DETAILS, Part.EVENTS}), (24, set(Part))],
+    [(44, set()), (38, {Part.DETAILS}), (34, {Part.DETAILS, Part.EVENTS}), (28, set(Part))],
 )
 def test_a_small_screen_does_without_the_most_dispensable_parts(room: int, left_out: set[Part]) -> None:
     console = Console(file=io.StringIO(), width=100, height=room)

@@ -19,6 +19,11 @@ REFRESH: Final = "2s"
 KEYS: Final = {"DB_USERNAME": "db_username", "DB_PASSWORD": "db_password"}
 """Keys of the Secret and the fields in Vault that they come from."""
 
+DATABASE: Final = "app-db"
+"""The name of the VaultDynamicSecret and of the Secret that it makes."""
+LEASE: Final = ("2s", "4s")
+"""The life of a lease and the longest that renewals can make of it: short, so that there is something to see."""
+
 _ACCOUNT: Final = "app-sa"
 _ROLE: Final = "app"
 _AUDIENCE: Final = "vault"
@@ -62,6 +67,34 @@ def intent(vault_address: str) -> tuple[Object, ...]:
                 "data": [{"secretKey": key, "remoteRef": {"key": field}} for key, field in KEYS.items()],
             },
         ),
+    )
+
+
+def dynamic_intent() -> Object:
+    """Return the object that asks for credentials of the database."""
+    spec = {
+        "vaultAuthRef": "va-k8s",
+        "mount": "database",
+        "path": f"creds/{_ROLE}",
+        "overlap": "1s",
+        "destination": {"create": True, "name": DATABASE, "transformation": {"excludeRaw": True}},
+    }
+    return _custom(Kind.VAULT_DYNAMIC_SECRET, DATABASE, spec)
+
+
+def database_writes() -> tuple[tuple[str, Object], ...]:
+    """Return a database engine, its role, and the policy with which the application may have credentials of it."""
+    life, longest = LEASE
+    policy = (
+        f'path "kv/data/{_PATH}" {{\n  capabilities = ["read"]\n}}\n'
+        f'path "database/creds/{_ROLE}" {{\n  capabilities = ["read"]\n}}\n'
+        'path "sys/leases/revoke" {\n  capabilities = ["update"]\n}\n'
+    )
+    return (
+        ("sys/mounts/database", {"type": "database"}),
+        ("database/config/db", {"plugin_name": "sandbox", "allowed_roles": "*"}),
+        (f"database/roles/{_ROLE}", {"db_name": "db", "default_ttl": life, "max_ttl": longest}),
+        (f"sys/policies/acl/{_ROLE}", {"policy": policy}),
     )
 
 

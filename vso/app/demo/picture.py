@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vso.api.meta import Condition
-from vso.api.secrets import VaultStaticSecret
+from vso.api.secrets import VaultDynamicSecret, VaultStaticSecret
 from vso.core.sensitive import Sensitive
 
 Object = Mapping[str, Any]
@@ -59,6 +59,11 @@ class Picture:
     leader: str = ""
     sealed: bool | None = None
     """None while there is no Vault."""
+    lease: VaultDynamicSecret | None = None
+    credentials: SecretSeen | None = None
+    """The Secret of the dynamic one."""
+    users: tuple[str, ...] = ()
+    """Those that the database has."""
 
     @property
     def conditions(self) -> tuple[Condition, ...]:

@@ -14,6 +14,7 @@ from vso.app.demo import example
 from vso.app.demo.picture import Picture
 from vso.app.demo.world import World
 from vso.core.errors import Reason
+from vso.decide.conditions import find_condition
 
 PASSWORDS: Final = ("sesame-the-first", "sesame-the-second", "sesame-the-third")
 """One per version in Vault; made up, and still never shown."""
@@ -55,6 +56,40 @@ async def _seal(world: World) -> None:
 async def _unseal(world: World) -> None:
     await world.unseal()
     await world.write(*example.vault_values(PASSWORDS[2]))
+
+
+async def _issue(world: World) -> None:
+    for path, body in example.database_writes():
+        await world.write(path, body)
+    await world.apply(example.dynamic_intent())
+
+
+async def _wait(_world: World) -> None:
+    """Nothing is done: a lease ends by itself."""
+
+
+def issued(now: Picture) -> str:
+    """Say what keeps live credentials from being in the Secret, alone."""
+    if now.lease is None or now.credentials is None:
+        return "there are no credentials"
+    status = now.lease.status
+    ready = find_condition(status.conditions, "Ready")
+    if ready is None or ready.status != "True" or status.expires is None:
+        return "the condition Ready is not True"
+    if username(now) not in now.users:
+        return "the database does not know the user in the Secret"
+    return "" if len(now.users) == 1 else "another user lives still"
+
+
+def replaced(before: Picture, now: Picture) -> str:
+    """Say what keeps the credentials from having been replaced, and the old ones from being gone."""
+    return issued(now) or ("" if username(now) != username(before) else "they are the same as before")
+
+
+def username(now: Picture) -> str:
+    """Return the name of the user in the Secret."""
+    found = now.credentials.values.get("username") if now.credentials else None
+    return "" if found is None else found.reveal_text()
 
 
 def synced(now: Picture, version: int) -> str:
@@ -122,5 +157,17 @@ STORY: Final = (
         _unseal,
         lambda before, now: followed(before, now, 3),
         lambda _now: "nobody had to touch anything in Kubernetes",
+    ),
+    Step(
+        "A fourth object asks for credentials of a database, which live as long as their lease",
+        _issue,
+        lambda _before, now: issued(now),
+        lambda _now: f"Secret {example.NAMESPACE}/{example.DATABASE}; renewed before every {example.LEASE[0]} are over",
+    ),
+    Step(
+        "No renewal goes beyond the longest life: new credentials come first, then the old ones go",
+        _wait,
+        replaced,
+        lambda _now: f"one user in the database again, at the latest {example.LEASE[1]} after the first",
     ),
 )

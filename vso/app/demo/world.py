@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import aiohttp
 import orjson
 
+from vso.api.meta import Resource
 from vso.api.scheme import parse_as
-from vso.api.secrets import VaultStaticSecret
+from vso.api.secrets import VaultDynamicSecret, VaultStaticSecret
 from vso.app import rbac
-from vso.app.demo.example import NAMESPACE, SECRET
+from vso.app.demo.example import DATABASE, NAMESPACE, SECRET
 from vso.app.demo.picture import Picture, SecretSeen, events_seen, secret_seen
 from vso.core.clock import Clock
 from vso.core.errors import Reason, TransientError
@@ -27,6 +28,8 @@ from vso.kube.client import KubeClient
 from vso.kube.config import Credentials
 from vso.kube.errors import NotFoundError
 from vso.kube.paths import cr_path, event_path, lease_path, secret_path, service_account_path
+
+R = TypeVar("R", bound=Resource)
 
 _RBAC: Final = "/apis/rbac.authorization.k8s.io/v1"
 _TOKEN_SECONDS: Final = 86_400
@@ -118,26 +121,34 @@ class World:
 
     async def look(self) -> Picture:
         """Return what there is to see now."""
+        sealed = bool((await self._ask("GET", "sys/seal-status"))["sealed"])
+        lease = await self._object(VaultDynamicSecret, Kind.VAULT_DYNAMIC_SECRET, DATABASE)
         return Picture(
-            intent=await self._intent(),
-            secret=await self._secret(),
+            intent=await self._object(VaultStaticSecret, Kind.VAULT_STATIC_SECRET, SECRET),
+            secret=await self._secret(SECRET),
             events=events_seen(await self._kube.get(event_path(NAMESPACE))),
             leader=await self._leader(),
-            sealed=bool((await self._ask("GET", "sys/seal-status"))["sealed"]),
+            sealed=sealed,
+            lease=lease,
+            credentials=await self._secret(DATABASE) if lease else None,
+            users=await self._users() if lease and not sealed else (),
         )
 
-    async def _intent(self) -> VaultStaticSecret | None:
+    async def _object(self, model: type[R], kind: Kind, name: str) -> R | None:
         try:
-            body = await self._kube.get_bytes(cr_path(Kind.VAULT_STATIC_SECRET, NAMESPACE, SECRET))
+            body = await self._kube.get_bytes(cr_path(kind, NAMESPACE, name))
         except NotFoundError:
             return None
-        return parse_as(VaultStaticSecret, body)
+        return parse_as(model, body)
 
-    async def _secret(self) -> SecretSeen | None:
+    async def _secret(self, name: str) -> SecretSeen | None:
         try:
-            return secret_seen(await self._kube.get(secret_path(NAMESPACE, SECRET)))
+            return secret_seen(await self._kube.get(secret_path(NAMESPACE, name)))
         except NotFoundError:
             return None
+
+    async def _users(self) -> tuple[str, ...]:
+        return tuple((await self._ask("GET", "sys/sandbox/users"))["data"]["users"])
 
     async def _leader(self) -> str:
         try:
