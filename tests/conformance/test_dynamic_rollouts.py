@@ -5,6 +5,7 @@ A replaced lease lives until every consumer runs with the new one, and never lon
 
 from __future__ import annotations
 
+import faulthandler
 import itertools
 import threading
 from collections.abc import Iterator
@@ -82,6 +83,12 @@ def scene(team: Team, database: Database, rollouts: Rollouts) -> Scene:
     )
     team.access()
     return Scene(team, database, rollouts)
+
+
+@pytest.fixture
+def patience() -> None:
+    """More time than the suite gives to a scenario."""
+    faulthandler.dump_traceback_later(420, exit=True)
 
 
 class Scene:
@@ -302,6 +309,7 @@ def test_every_missing_target_is_named_and_restarted_once_it_exists(scene: Scene
     assert sorted(scene.restarts(mark)) == ["app", "late", "later"]
 
 
+@pytest.mark.usefixtures("patience")
 def test_ten_rotations_under_slow_rollouts_a_kill_and_an_outage_refuse_no_login(
     scene: Scene, operator: Operator, real_bed: RealBed
 ) -> None:
