@@ -28,7 +28,7 @@ from vso.kube.list_watch import ResourceListWatch, decode_record, decode_secret_
 from vso.kube.paths import cr_path, secret_path
 from vso.kube.secrets import SecretWriter
 from vso.kube.tokens import TokenMinter
-from vso.kube.workloads import RESTARTED_AT, SECRET_DIGEST, restart
+from vso.kube.workloads import RESTARTED_AT, Workload, restart
 from vso.runtime.events import Applied, Bookmark, Deleted, WatchEvent
 from vso.runtime.leader_election import LeaseRecord
 
@@ -171,12 +171,12 @@ async def test_a_workload_is_restarted_by_its_pod_template(place: Place, working
     place.bed.kube.create({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
     now = datetime(2026, 1, 1, 12, tzinfo=UTC)
     for digest in ("d1", "d2"):
-        await restart(working, place.namespace, "Deployment", "web", digest, now)
+        await restart(working, Workload(place.namespace, "Deployment", "web"), {"example.com/digest": digest}, now)
     found = place.bed.kube.find("Deployment", place.namespace, "web")
     annotations = found["spec"]["template"]["metadata"]["annotations"]
-    assert annotations == {RESTARTED_AT: "2026-01-01T12:00:00Z", SECRET_DIGEST: "d2"}
+    assert annotations == {RESTARTED_AT: "2026-01-01T12:00:00Z", "example.com/digest": "d2"}
     with pytest.raises(ConfigError) as caught:
-        await restart(working, place.namespace, "Deployment", "none", "d", now)
+        await restart(working, Workload(place.namespace, "Deployment", "none"), {}, now)
     assert caught.value.reason is Reason.ROLLOUT_RESTART_FAILED
 
 

@@ -117,6 +117,8 @@ class FakeCluster:
         stored = self.objects if path in self.objects else self.workloads
         if path not in stored:
             return status(404, "NotFound")
+        if "dryRun" in request.query and request.json == {}:
+            return Reply(200, stored[path])
         old, body = stored[path], request.json
         named = body.get("metadata", {}).get("resourceVersion")
         if named is not None and named != old["metadata"].get("resourceVersion"):

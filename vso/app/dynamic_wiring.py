@@ -43,6 +43,7 @@ class DynamicParts:
     resolver: Resolver
     passes: PassParts[VaultDynamicSecretStatus]
     deadlines: LeaseScheduler[ObjectKey]
+    restarts: Restarts
 
 
 def dynamic_secrets(parts: DynamicParts) -> DynamicSecretReconciler:
@@ -61,7 +62,7 @@ def dynamic_secrets(parts: DynamicParts) -> DynamicSecretReconciler:
     acts = LeaseActs(
         desk,
         destinations,
-        Restarts(parts.kube),
+        parts.restarts,
         finalizers,
         reporter,
         DynamicConfig(parts.settings.exclude_raw, parts.settings.pod_uid),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache
-from vso.controllers.triggers import BY_AUTH, BY_CONNECTION, BY_UID, reference_index, uid_index
+from vso.controllers.triggers import BY_AUTH, BY_CONNECTION, BY_TARGET, BY_UID, reference_index, target_index, uid_index
 from vso.core.clock import Clock
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
@@ -66,6 +66,7 @@ def make_feeds(
     indexers: dict[Kind, dict[str, Index]] = {kind: {BY_UID: uid_index} for kind in Kind}
     for kind in (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET):
         indexers[kind][BY_AUTH] = reference_index(config.operator_namespace)
+        indexers[kind][BY_TARGET] = target_index
     indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index(config.operator_namespace)
 
     def feed(label: str, path: str, decode: Callable[[JsonObject], Record], selector: str, kind: Kind | None) -> Feed:

@@ -118,6 +118,7 @@ class _Builder:
         )
         self.caches: Caches = self.feeds.caches()
         self.relations = Relations(self.caches, settings.namespace)
+        self.restarts = Restarts(base.kube, window=settings.restart_window, is_shared=self.relations.is_shared)
         self.queues = {kind: self._queue(kind) for kind in Kind}
         self.events = EventRecorder(base.kube, clock, "vault-secrets-operator", instance=base.identity)
         self.voices = Voices(self.events, base.metrics)
@@ -289,7 +290,7 @@ class _Builder:
                 may_delete=self.full,
                 drift_interval=base.settings.drift_interval,
             ),
-            restarts=Restarts(base.kube),
+            restarts=self.restarts,
         )
         config = StaticSecretConfig(base.mac_key, base.settings.exclude_raw)
         return StaticSecretReconciler(self._pass_parts(Kind.VAULT_STATIC_SECRET), rooms, config)
@@ -309,6 +310,7 @@ class _Builder:
             self.resolver,
             passes,
             self.deadlines,
+            self.restarts,
         )
         return dynamic_secrets(parts)
 

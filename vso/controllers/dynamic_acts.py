@@ -17,8 +17,9 @@ from vso.controllers.finalizers import Finalizers
 from vso.controllers.leases import Door, LeaseDesk
 from vso.controllers.memory import moved_on
 from vso.controllers.report import Reporter
-from vso.controllers.restarts import Restarted, Restarts
+from vso.controllers.restarts import Owed, Restarted, Restarts
 from vso.core.errors import Reason
+from vso.core.keys import Kind
 from vso.decide import dynamic, sync
 from vso.decide.lease import Because, Lease, truncated
 from vso.decide.schedule import duration_of
@@ -181,9 +182,8 @@ class LeaseActs:
             return None
         if notes.rolled != digest:
             notes.rolled, notes.rolled_targets = digest, frozenset()
-        restarted = await self._restarts.restart(
-            look.key.namespace, targets, digest, since, already=notes.rolled_targets
-        )
+        owed = Owed(Kind.VAULT_DYNAMIC_SECRET, look.key, digest, since)
+        restarted = await self._restarts.restart(owed, targets, already=notes.rolled_targets)
         notes.rolled_targets = notes.rolled_targets.union(restarted.done)
         return restarted
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vso.controllers.cache import Caches
-from vso.controllers.triggers import BY_AUTH, BY_CONNECTION, BY_UID, referred
+from vso.controllers.triggers import BY_AUTH, BY_CONNECTION, BY_TARGET, BY_UID, referred, target_key
 from vso.core.keys import Kind, ObjectKey
+from vso.kube.workloads import Workload
 
+_RESTARTING = (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET)
 _SECRET_KINDS = (
     Kind.VAULT_STATIC_SECRET,
     Kind.VAULT_DYNAMIC_SECRET,
@@ -51,6 +53,11 @@ class Relations:
         auth = None if secret is None else referred(secret, self.operator_namespace)
         record = None if auth is None else self.caches[Kind.VAULT_AUTH].get(auth)
         return None if record is None else referred(record, self.operator_namespace)
+
+    def is_shared(self, workload: Workload) -> bool:
+        """Tell whether more than one object restarts the workload."""
+        name = target_key(workload.namespace, f"{workload.kind}/{workload.name}")
+        return sum(len(self.caches[kind].by_index(BY_TARGET, name)) for kind in _RESTARTING) > 1
 
     def owner_of(self, namespace: str, uid: str) -> str | None:
         """Name the living object with that uid; one in a namespace that is not watched counts as alive."""

@@ -14,9 +14,12 @@ from vso.controllers import dynamic_status
 from vso.controllers.destinations import DynamicLook
 from vso.controllers.leases import Door, LeaseDesk
 from vso.controllers.report import Reporter
+from vso.controllers.restarts import owner_name
 from vso.core.errors import VsoError
+from vso.core.keys import Kind
 from vso.kube.client import KubeClient
 from vso.kube.progress import rolled_out
+from vso.kube.workloads import Workload, digest_mark
 
 _LOOK_EVERY = timedelta(seconds=2)
 _RETRY = timedelta(seconds=10)
@@ -54,9 +57,11 @@ class Retired:
         targets, digest = look.cr.spec.rollout_restart_targets, look.status.rolled_out_digest
         if not targets or digest != self._desk.digest(look.status.secret_lease.id):
             return False
+        mark = digest_mark(owner_name(Kind.VAULT_DYNAMIC_SECRET, look.key))
         try:
             for target in targets:
-                if not await rolled_out(self._client, look.key.namespace, target.kind, target.name, digest):
+                workload = Workload(look.key.namespace, target.kind, target.name)
+                if not await rolled_out(self._client, workload, mark, digest):
                     return False
         except VsoError:
             return False  # the time that is set for the lease decides

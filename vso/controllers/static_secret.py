@@ -20,11 +20,11 @@ from vso.controllers.looks import Look
 from vso.controllers.passes import ObjectReconciler, PassParts
 from vso.controllers.report import Telling
 from vso.controllers.resolver import Path, Resolver
-from vso.controllers.restarts import Restarted, Restarts
+from vso.controllers.restarts import Owed, Restarted, Restarts
 from vso.controllers.sources import Source, SourceReader, failed_fingerprint
 from vso.controllers.static_status import Synced, is_rotation, news_of, outcome_of, source_mark, status_of
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
-from vso.core.keys import ObjectKey
+from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import sync
 from vso.decide.conditions import in_order
@@ -255,9 +255,8 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
             return None
         if notes.rolled != digest:
             notes.rolled, notes.rolled_targets = digest, frozenset()
-        restarted = await self._rooms.restarts.restart(
-            look.key.namespace, targets, digest, since, already=notes.rolled_targets
-        )
+        owed = Owed(Kind.VAULT_STATIC_SECRET, look.key, digest, since)
+        restarted = await self._rooms.restarts.restart(owed, targets, already=notes.rolled_targets)
         notes.rolled_targets = notes.rolled_targets.union(restarted.done)
         return restarted
 

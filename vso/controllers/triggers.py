@@ -20,6 +20,7 @@ from vso.runtime.workqueue import Lane, WorkQueue
 BY_AUTH = "auth"
 BY_CONNECTION = "connection"
 BY_UID = "uid"
+BY_TARGET = "target"
 
 
 def referred(record: Record, operator_namespace: str) -> ObjectKey | None:
@@ -43,6 +44,16 @@ def reference_index(operator_namespace: str) -> Callable[[Record], Iterable[str]
 def uid_index(record: Record) -> Iterable[str]:
     """File an object under its own uid."""
     return (record.uid,)
+
+
+def target_index(record: Record) -> Iterable[str]:
+    """File a secret under the workloads that it restarts, see `target_key`."""
+    return tuple(target_key(record.key.namespace, target) for target in record.targets)
+
+
+def target_key(namespace: str, target: str) -> str:
+    """Return what the index calls a workload, `target` being `<kind>/<name>`."""
+    return f"{namespace}/{target}"
 
 
 def concerns_us(old: Record | None, new: Record | None) -> bool:

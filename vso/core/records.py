@@ -31,6 +31,8 @@ class Record:
     reference: str = ""
     """What `spec.vaultAuthRef` or `spec.vaultConnectionRef` says: whom a change wakes is asked far more often
     than anything else in the body."""
+    targets: tuple[str, ...] = ()
+    """The rollout targets of a secret, each as `<kind>/<name>`."""
     said: int = 0
     """A hash of the status: differs when somebody wrote it."""
 

@@ -142,6 +142,7 @@ def decode_record(value: JsonObject) -> Record:
         meta,
         look,
         reference=_reference(child(value, "spec")),
+        targets=_targets(child(value, "spec")),
         said=_hash(value.get("status")),
         body=encode({**value, "metadata": kept}),
     )
@@ -180,8 +181,22 @@ def _reference(spec: JsonObject) -> str:
     return sys.intern(found) if isinstance(found, str) else _NO_REFERENCE
 
 
+def _targets(spec: JsonObject) -> tuple[str, ...]:
+    """Return the rollout targets that can be understood, shared by all that name the same."""
+    found = spec.get("rolloutRestartTargets")
+    named = [target for target in found if isinstance(target, dict)] if isinstance(found, list) else []
+    return tuple(sys.intern(f"{target.get('kind')}/{target.get('name')}") for target in named)
+
+
 def _record(
-    meta: JsonObject, look: int, *, body: bytes = b"", owner_uid: str = "", reference: str = "", said: int = 0
+    meta: JsonObject,
+    look: int,
+    *,
+    body: bytes = b"",
+    owner_uid: str = "",
+    reference: str = "",
+    targets: tuple[str, ...] = (),
+    said: int = 0,
 ) -> Record:
     return Record(
         key=ObjectKey(str(meta.get("namespace", "")), str(meta.get("name", ""))),
@@ -193,6 +208,7 @@ def _record(
         packed=pack(body),
         owner_uid=owner_uid,
         reference=reference,
+        targets=targets,
         said=said,
     )
 

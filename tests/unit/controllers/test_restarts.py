@@ -1,23 +1,34 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from tests.fakes.clock import T0
+import pytest
+
+from tests.fakes.clock import T0, FakeClock, settle
 from tests.fakes.cluster import FakeCluster
 from tests.fakes.kube_transport import FakeApiServer, connected, serving
 from vso.api.shared import RolloutTarget
-from vso.controllers.restarts import Restarted, Restarts
+from vso.controllers.restarts import Owed, Restarted, Restarts
+from vso.core.keys import Kind, ObjectKey
 
 WEB = RolloutTarget(kind="Deployment", name="web")
 DAEMON = RolloutTarget(kind="DaemonSet", name="agent")
 ROLLOUT = RolloutTarget(kind="argo.Rollout", name="canary")
 
 
+def owed(name: str, rotated: datetime = T0) -> Owed:
+    return Owed(Kind.VAULT_STATIC_SECRET, ObjectKey("app", name), "digest-2", rotated)
+
+
 async def restart(
     cluster: FakeCluster, *targets: RolloutTarget, already: tuple[str, ...] = ()
 ) -> tuple[Restarted, FakeApiServer]:
     async with serving(cluster) as api, connected(api) as kube:
-        return await Restarts(kube).restart("app", targets, "digest-2", T0, already=already), api
+        return await Restarts(kube).restart(owed("db"), targets, already=already), api
 
 
 def with_workloads() -> FakeCluster:
@@ -37,7 +48,7 @@ async def test_the_patch_names_the_rotation_and_the_data() -> None:
     assert restarted == Restarted(("Deployment app/web",), ())
     assert template(api.requests[0].json) == {
         "vso.secrets.hashicorp.com/restartedAt": "2026-01-01T12:00:00Z",
-        "vso.hashicorp.com/secret-digest": "digest-2",
+        owed("db").mark: "digest-2",
     }
 
 
@@ -62,3 +73,111 @@ async def test_those_that_have_it_already_are_left_alone_and_count() -> None:
 
 async def test_nothing_failed_is_no_problem() -> None:
     assert Restarted(("Deployment app/web",), ()).problem == ""
+
+
+# Workloads that several objects share.
+
+WINDOW = 2.0
+
+
+@dataclass
+class Shared:
+    """A workload that is shared, and what pays the restarts that are owed to it."""
+
+    clock: FakeClock
+    cluster: FakeCluster
+    api: FakeApiServer
+    restarts: Restarts
+
+    def owe(self, group: asyncio.TaskGroup, name: str, rotated: datetime = T0) -> asyncio.Task[Restarted]:
+        return group.create_task(self.restarts.restart(owed(name, rotated), [WEB]))
+
+    @property
+    def patches(self) -> list[dict[str, str]]:
+        return [template(seen.json) for seen in self.api.requests if "dryRun" not in seen.query]
+
+
+@pytest.fixture
+async def shared() -> AsyncIterator[Shared]:
+    clock, cluster = FakeClock(), with_workloads()
+    async with serving(cluster) as api, connected(api, clock=clock) as kube:
+        yield Shared(clock, cluster, api, Restarts(kube, window=WINDOW, is_shared=lambda workload: True))
+
+
+async def test_those_that_come_within_the_window_share_one_restart_of_the_latest_time(shared: Shared) -> None:
+    async with asyncio.TaskGroup() as group:
+        first = shared.owe(group, "one")
+        await shared.clock.advance(1.5)
+        second = shared.owe(group, "two", T0 + timedelta(seconds=1))
+        await settle()
+        assert shared.api.requests == []
+        await shared.clock.advance(0.5)
+    assert first.result() == second.result() == Restarted(("Deployment app/web",), ())
+    assert shared.patches == [
+        {
+            "vso.secrets.hashicorp.com/restartedAt": "2026-01-01T12:00:01Z",
+            owed("one").mark: "digest-2",
+            owed("two").mark: "digest-2",
+        }
+    ]
+
+
+async def test_whoever_comes_after_the_window_restarts_it_again(shared: Shared) -> None:
+    for name in ("one", "two"):
+        async with asyncio.TaskGroup() as group:
+            shared.owe(group, name)
+            await settle()
+            await shared.clock.advance(WINDOW)
+    assert [owed(name).mark in patch for name, patch in zip(("one", "two"), shared.patches, strict=True)] == [
+        True,
+        True,
+    ]
+
+
+async def test_what_was_paid_in_company_is_not_paid_again_alone(shared: Shared) -> None:
+    for names in (("one", "two"), ("one",), ("two",)):  # the latter as after a crash: nobody remembers
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                shared.owe(group, name, T0 + timedelta(seconds=len(name)))
+            await settle()
+            await shared.clock.advance(WINDOW)
+    assert len(shared.patches) == 1
+
+
+async def test_a_failure_is_everybodys_and_the_next_try_is_a_new_one(shared: Shared) -> None:
+    shared.cluster.workloads.clear()
+    async with asyncio.TaskGroup() as group:
+        tasks = [shared.owe(group, name) for name in ("one", "two")]
+        await settle()
+        await shared.clock.advance(WINDOW)
+    assert {task.result().problem for task in tasks} == {"Deployment app/web does not exist"}
+    shared.cluster.workload("/apis/apps/v1/namespaces/app/deployments", "web")
+    async with asyncio.TaskGroup() as group:
+        again = shared.owe(group, "one")
+        await settle()
+        await shared.clock.advance(WINDOW)
+    assert again.result().failed == ()
+
+
+async def test_one_that_is_broken_off_leaves_nobody_waiting(shared: Shared) -> None:
+    async with asyncio.TaskGroup() as group:
+        first, second = shared.owe(group, "one"), shared.owe(group, "two")
+        await settle()
+        first.cancel()
+        await settle()
+        assert "broken off" in second.result().problem
+        third = shared.owe(group, "two")
+        await settle()
+        await shared.clock.advance(WINDOW)
+    assert third.result().failed == ()
+    assert len(shared.patches) == 1
+
+
+async def test_one_that_waits_and_gives_up_takes_nobody_along(shared: Shared) -> None:
+    async with asyncio.TaskGroup() as group:
+        first, second = shared.owe(group, "one"), shared.owe(group, "two")
+        await settle()
+        second.cancel()
+        await settle()
+        await shared.clock.advance(WINDOW)
+    assert first.result().failed == ()

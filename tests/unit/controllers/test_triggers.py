@@ -17,6 +17,7 @@ from vso.controllers.triggers import (
     SelfTrigger,
     concerns_us,
     reference_index,
+    target_index,
     uid_index,
 )
 from vso.core.backoff import Backoff
@@ -157,6 +158,23 @@ def test_owners_that_are_unknown_or_not_looked_at_yet_are_left_alone(queue: Work
 def test_an_object_is_filed_under_what_it_refers_to(spec: dict[str, Any], filed: tuple[str, ...]) -> None:
     index = reference_index("vso-system")
     assert tuple(index(FakeCluster().put(Kind.VAULT_STATIC_SECRET, "db", spec))) == filed
+
+
+@pytest.mark.parametrize(
+    ("targets", "filed"),
+    [
+        (
+            [{"kind": "Deployment", "name": "web"}, {"kind": "DaemonSet", "name": "log"}],
+            ("app/Deployment/web", "app/DaemonSet/log"),
+        ),
+        (["web"], ()),
+        ("web", ()),
+        (None, ()),
+    ],
+)
+def test_a_secret_is_filed_under_the_workloads_that_it_restarts(targets: Any, filed: tuple[str, ...]) -> None:
+    record = FakeCluster().put(STATIC, "db", {"rolloutRestartTargets": targets})
+    assert tuple(target_index(record)) == filed
 
 
 def test_an_object_is_filed_under_its_uid() -> None:
