@@ -277,6 +277,18 @@ class Team:
             return None
         return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
 
+    def the_secret(self, name: str = "app") -> Json:
+        """The Kubernetes Secret, which must be there."""
+        found = self.secret(name)
+        assert found is not None, f"there is no Secret {self.ns}/{name}"
+        return found
+
+    def the_data(self, name: str = "app") -> dict[str, str]:
+        """The decoded data of the Secret, which must be there."""
+        found = self.data(name)
+        assert found is not None, f"there is no Secret {self.ns}/{name}"
+        return found
+
     def wait_data(
         self, expected: dict[str, str] | Callable[[dict[str, str]], bool], name: str = "app", timeout: float = 20
     ) -> dict[str, str]:

@@ -136,7 +136,7 @@ def leave_status(team: Team, kind: str) -> None:
     ]
     status: Json = {"conditions": [{**c, "lastTransitionTime": LONG_AGO} for c in conditions]}
     if kind == "VaultStaticSecret":
-        message = json.dumps(team.secret()["data"], sort_keys=True, separators=(",", ":"))  # type: ignore[index]
+        message = json.dumps(team.the_secret()["data"], sort_keys=True, separators=(",", ":"))
         meta = {"cacheKey": cache_key(team), "id": "0" * 64}
         mac = coded(hmac.digest(KEY, message.encode(), hashlib.sha256))
         status |= {"lastGeneration": found["metadata"]["generation"], "secretMAC": mac, "vaultClientMeta": meta}

@@ -24,7 +24,7 @@ def ready(team: Team, **changes: object) -> None:
 
 def test_a_created_secret_carries_the_owner_labels_and_one_owner_reference(team: Team) -> None:
     ready(team, destination={"labels": {"tier": "db"}, "annotations": {"note": "x"}, "type": "Opaque"})
-    meta = team.secret()["metadata"]  # type: ignore[index]
+    meta = team.the_secret()["metadata"]
     cr = team.get()["metadata"]
     assert meta["labels"] == {**OWNER_LABELS, "secrets.hashicorp.com/vso-ownerRefUID": cr["uid"], "tier": "db"}
     assert meta["annotations"]["note"] == "x"
@@ -36,7 +36,7 @@ def test_a_created_secret_carries_the_owner_labels_and_one_owner_reference(team:
 def test_the_status_records_the_destination_that_was_written(team: Team) -> None:
     ready(team)
     recorded = team.get()["status"]["destination"]
-    meta = team.secret()["metadata"]  # type: ignore[index]
+    meta = team.the_secret()["metadata"]
     assert recorded == {"name": "app", "uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
 
 
@@ -49,7 +49,7 @@ def test_deleting_the_object_deletes_its_secret_without_a_finalizer(team: Team) 
 
 def test_on_delete_retain_keeps_the_secret_when_the_object_goes(team: Team) -> None:
     ready(team, destination={"onDelete": "Retain"})
-    assert "ownerReferences" not in team.secret()["metadata"]  # type: ignore[index]
+    assert "ownerReferences" not in team.the_secret()["metadata"]
     team.bed.kube.delete("VaultStaticSecret", team.ns, "app")
     always(lambda: team.secret() is not None, during=2, message="a retained Secret stays")
 
@@ -79,7 +79,7 @@ def test_overwrite_takes_a_foreign_secret_over_and_keeps_its_foreign_labels(team
     team.static(destination={"overwrite": True})
     team.wait_ready()
     assert set(team.data() or {}) == {"password", "_raw"}
-    assert team.secret()["metadata"]["labels"]["theirs"] == "1"  # type: ignore[index]
+    assert team.the_secret()["metadata"]["labels"]["theirs"] == "1"
 
 
 def test_overwrite_never_takes_a_secret_that_another_object_owns(team: Team) -> None:
@@ -97,7 +97,7 @@ def test_without_create_the_data_of_an_existing_secret_is_replaced_and_nothing_e
     team.static(destination={"create": False})
     team.wait_ready()
     assert set(team.data() or {}) == {"password", "_raw"}
-    meta = team.secret()["metadata"]  # type: ignore[index]
+    meta = team.the_secret()["metadata"]
     assert meta["labels"] == {"theirs": "1"}
     assert "ownerReferences" not in meta
 
@@ -115,7 +115,7 @@ def test_a_label_that_leaves_the_spec_leaves_the_secret(team: Team) -> None:
     ready(team, destination={"labels": {"one": "1", "two": "2"}})
     team.patch({"spec": {"destination": {"labels": {"two": None}}}})
     team.wait_ready()
-    labels = team.secret()["metadata"]["labels"]  # type: ignore[index]
+    labels = team.the_secret()["metadata"]["labels"]
     assert "one" in labels
     assert "two" not in labels
 
@@ -171,7 +171,7 @@ def test_a_foreign_label_on_our_secret_stays(team: Team) -> None:
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2")
     eventually(lambda: len(team.events(reason="SecretSynced")) == 2, message="the change is told")
-    assert team.secret()["metadata"]["labels"]["theirs"] == "1"  # type: ignore[index]
+    assert team.the_secret()["metadata"]["labels"]["theirs"] == "1"
     assert team.events(reason="DestinationDrifted") == []
 
 

@@ -153,7 +153,7 @@ def test_an_object_of_an_older_schema_is_stalled_with_the_field_and_keeps_its_se
     operator.wait_ready()
     condition = team.wait_condition("Stalled", reason="InvalidSpec")
     assert "spec.type: must be 'kv-v1' or 'kv-v2'" in condition["message"]
-    assert team.data()["password"] == "v1"  # type: ignore[index]
+    assert team.the_data()["password"] == "v1"
     assert [
         c for c in real_bed.kube_audit(mark) if c.resource == "secrets" and c.writes and c.namespace == team.ns
     ] == []

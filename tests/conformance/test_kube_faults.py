@@ -86,7 +86,7 @@ def test_a_kill_in_the_middle_of_many_first_syncs_leaves_none_behind(team: Team,
     restart(operator)
     for number in range(20):
         team.wait_ready(f"app-{number}", timeout=40)
-        assert team.data(f"app-{number}")["password"] == str(number)  # type: ignore[index]
+        assert team.the_data(f"app-{number}")["password"] == str(number)
 
 
 def test_sigterm_ends_the_operator_in_time_with_code_zero(team: Team, operator: Operator) -> None:
@@ -164,7 +164,7 @@ def test_a_frozen_api_server_leaves_the_secrets_and_is_survived(
 ) -> None:
     ready(team)
     fault = kube_proxy.fault(Freeze())
-    always(lambda: team.data()["password"] == "v1", during=3)  # type: ignore[index]
+    always(lambda: team.the_data()["password"] == "v1", during=3)
     kube_proxy.lift(fault)
     team.put("app", {"password": "v2"})
     holds(team, "v2", timeout=60)
@@ -220,7 +220,7 @@ def test_a_restarted_api_server_finds_the_operator_where_it_was(
         team.put(name, {"password": "v1"})
         team.static(name, path=name)
         team.wait_ready(name)
-    before = {name: team.secret(name)["metadata"]["uid"] for name in ("a", "b", "c")}  # type: ignore[index]
+    before = {name: team.the_secret(name)["metadata"]["uid"] for name in ("a", "b", "c")}
     mark = real_bed.mark()
     real_bed.stop_server("kube-apiserver")
     for name in before:
@@ -229,7 +229,7 @@ def test_a_restarted_api_server_finds_the_operator_where_it_was(
     for name, uid in before.items():
         holds(team, "v2", name, timeout=60)
         team.wait_ready(name, timeout=60)
-        assert team.secret(name)["metadata"]["uid"] == uid  # type: ignore[index]
+        assert team.the_secret(name)["metadata"]["uid"] == uid
     assert operator.running
     writes = [c for c in real_bed.kube_audit(mark) if c.resource == "secrets" and c.namespace == team.ns and c.writes]
     # One whose answer the stop cut off is sent again, and changes nothing the second time.

@@ -132,4 +132,4 @@ def test_deleting_the_auth_keeps_the_secret_and_says_what_dangles(team: Team) ->
     eventually(
         lambda: team.condition("Healthy").get("reason") == "ReferenceNotFound", message="the dangling ref is told"
     )
-    assert team.data()["user"] == "ada"  # type: ignore[index]
+    assert team.the_data()["user"] == "ada"

@@ -122,7 +122,7 @@ def test_two_versions_of_one_path_are_two_sources(team: Team) -> None:
     team.static("twin", refreshAfter="1h", version=2)
     for name in ("old", "new", "twin"):
         team.wait_ready(name)
-    assert [team.data(name)["password"] for name in ("old", "new", "twin")] == ["v1", "v2", "v2"]  # type: ignore[index]
+    assert [team.the_data(name)["password"] for name in ("old", "new", "twin")] == ["v1", "v2", "v2"]
     assert reads(team, mark) == 2
 
 
@@ -132,7 +132,7 @@ def test_a_pinned_version_does_not_follow(team: Team) -> None:
     team.wait_ready("latest")
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2", name="latest")
-    always(lambda: team.data()["password"] == "v1", during=1.5)  # type: ignore[index]
+    always(lambda: team.the_data()["password"] == "v1", during=1.5)
     assert team.get()["status"]["sourceVersion"] == "1"
 
 

@@ -82,7 +82,7 @@ def test_suspend_stops_reads_and_keeps_the_conditions(team: Team) -> None:
     eventually(lambda: team.get()["status"]["observedGeneration"] == 2, message="the suspension is observed")
     mark = team.bed.mark()
     team.put("app", {"password": "v2"})
-    always(lambda: team.data()["password"] == "v1", during=3)  # type: ignore[index]
+    always(lambda: team.the_data()["password"] == "v1", during=3)
     reads = [c for c in team.bed.vault_audit(mark) if c.path == f"kv/data/{team.ns}/app" and c.operation == "read"]
     assert reads == []
     assert team.condition("Ready")["status"] == "True"

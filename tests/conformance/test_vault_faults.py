@@ -35,7 +35,7 @@ def holds_with(team: Team, reason: str, timeout: float = 20) -> None:
     team.wait_condition("Healthy", "False", reason, timeout=timeout)
     assert team.condition("Ready")["status"] == "True"
     assert team.condition("Stalled") == {}
-    assert team.data()["password"] == "v1"  # type: ignore[index]
+    assert team.the_data()["password"] == "v1"
 
 
 def recovers(team: Team) -> None:
@@ -168,7 +168,7 @@ def test_stale_data_ends_ready_and_fresh_data_restores_it(team: Team, proxy: Pro
     proxy.stop()
     team.wait_condition("Ready", "False", timeout=30)
     assert team.condition("Reconciling")["status"] == "True"
-    assert team.data()["password"] == "v1"  # type: ignore[index]
+    assert team.the_data()["password"] == "v1"
     proxy.start()
     team.wait_ready(timeout=30)
 
@@ -219,7 +219,7 @@ def test_a_vault_that_is_stopped_and_started_sealed_is_waited_for(team: Team, re
     for name in names[1:]:
         told = team.wait_condition("Healthy", "False", name=name)
         assert told["reason"] in {"VaultUnavailable", "VaultSealed"}  # it seals itself before it goes
-        assert team.data(name) == {"password": "v1", "_raw": team.data(name)["_raw"]}  # type: ignore[index]
+        assert team.the_data(name) == {"password": "v1", "_raw": team.the_data(name)["_raw"]}
     team.wait_condition("Healthy", "False", "VaultUnavailable", kind="VaultConnection", name="vault", timeout=40)
     real_bed.start_server("vault")  # sealed for a moment, then unsealed
     for name in names:
@@ -260,7 +260,7 @@ def test_a_deleted_version_keeps_the_data_and_an_undelete_resumes(team: Team) ->
     team.wait_ready()
     team.bed.vault.delete(f"kv/data/{team.ns}/app")
     team.wait_condition("Stalled", reason="SourceDeleted")
-    assert team.data()["password"] == "v1"  # type: ignore[index]
+    assert team.the_data()["password"] == "v1"
     team.bed.vault.write(f"kv/undelete/{team.ns}/app", {"versions": [1]})
     team.wait_ready()
 
@@ -272,7 +272,7 @@ def test_deleted_metadata_of_a_synced_secret_is_source_deleted(team: Team) -> No
     team.wait_ready()
     team.bed.vault.delete(f"kv/metadata/{team.ns}/app")
     team.wait_condition("Stalled", reason="SourceDeleted")
-    assert team.data()["password"] == "v1"  # type: ignore[index]
+    assert team.the_data()["password"] == "v1"
 
 
 def test_on_source_deleted_delete_takes_the_secret_away(team: Team) -> None:

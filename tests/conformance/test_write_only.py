@@ -51,9 +51,9 @@ def test_a_secret_deleted_by_hand_is_back_at_the_next_drift_check(team: Team) ->
 
 def test_a_drift_check_that_finds_nothing_changes_no_resource_version(team: Team) -> None:
     ready(team, refreshAfter="1h")
-    version = team.secret()["metadata"]["resourceVersion"]  # type: ignore[index]
+    version = team.the_secret()["metadata"]["resourceVersion"]
     cr_version = team.get()["metadata"]["resourceVersion"]
-    always(lambda: team.secret()["metadata"]["resourceVersion"] == version, during=3)  # type: ignore[index]
+    always(lambda: team.the_secret()["metadata"]["resourceVersion"] == version, during=3)
     assert team.get()["metadata"]["resourceVersion"] == cr_version
 
 
@@ -69,15 +69,15 @@ def test_a_changed_type_is_stalled_since_nothing_may_be_deleted(team: Team) -> N
     ready(team)
     team.patch({"spec": {"destination": {"type": "example.com/custom"}}})
     team.wait_condition("Stalled", reason="TypeImmutable")
-    assert team.data()["password"] == "v1"  # type: ignore[index]
+    assert team.the_data()["password"] == "v1"
 
 
 def test_a_secret_of_this_object_that_is_there_already_is_adopted_by_a_dry_run(team: Team, stage: Stage) -> None:
     ready(team)
-    uid = team.secret()["metadata"]["uid"]  # type: ignore[index]
+    uid = team.the_secret()["metadata"]["uid"]
     stage.operator.stop()  # type: ignore[union-attr]
     team.bed.kube.patch("VaultStaticSecret", team.ns, "app", {"status": None}, subresource="status")
     stage.operator.start()  # type: ignore[union-attr]
     stage.operator.wait_ready()  # type: ignore[union-attr]
     team.wait_ready()
-    assert team.secret()["metadata"]["uid"] == uid  # type: ignore[index]
+    assert team.the_secret()["metadata"]["uid"] == uid
