@@ -186,4 +186,4 @@ class LeaseVault:
         return Reply(200, {"auth": auth})
 
     def _left(self, lease: Lent) -> dict[str, object]:
-        return {"lease_duration": int(lease.ends - self.clock.monotonic()), "renewable": self.renewable}
+        return {"lease_duration": round(lease.ends - self.clock.monotonic()), "renewable": self.renewable}
