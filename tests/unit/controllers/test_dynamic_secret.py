@@ -147,7 +147,7 @@ async def test_data_that_somebody_else_wrote_is_replaced(house: DynamicHouse) ->
     await house.pass_over()
     house.home.cluster.edit_secret("db", password="foreign")
     annotations = house.home.cluster.secrets.stored["db"]["metadata"]["annotations"]
-    house.home.cluster.secrets.stored["db"]["metadata"]["annotations"] = {name: "foreign" for name in annotations}
+    house.home.cluster.secrets.stored["db"]["metadata"]["annotations"] = dict.fromkeys(annotations, "foreign")
     await house.pass_over()
     assert house.home.cluster.secret_data("db")["password"] == "canary-2"
     assert house.status["history"][0]["reason"] == "SecretDataDrift"
