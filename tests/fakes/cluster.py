@@ -128,7 +128,8 @@ class FakeCluster:
         if new != old:
             new["metadata"] = {**new["metadata"], "resourceVersion": str(next(self._versions))}
             stored[path] = new
-        return Reply(200, {"metadata": stored[path]["metadata"]})
+        whole = "as=PartialObjectMetadata" not in request.headers.get("Accept", "")
+        return Reply(200, stored[path] if whole else {"metadata": stored[path]["metadata"]})
 
 
 def _path(kind: Kind, namespace: str, name: str) -> str:

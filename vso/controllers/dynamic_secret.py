@@ -186,8 +186,11 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             look = await self._rooms.acts.jot(look, dynamic_status.renewed(look.status, grant, look.now))
             plan = plan_lease(self._lease(look, parent), look.now, self._policy(look))
         await self._parts.reporter.suspended(look)
-        if isinstance(plan, Wait):
-            self._due(look.key, plan.until - look.now)
+        # The token of the lease has to be kept as well: it may be due long before the lease.
+        instants = [plan.until] if isinstance(plan, Wait) else []
+        instants += [parent.due] if parent is not None and parent.due is not None else []
+        if instants:
+            self._due(look.key, min(instants) - look.now)
         return Result()
 
     # What comes next.

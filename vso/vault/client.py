@@ -67,7 +67,7 @@ class VaultRequest:
     headers: Pairs = field(default=(), repr=False)
     lane: Lane = Lane.REFRESH
     repeatable: bool = True
-    """False for a GET that makes something: it is not tried again when nobody knows whether it arrived."""
+    """False for what makes something: it is not tried again when nobody knows whether it arrived."""
 
     def under(self, token: Sensitive, expires: float) -> VaultRequest:
         """Return the same request with a token."""
@@ -254,7 +254,8 @@ class VaultClient:
             headers["Content-Type"] = "application/json"
             body = json.dumps({key: _plain(value) for key, value in request.body.items()}).encode()
         query = f"?{urlencode(request.query)}" if request.query else ""
-        return Exchange(request.method, f"{self.config.base}/v1/{encode_path(request.path)}{query}", headers, body)
+        url = f"{self.config.base}/v1/{encode_path(request.path)}{query}"
+        return Exchange(request.method, url, headers, body, request.repeatable)
 
     def _judge(self, request: VaultRequest, answer: Answer) -> VaultAnswer:
         body = answer.body

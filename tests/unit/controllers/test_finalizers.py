@@ -59,3 +59,17 @@ async def test_an_object_that_moved_on_is_a_conflict() -> None:
     async with serving(cluster) as api, connected(api) as kube:
         with pytest.raises(ConflictError):
             await Finalizers(kube, Kind.VAULT_AUTH).release(record, ("vaultauth.secrets.hashicorp.com/finalizer",))
+
+
+async def test_the_finalizer_is_put_on_once_and_others_stay() -> None:
+    cluster, ours = FakeCluster(), "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
+    record = cluster.put(Kind.VAULT_DYNAMIC_SECRET, "x", {}, finalizers=[FOREIGN])
+    async with serving(cluster) as api, connected(api) as kube:
+        finalizers = Finalizers(kube, Kind.VAULT_DYNAMIC_SECRET)
+        held = await finalizers.hold(record, (FOREIGN,), record.resource_version)
+        assert held > version_number(record.resource_version)
+        assert api.requests[0].json["metadata"]["finalizers"] == [FOREIGN, ours]
+        assert await finalizers.hold(record, (FOREIGN, ours), str(held)) == 0
+        assert len(api.requests) == 1
+        with pytest.raises(ConflictError):
+            await finalizers.hold(record, (FOREIGN,), record.resource_version)

@@ -357,3 +357,47 @@ async def test_a_secret_that_is_not_ours_can_be_marked_too(bench: Bench) -> None
     bench.secrets.put("creds", annotations={"note": "x"})
     await bench.writer.put(replace(MARKED, own=False, annotations={"no": "y"}), recorded=None, metadata_changed=True)
     assert bench.secrets.stored["creds"]["metadata"]["annotations"] == {"note": "x", MARK: "kv/app@1"}
+
+
+async def test_looking_at_a_secret_changes_nothing_and_asks_for_no_value(bench: Bench) -> None:
+    assert await bench.writer.inspect("app", "creds") is None
+    written = await bench.writer.put(
+        replace(PLAN, mark=("vso.hashicorp.com/lease", "l1")), recorded=None, metadata_changed=True
+    )
+    bench.server.requests.clear()
+    seen = await bench.writer.inspect("app", "creds")
+    assert seen is not None
+    assert (seen.uid, seen.resource_version) == (written.uid, written.resource_version)
+    assert (seen.annotations["vso.hashicorp.com/lease"], seen.foreign_data) == ("l1", False)
+    assert bench.sent == ["PATCH merge dry"]
+
+
+async def test_new_labels_are_put_on_without_the_data(bench: Bench) -> None:
+    marked = replace(PLAN, mark=("vso.hashicorp.com/lease", "l1"))
+    first = await bench.writer.put(marked, recorded=None, metadata_changed=True)
+    bench.server.requests.clear()
+    bare = replace(marked, data={}, labels={"team": "b"})
+    moved = await bench.writer.relabel(bare, first.uid)
+    stored = bench.secrets.stored["creds"]
+    assert moved is not None
+    assert (moved.uid, moved.resource_version) == (first.uid, stored["metadata"]["resourceVersion"])
+    assert (stored["data"], stored["metadata"]["labels"]["team"]) == ({"password": CODED}, "b")
+    assert stored["metadata"]["annotations"] == {"vso.hashicorp.com/lease": "l1"}
+    assert bench.sent == ["PATCH merge dry", "PATCH merge"]
+    again = await bench.writer.relabel(bare, first.uid)
+    assert again == moved
+    assert bench.sent[2:] == ["PATCH merge dry"]
+
+
+async def test_labels_are_put_on_no_other_secret_of_that_name(bench: Bench) -> None:
+    assert await bench.writer.relabel(PLAN, "secret-1") is None
+    await bench.writer.put(PLAN, recorded=None, metadata_changed=True)
+    assert await bench.writer.relabel(replace(PLAN, labels={"team": "b"}), "another-uid") is None
+    assert bench.secrets.stored["creds"]["metadata"]["labels"]["team"] == "a"
+
+
+async def test_a_secret_that_is_not_ours_gets_no_labels(bench: Bench) -> None:
+    bench.secrets.put("creds", uid="theirs")
+    moved = await bench.writer.relabel(replace(PLAN, own=False), "theirs")
+    assert moved is not None
+    assert bench.sent == ["PATCH merge dry"]

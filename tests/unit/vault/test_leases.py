@@ -1,0 +1,242 @@
+"""Leases over a socket: what each answer of Vault means, and which tokens are kept for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from tests.fakes.clock import T0, FakeClock
+from tests.fakes.lease_vault import CREDS, LeaseVault
+from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to
+from tests.fakes.vault_server import Drop, Reply, Step, VaultServer, errors
+from vso.core.errors import ConfigError, Reason, TransientError, VsoError
+from vso.vault import leases
+from vso.vault.leases import IssueRequest, LeaseGoneError
+from vso.vault.session import Session
+from vso.vault.sessions import Sessions
+
+REQUEST = IssueRequest("database", "creds/app")
+HOUR = timedelta(hours=1)
+LEASE = f"{CREDS}/1"
+
+
+@pytest.fixture
+def tokens(server: VaultServer, clock: FakeClock) -> Tokens:
+    return Tokens(server, clock, ttl=300)
+
+
+@pytest.fixture
+def vault(server: VaultServer, tokens: Tokens, clock: FakeClock) -> LeaseVault:
+    return LeaseVault(server, tokens, clock)
+
+
+@pytest.fixture
+async def session(server: VaultServer, vault: LeaseVault, clock: FakeClock) -> AsyncIterator[Session]:
+    async with client_to(server.url, clock) as client:
+        yield Sessions(clock, Credentials(), Observed()).session(client, LOGIN)
+
+
+async def lent(session: Session) -> str:
+    """Issue credentials that are held on to."""
+    issued = await leases.issue(session, REQUEST)
+    session.hang(issued.lease_id, issued.held)
+    return issued.lease_id
+
+
+async def test_credentials_come_with_their_lease_and_token(session: Session, tokens: Tokens) -> None:
+    issued = await leases.issue(session, REQUEST)
+    assert (issued.lease_id, issued.duration, issued.renewable) == (LEASE, timedelta(seconds=600), True)
+    assert issued.data == {"username": "user-1", "password": "canary-1"}
+    assert "canary" not in repr(issued)
+    assert LEASE not in repr(issued)
+
+
+async def test_a_request_shows_its_path_and_no_parameter() -> None:
+    asked = IssueRequest("database/", "/creds/app", "PUT", {"password": "canary"})
+    assert str(asked) == CREDS
+    assert "canary" not in repr(asked)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_what_may_have_made_a_lease_is_not_repeated(session: Session, server: VaultServer, method: str) -> None:
+    server.on(method, CREDS, Drop())
+    body = {"ttl": "5m"} if method == "PUT" else None
+    with pytest.raises(TransientError):
+        await leases.issue(session, IssueRequest("database", "creds/app", method, body))  # type: ignore[arg-type]
+    assert len(server.asked(CREDS)) == 1
+
+
+async def test_a_refused_token_is_replaced_since_nothing_was_made(session: Session, server: VaultServer) -> None:
+    made = Reply(200, {"lease_id": LEASE, "data": {"a": "b"}, "lease_duration": 60, "renewable": True})
+    server.on("GET", CREDS, errors(403, "permission denied", "invalid token"), made)
+    issued = await leases.issue(session, REQUEST)
+    assert issued.held.token.token.reveal() == b"hvs.canary-2"
+
+
+@pytest.mark.parametrize("data", [None, {}, "text"], ids=["null", "empty", "text"])
+async def test_a_lease_without_data_is_given_back(session: Session, server: VaultServer, data: object) -> None:
+    server.on("GET", CREDS, Reply(200, {"lease_id": LEASE, "data": data, "lease_duration": 60}))
+    with pytest.raises(ConfigError) as caught:
+        await leases.issue(session, REQUEST)
+    assert caught.value.reason is Reason.SOURCE_INVALID
+    assert [seen.body for seen in server.asked("sys/leases/revoke")] == [{"lease_id": LEASE}]
+
+
+async def test_an_answer_without_data_and_lease_costs_nothing_more(session: Session, server: VaultServer) -> None:
+    server.on("GET", CREDS, Reply(200, {"data": None}))
+    with pytest.raises(ConfigError):
+        await leases.issue(session, REQUEST)
+    assert server.asked("sys/leases/revoke") == []
+
+
+async def test_an_issue_while_the_database_is_down_opens_no_breaker(session: Session, server: VaultServer) -> None:
+    server.on("GET", CREDS, errors(500, "dial tcp 10.0.0.1:5432: connect: connection refused"))
+    for _ in range(10):
+        with pytest.raises(TransientError):
+            await leases.issue(session, REQUEST)
+    assert len(server.asked(CREDS)) == 10
+
+
+async def test_a_renewal_asks_for_the_time_and_tells_what_was_granted(
+    session: Session, server: VaultServer, vault: LeaseVault
+) -> None:
+    lease_id = await lent(session)
+    vault.max_ttl = 900
+    assert (await leases.renew(session, lease_id, HOUR)).duration == timedelta(seconds=900)
+    assert server.asked("sys/leases/renew")[0].body == {"lease_id": LEASE, "increment": 3600}
+
+
+async def test_a_lookup_tells_what_is_left(session: Session, server: VaultServer, clock: FakeClock) -> None:
+    lease_id = await lent(session)
+    clock.jump(100)
+    found = await leases.lookup(session, lease_id)
+    assert (found.duration, found.renewable) == (timedelta(seconds=500), True)
+    told = {"ttl": 7, "renewable": False, "issue_time": "2026-01-01T12:00:00Z"}
+    server.on("PUT", "sys/leases/lookup", Reply(200, {"data": told}))
+    assert (await leases.lookup(session, lease_id)).issued_at == T0
+    server.on("PUT", "sys/leases/lookup", Reply(200, {"data": {**told, "issue_time": "soon"}}))
+    assert (await leases.lookup(session, lease_id)).issued_at is None
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "expected"),
+    [
+        pytest.param("renew", errors(400, "lease not found"), LeaseGoneError, id="renew-unknown"),
+        pytest.param("lookup", errors(400, "invalid lease"), LeaseGoneError, id="lookup-unknown"),
+        pytest.param("renew", errors(400, "lease is not renewable"), Reason.VAULT_REQUEST_INVALID, id="pki"),
+        pytest.param("renew", errors(403, "permission denied"), Reason.VAULT_PERMISSION_DENIED, id="renew-denied"),
+        pytest.param("renew", errors(500, "internal error"), TransientError, id="renew-failed"),
+        pytest.param("renew", Drop(), TransientError, id="renew-dropped"),
+        pytest.param("revoke", Reply(204), None, id="revoked"),
+        pytest.param("revoke", errors(400, "invalid lease"), None, id="revoke-unknown"),
+        pytest.param(
+            "revoke", errors(400, "failed to revoke entry: dial tcp"), Reason.VAULT_UNAVAILABLE, id="database-down"
+        ),
+        pytest.param("revoke", errors(403, "permission denied"), Reason.REVOKE_FORBIDDEN, id="revoke-denied"),
+        pytest.param("revoke", errors(500, "internal error"), TransientError, id="revoke-failed"),
+    ],
+)
+async def test_what_an_answer_means(
+    session: Session, server: VaultServer, path: str, answer: Step, expected: object
+) -> None:
+    server.on("PUT", f"sys/leases/{path}", answer)
+    raised: VsoError | None = None
+    try:
+        match path:
+            case "renew":
+                await leases.renew(session, LEASE, HOUR)
+            case "lookup":
+                await leases.lookup(session, LEASE)
+            case _:
+                await leases.revoke(session, LEASE)
+    except VsoError as error:
+        raised = error
+    if isinstance(expected, Reason):
+        assert raised is not None
+        assert raised.reason is expected
+    else:
+        assert (raised is None) if expected is None else isinstance(raised, expected)  # type: ignore[arg-type]
+    assert raised is None or LEASE not in raised.message
+
+
+# The session's side of it.
+
+
+async def test_a_due_token_with_leases_is_renewed_and_not_succeeded(
+    session: Session, server: VaultServer, tokens: Tokens, clock: FakeClock
+) -> None:
+    tokens.secret("kv/data/app")
+    lease_id = await lent(session)
+    for _ in range(40):
+        await clock.advance(50)
+        await session.read("kv/data/app")
+    assert tokens.logins == 1
+    assert 8 <= len(server.asked("auth/token/renew-self")) <= 11
+    assert await session.parent(lease_id) is not None
+    assert tokens.expired_used == 0
+
+
+async def test_a_token_at_its_end_is_succeeded_for_new_requests_and_lives_for_its_lease(
+    session: Session, vault: LeaseVault, server: VaultServer, tokens: Tokens, clock: FakeClock
+) -> None:
+    vault.token_max_ttl = 400
+    first = await lent(session)
+    await clock.advance(250)
+    parent = await session.parent(first)
+    assert parent is not None
+    assert parent.final
+    second = await lent(session)
+    assert tokens.logins == 2
+    assert vault.lent[second].token != vault.lent[first].token
+    assert tokens.revoked == set()
+    await session.let_go(first)
+    assert tokens.revoked == {vault.lent[first].token}
+    await session.let_go(second)
+    assert tokens.revoked == {vault.lent[first].token}, "the session's own token goes on"
+
+
+async def test_a_token_retired_by_a_refusal_is_kept_while_leases_hang_on_it(
+    session: Session, vault: LeaseVault, tokens: Tokens, clock: FakeClock
+) -> None:
+    tokens.secret("kv/data/other", policy="other")
+    first = await lent(session)
+    await clock.advance(60)
+    tokens.role_policies.add("other")
+    await session.read("kv/data/other")
+    assert tokens.logins == 2
+    assert vault.live == [first]
+    await session.let_go(first)
+    assert tokens.revoked == {vault.lent[first].token}
+
+
+async def test_a_retired_token_is_renewed_for_its_lease(
+    session: Session, vault: LeaseVault, tokens: Tokens, clock: FakeClock
+) -> None:
+    tokens.secret("kv/data/other", policy="other")
+    vault.ttl = 100_000
+    first = await lent(session)
+    await clock.advance(60)
+    tokens.role_policies.add("other")
+    await session.read("kv/data/other")
+    for _ in range(50):
+        await clock.advance(60)
+        assert await session.parent(first) is not None
+    assert vault.live == [first]
+
+
+async def test_a_stop_leaves_the_token_that_leases_hang_on(session: Session, vault: LeaseVault, tokens: Tokens) -> None:
+    await lent(session)
+    await session.revoke()
+    assert tokens.revoked == set()
+
+
+async def test_a_token_that_was_revoked_is_noticed_at_its_renewal(
+    session: Session, tokens: Tokens, vault: LeaseVault, clock: FakeClock
+) -> None:
+    first = await lent(session)
+    tokens.revoked.add(vault.lent[first].token)
+    await clock.advance(250)
+    assert await session.parent(first) is None
+    assert vault.lent[await lent(session)].token == "hvs.canary-2"
