@@ -22,8 +22,11 @@ SHORT_LIFE = timedelta(seconds=90)
 """kubelet alone takes about a minute to refresh a mounted Secret."""
 _LATEST = 0.95
 """Share of its life after which no lease is left unrenewed."""
-TRUNCATED_BELOW = 0.9
-"""Share of the asked time: a renewal that grants less says that the end of the lease is near."""
+_WHOLE = timedelta(seconds=1)
+"""Vault tells times in whole seconds: a renewal that grants one less says that the end of the lease is near.
+
+No share of the asked time: what is granted is asked for next, and a lease would shrink to nothing unseen.
+"""
 _RESOLUTION = timedelta(seconds=1.5)
 """The status tells the time of a renewal in whole seconds: a grid point this close after it was served."""
 _ADOPTED_FROM, _ADOPTED_TO = 0.1, 0.8
@@ -135,7 +138,7 @@ def renew_at(lease: Lease, policy: LeasePolicy) -> datetime:
 
 def truncated(asked: timedelta, granted: timedelta) -> bool:
     """Tell whether a renewal granted less than was asked for: the lease nears the end that nothing moves."""
-    return granted < asked * TRUNCATED_BELOW
+    return granted <= asked - _WHOLE
 
 
 def retry_in(lease: Lease, now: datetime) -> timedelta:

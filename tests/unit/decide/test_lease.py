@@ -135,9 +135,26 @@ def test_ten_thousand_leases_that_were_issued_together_are_renewed_evenly() -> N
     assert max(due.values()) <= 1.3 * sum(steady) / len(steady)
 
 
-@pytest.mark.parametrize(("granted", "expected"), [(30, False), (29, False), (27, False), (26, True), (1, True)])
-def test_a_renewal_that_grants_less_is_truncated(granted: int, expected: bool) -> None:
+@pytest.mark.parametrize(("granted", "expected"), [(31, False), (30, False), (29.1, False), (29, True), (1, True)])
+def test_a_renewal_that_grants_less_is_truncated(granted: float, expected: bool) -> None:
     assert truncated(timedelta(seconds=30), timedelta(seconds=granted)) is expected
+
+
+@given(st.integers(20, 3600), st.integers(2, 24), st.integers(0, 90), st.floats(0, 0.99))
+def test_the_end_that_nothing_moves_is_seen_by_the_first_renewal_that_meets_it(
+    seconds: int, times: int, percent: int, place: float
+) -> None:
+    life = timedelta(seconds=seconds)
+    lease, policy = replace(LEASE, duration=life, parent_end=None), LeasePolicy(percent, place, T0)
+    latest = T0 + times * life
+    while True:
+        due = renew_at(lease, policy)
+        granted = timedelta(seconds=int(min(lease.duration, latest - due).total_seconds()))
+        if truncated(lease.duration, granted):
+            break
+        assert granted >= life - timedelta(seconds=1)
+        lease = replace(lease, granted_at=due, duration=granted)
+    assert latest - due >= life * 0.04
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0, 12.5), (60, 5), (95, 1), (99.9, 1)])
