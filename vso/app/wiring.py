@@ -15,7 +15,7 @@ from typing import Any
 
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
-from vso.app.dynamic_wiring import DynamicParts, dynamic_secrets
+from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets
 from vso.app.feeds import Feed, FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
@@ -51,7 +51,6 @@ from vso.kube.event_recorder import EventRecorder
 from vso.kube.secrets import SecretWriter
 from vso.kube.tokens import TokenMinter
 from vso.runtime.controller import Controller, ControllerConfig
-from vso.runtime.lease_scheduler import LeaseScheduler
 from vso.runtime.poller import Poller
 from vso.runtime.rate_limiter import RateLimiter
 from vso.runtime.reconcile import Reconciler
@@ -96,7 +95,7 @@ class Parts:
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
     streams: EventStreams[ObjectKey, Source]
-    deadlines: LeaseScheduler[ObjectKey]
+    deadlines: LeaseTimers
     queues: Mapping[Kind, WorkQueue[ObjectKey]]
     controllers: tuple[Controller[ObjectKey], ...]
     memories: tuple[Memories[Any], ...]
@@ -143,7 +142,7 @@ class _Builder:
             group=lambda source: source.session_key.connection_uid,
         )
         ears = ears_of(self.poller, self.queues[Kind.VAULT_STATIC_SECRET], base.metrics.vault)
-        self.deadlines: LeaseScheduler[ObjectKey] = LeaseScheduler(clock, self._on_deadline)
+        self.deadlines = LeaseTimers(clock, self._on_deadline, base.metrics.timer_lost)
         config = StreamConfig(settings.backoff, settings.config_recheck_interval)
         self.streams = EventStreams(clock, rng, ears, config)
 
@@ -308,7 +307,7 @@ class _Builder:
             self.relations,
             self.resolver,
             passes,
-            self.deadlines,
+            self.deadlines.times,
         )
         return dynamic_secrets(parts)
 

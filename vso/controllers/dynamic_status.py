@@ -68,6 +68,8 @@ def settled(
     update: dict[str, object] = {
         **_granted(done.grant, now),
         "pending_lease": None,
+        "secret_mac": "",
+        "static_creds_meta_data": None,
         "retired_leases": (*status.retired_leases, *_retired(status, now, overlap)),
         "destination": DestinationStatus(
             name=done.written.name, uid=done.written.uid, resource_version=done.written.resource_version
