@@ -25,7 +25,7 @@ from vso.controllers.restarts import Restarts
 from vso.controllers.retired import Retired
 from vso.controllers.static_creds import StaticCreds
 from vso.core.clock import Clock
-from vso.core.keys import Kind
+from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.kube.client import KubeClient
 from vso.kube.secrets import SecretWriter
