@@ -139,7 +139,7 @@ def news_of(done: Settled, *, first: bool) -> News:
 
 
 def _granted(grant: Grant, now: datetime) -> dict[str, object]:
-    ends = _whole(_ends(grant, now)) if grant.duration else None
+    ends = _whole(_ends(grant, now)) if grant.lease_id and grant.duration else None
     return {
         "last_renewal_time": int(now.timestamp()),
         "expires": ends,
