@@ -18,6 +18,7 @@ from vso.controllers.destinations import Destinations
 from vso.controllers.dynamic_acts import DynamicConfig, LeaseActs
 from vso.controllers.dynamic_secret import DynamicRooms, DynamicSecretReconciler
 from vso.controllers.finalizers import Finalizers
+from vso.controllers.lease_times import LeaseTimes
 from vso.controllers.leases import LeaseDesk
 from vso.controllers.leaving import Leaving
 from vso.controllers.memory import Memories
@@ -25,6 +26,7 @@ from vso.controllers.passes import PassParts
 from vso.controllers.resolver import Resolver
 from vso.controllers.restarts import Restarts
 from vso.controllers.retired import Retired
+from vso.controllers.static_creds import StaticCreds
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.core.errors import VsoError
 from vso.core.keys import Kind, ObjectKey
@@ -61,16 +63,19 @@ def process(home: House, *, full: bool = True) -> Process:
     resolver = Resolver(home.caches, trust, home.clients, sessions, OPERATOR)
     memories: Memories[VaultDynamicSecretStatus] = Memories()
     reporter, events, freshness = reporter_for(home.kube, DYNAMIC, home.clock)
+    config = DynamicConfig(pod_uid="pod")
     desk, finalizers = LeaseDesk(resolver, home.clock, MAC_KEY.reveal()), Finalizers(home.kube, DYNAMIC)
     writer = SecretWriter(home.kube, delete_allowed=full)
     destinations = Destinations(DYNAMIC, writer, home.caches.secrets, may_delete=full, drift_interval=600.0)
     deadlines: LeaseScheduler[ObjectKey] = LeaseScheduler(home.clock, lambda key: None)
     leaked: list[int] = []
+    acts = LeaseActs(desk, destinations, Restarts(home.kube), finalizers, reporter, config)
     rooms = DynamicRooms(
         desk=desk,
         destinations=destinations,
-        acts=LeaseActs(desk, destinations, Restarts(home.kube), finalizers, reporter, DynamicConfig(pod_uid="pod")),
-        deadlines=deadlines,
+        acts=acts,
+        deadlines=LeaseTimes(home.clock, deadlines),
+        static_creds=StaticCreds(desk, acts, reporter, config, MAC_KEY),
         leaving=Leaving(desk, finalizers, leaked.append),
         retired=Retired(home.kube, desk, reporter),
     )

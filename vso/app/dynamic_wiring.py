@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from vso.api.secrets import VaultDynamicSecretStatus
 from vso.app.metrics import Metrics
 from vso.app.settings import Settings
-from vso.controllers.cache import Caches
 from vso.controllers.destinations import Destinations
 from vso.controllers.dynamic_acts import DynamicConfig, LeaseActs
 from vso.controllers.dynamic_secret import DynamicRooms, DynamicSecretReconciler
 from vso.controllers.finalizers import Finalizers
+from vso.controllers.lease_times import LeaseTimes
 from vso.controllers.leases import LeaseDesk
 from vso.controllers.leaving import Leaving
 from vso.controllers.passes import PassParts
-from vso.controllers.relations import Relations
 from vso.controllers.resolver import Resolver
 from vso.controllers.restarts import Restarts
 from vso.controllers.retired import Retired
+from vso.controllers.static_creds import StaticCreds
 from vso.core.clock import Clock
 from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.kube.client import KubeClient
-from vso.kube.secrets import SecretWriter
 from vso.runtime.lease_scheduler import LeaseScheduler
+from vso.runtime.watchdog import Watchdog
 
 KIND = Kind.VAULT_DYNAMIC_SECRET
+
+
+class LeaseTimers:
+    """The deadlines of all leases, their timers, and the second look that notices a lost one."""
+
+    def __init__(
+        self, clock: Clock, on_due: Callable[[ObjectKey], None], on_lost: Callable[[ObjectKey, float], None]
+    ) -> None:
+        def lost(key: ObjectKey, seconds: float) -> None:
+            on_lost(key, seconds)
+            on_due(key)
+
+        self._scheduler: LeaseScheduler[ObjectKey] = LeaseScheduler(clock, on_due)
+        self.times = LeaseTimes(clock, self._scheduler)
+        self._watchdog = Watchdog(clock, self.times.known, lost)
+
+    async def run(self) -> None:
+        """Call for each key when it is due, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._scheduler.run(), name="lease-timers")
+            group.create_task(self._watchdog.run(), name="lease-watchdog")
 
 
 @dataclass(frozen=True)
@@ -38,41 +62,28 @@ class DynamicParts:
     kube: KubeClient
     metrics: Metrics
     mac_key: Sensitive
-    caches: Caches
-    relations: Relations
+    destinations: Destinations
     resolver: Resolver
     passes: PassParts[VaultDynamicSecretStatus]
-    deadlines: LeaseScheduler[ObjectKey]
+    deadlines: LeaseTimes
     restarts: Restarts
 
 
 def dynamic_secrets(parts: DynamicParts) -> DynamicSecretReconciler:
     """Return the reconciler of dynamic secrets."""
-    full = parts.settings.secrets_access == "full"
     finalizers = Finalizers(parts.kube, KIND)
     desk = LeaseDesk(parts.resolver, parts.clock, parts.mac_key.reveal())
-    destinations = Destinations(
-        KIND,
-        SecretWriter(parts.kube, delete_allowed=full, owner_of=parts.relations.owner_of),
-        parts.caches.secrets,
-        may_delete=full,
-        drift_interval=parts.settings.drift_interval,
-    )
     reporter = parts.passes.reporter
-    acts = LeaseActs(
-        desk,
-        destinations,
-        parts.restarts,
-        finalizers,
-        reporter,
-        DynamicConfig(parts.settings.exclude_raw, parts.settings.pod_uid),
-    )
+    config = DynamicConfig(parts.settings.exclude_raw, parts.settings.pod_uid)
+    acts = LeaseActs(desk, parts.destinations, parts.restarts, finalizers, reporter, config)
     rooms = DynamicRooms(
         desk=desk,
-        destinations=destinations,
+        destinations=parts.destinations,
         acts=acts,
         deadlines=parts.deadlines,
         leaving=Leaving(desk, finalizers, parts.metrics.leaked),
         retired=Retired(parts.kube, desk, reporter),
+        static_creds=StaticCreds(desk, acts, reporter, config, parts.mac_key),
+        probe_every=timedelta(seconds=parts.settings.lease_probe_interval),
     )
     return DynamicSecretReconciler(parts.passes, rooms)

@@ -137,6 +137,7 @@ FLAGS: Final[tuple[Flag, ...]] = (
     Flag(
         "drift-interval", WORK, SPAN, "10m", "how often a Secret that may not be watched is checked for foreign edits"
     ),
+    Flag("lease-probe-interval", WORK, SPAN, "5m", "how often a lease is looked up that may be gone behind our back"),
     Flag("connection-check-interval", WORK, SPAN, "60s", "how often a Vault is asked for its health"),
     Flag("restart-window", WORK, SPAN_OR_ZERO, "2s", "restarts of one workload that fall into this span are one"),
     _known(

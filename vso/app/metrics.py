@@ -85,6 +85,11 @@ class Metrics:
             "Leases that outlived their object: they could not be given back.",
             registry=self._registry,
         )
+        self._timers_lost = Counter(
+            "vso_lease_timers_lost",
+            "Deadlines of leases that only the second look noticed.",
+            registry=self._registry,
+        )
         self._leads = Gauge(
             "leader_election_master_status", "Whether this process leads.", ("name",), registry=self._registry
         ).labels(name="vault-secrets-operator")
@@ -150,6 +155,11 @@ class Metrics:
     def leaked(self, leases: int) -> None:
         """Leases could not be given back before their object went."""
         self._leaked.inc(leases)
+
+    def timer_lost(self, key: Hashable, seconds: float) -> None:
+        """A deadline was missed and only the second look noticed it."""
+        self._timers_lost.inc()
+        _log.warning("a lease deadline was missed", object=str(key), late=round(seconds, 3))
 
     def leader(self, *, leading: bool) -> None:
         """This process leads, or stands by: then the standing of objects is another's to tell."""

@@ -60,6 +60,7 @@ class Settings(BaseModel):
     reconcile_timeout: float
     config_recheck_interval: float
     drift_interval: float
+    lease_probe_interval: float
     connection_check_interval: float
     restart_window: float
     global_transformation_options: tuple[str, ...]

@@ -15,7 +15,7 @@ from typing import Any
 
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
-from vso.app.dynamic_wiring import DynamicParts, dynamic_secrets
+from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets
 from vso.app.feeds import Feed, FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
@@ -51,7 +51,6 @@ from vso.kube.event_recorder import EventRecorder
 from vso.kube.secrets import SecretWriter
 from vso.kube.tokens import TokenMinter
 from vso.runtime.controller import Controller, ControllerConfig
-from vso.runtime.lease_scheduler import LeaseScheduler
 from vso.runtime.poller import Poller
 from vso.runtime.rate_limiter import RateLimiter
 from vso.runtime.reconcile import Reconciler
@@ -96,7 +95,7 @@ class Parts:
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
     streams: EventStreams[ObjectKey, Source]
-    deadlines: LeaseScheduler[ObjectKey]
+    deadlines: LeaseTimers
     queues: Mapping[Kind, WorkQueue[ObjectKey]]
     controllers: tuple[Controller[ObjectKey], ...]
     memories: tuple[Memories[Any], ...]
@@ -144,7 +143,7 @@ class _Builder:
             group=lambda source: source.session_key.connection_uid,
         )
         ears = ears_of(self.poller, self.queues[Kind.VAULT_STATIC_SECRET], base.metrics.vault)
-        self.deadlines: LeaseScheduler[ObjectKey] = LeaseScheduler(clock, self._on_deadline)
+        self.deadlines = LeaseTimers(clock, self._on_deadline, base.metrics.timer_lost)
         config = StreamConfig(settings.backoff, settings.config_recheck_interval)
         self.streams = EventStreams(clock, rng, ears, config)
 
@@ -283,13 +282,7 @@ class _Builder:
             reader=self.reader,
             poller=self.poller,
             instant=InstantUpdates(self.streams),
-            destinations=Destinations(
-                Kind.VAULT_STATIC_SECRET,
-                SecretWriter(base.kube, delete_allowed=self.full, owner_of=self.relations.owner_of),
-                self.caches.secrets,
-                may_delete=self.full,
-                drift_interval=base.settings.drift_interval,
-            ),
+            destinations=self._destinations(Kind.VAULT_STATIC_SECRET),
             restarts=self.restarts,
         )
         config = StaticSecretConfig(base.mac_key, base.settings.exclude_raw)
@@ -305,14 +298,18 @@ class _Builder:
             base.kube,
             base.metrics,
             base.mac_key,
-            self.caches,
-            self.relations,
+            self._destinations(kind),
             self.resolver,
             passes,
-            self.deadlines,
+            self.deadlines.times,
             self.restarts,
         )
         return dynamic_secrets(parts)
+
+    def _destinations(self, kind: Kind) -> Destinations:
+        writer = SecretWriter(self._base.kube, delete_allowed=self.full, owner_of=self.relations.owner_of)
+        interval = self._base.settings.drift_interval
+        return Destinations(kind, writer, self.caches.secrets, may_delete=self.full, drift_interval=interval)
 
     def _unsupported(self, kind: Kind) -> UnsupportedReconciler:
         return UnsupportedReconciler(kind, replace(self._pass_parts(kind), finalizers=None))

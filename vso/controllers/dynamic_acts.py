@@ -6,20 +6,23 @@ back at once. Whoever calls decides whether an act is due.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vso.api.secrets import VaultDynamicSecretSpec, VaultDynamicSecretStatus
 from vso.controllers import dynamic_status
-from vso.controllers.destinations import Destinations, DynamicLook
+from vso.controllers.destinations import Destinations, DynamicLook, Landed
 from vso.controllers.dynamic_status import Grant, Settled
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.leases import Door, LeaseDesk
+from vso.controllers.leaving import leases_of
 from vso.controllers.memory import moved_on
 from vso.controllers.report import Reporter
 from vso.controllers.restarts import Owed, Restarted, Restarts
 from vso.core.errors import Reason
 from vso.core.keys import Kind
+from vso.core.sensitive import Sensitive
 from vso.decide import dynamic, sync
 from vso.decide.lease import Because, Lease, truncated
 from vso.decide.schedule import duration_of
@@ -27,6 +30,7 @@ from vso.decide.transform import build_whole
 from vso.decide.values import KvAnswer
 from vso.kube.labels import LEASE_ANNOTATION
 from vso.kube.secret_plan import Written
+from vso.vault.errors import PermissionDeniedError
 from vso.vault.leases import Issued, LeaseGoneError
 from vso.vault.parents import Parent
 
@@ -65,17 +69,22 @@ class LeaseActs:
         """Ask for credentials and put them in the place of the old ones."""
         look.notes.unsaid = True
         look = await self._make_room(look, door)
-        look = await self._hold(look)
         issued, grant = await self._desk.issue(door, look.cr.spec)
+        return await self.take(look, door, because, issued, grant)
+
+    async def take(self, look: DynamicLook, door: Door, because: Because, issued: Issued, grant: Grant) -> DynamicLook:
+        """Put what was issued in the place of what was there."""
+        look.notes.unsaid = True
         named = not grant.lease_id
         try:
             if grant.lease_id:
+                look = await self._hold(look)
                 look = await self.jot(look, dynamic_status.pending(look.status, grant, look.now))
                 named = True
         finally:
             if not named:  # a crash aside, nothing that was issued is lost
                 await self._desk.revoke(door, grant.lease_id)
-        written = await self._write(look, issued, grant)
+        written = (await self.put(look, self.data_of(look, issued), self.mark(grant.lease_id))).written
         return await self._settle(look, door, because, grant, written)
 
     async def _settle(
@@ -102,7 +111,7 @@ class LeaseActs:
             dynamic_status.in_order(restarted),
             dynamic_status.news_of(done, first=first),
         )
-        look.notes.unsaid, look.notes.adopted_at = False, look.now
+        look.notes.unsaid, look.notes.adopted_at, look.notes.probed_at = False, look.now, None
         look.notes.restart_failed = restarted is not None and bool(restarted.failed)
         return self.latest(look)
 
@@ -121,6 +130,18 @@ class LeaseActs:
             dynamic_status.in_order(renewed=True),
         )
         return self.latest(look)
+
+    async def probe(self, look: DynamicLook, door: Door, lease: Lease) -> DynamicLook | None:
+        """Ask whether the lease is still there; return the look with new credentials where it is not."""
+        try:
+            await self._desk.lookup(door, lease.id)
+        except LeaseGoneError:
+            await door.session.let_go(lease.id)
+            return await self.issue(look, door, Because.GONE)
+        except PermissionDeniedError:
+            pass  # a policy of one's own may leave the right out: then its end by time is all that is known
+        look.notes.probed_at = look.now
+        return None
 
     async def heal(self, look: DynamicLook, door: Door) -> DynamicLook:
         """Settle a lease that an earlier pass was cut off with: the Secret holds it, or it is given back."""
@@ -158,22 +179,34 @@ class LeaseActs:
         """Have the object wait for us when it is deleted, as long as there is something to give back."""
         if not look.cr.spec.revoke or look.notes.finalizer:
             return look
-        version = str(look.notes.status_version) if look.notes.status is not None else look.record.resource_version
-        held = await self._finalizers.hold(look.record, look.cr.metadata.finalizers, version)
+        held = await self._finalizers.hold(look.record, look.cr.metadata.finalizers, _version(look))
         moved_on(look.notes, look.status, held)
         look.notes.finalizer = True
         return look
 
-    async def _write(self, look: DynamicLook, issued: Issued, grant: Grant) -> Written:
+    async def unhold(self, look: DynamicLook) -> None:
+        """Let the object go at once when it is deleted, if there is nothing to give back."""
+        if look.cr.spec.revoke and leases_of(look.status):
+            return
+        released = await self._finalizers.release(look.record, look.cr.metadata.finalizers, _version(look))
+        moved_on(look.notes, look.status, released)
+        look.notes.finalizer = False
+
+    def data_of(self, look: DynamicLook, issued: Issued) -> Mapping[str, Sensitive]:
+        """Return the data of the Secret."""
         spec = look.cr.spec
         answer = KvAnswer(data=issued.data, raw=issued.data)
         source = f"{spec.mount}/{spec.path}"
-        data = build_whole(spec.destination, source, answer, exclude_raw_default=self._config.exclude_raw)
-        recorded = look.status.destination
-        renamed = recorded.name if recorded is not None and recorded.name != spec.destination.name else ""
-        plan = sync.SyncPlan(write=True, metadata=True, data_changed=True, orphan=renamed)
-        landed = await self._destinations.apply(look, plan, data, self.mark(grant.lease_id))
-        return landed.written
+        return build_whole(spec.destination, source, answer, exclude_raw_default=self._config.exclude_raw)
+
+    async def put(
+        self, look: DynamicLook, data: Mapping[str, Sensitive], mark: tuple[str, str] | None, *, changed: bool = True
+    ) -> Landed:
+        """Write the Secret."""
+        recorded, name = look.status.destination, look.cr.spec.destination.name
+        renamed = recorded.name if recorded is not None and recorded.name != name else ""
+        plan = sync.SyncPlan(write=True, metadata=True, data_changed=changed, orphan=renamed)
+        return await self._destinations.apply(look, plan, data, mark)
 
     async def restart(self, look: DynamicLook, digest: str, since: datetime) -> Restarted | None:
         """Restart the consumers if that is owed; None when it is not."""
@@ -203,7 +236,14 @@ class LeaseActs:
     def digest_of(self, status: VaultDynamicSecretStatus) -> str:
         """Return what consumers are to run with."""
         lease = status.secret_lease
+        if not lease.id and status.secret_mac:
+            return status.secret_mac
         return self._desk.digest(lease.id or lease.request_id)
+
+
+def _version(look: DynamicLook) -> str:
+    """Return the object's version as far as we know, our own writes included."""
+    return str(look.notes.status_version) if look.notes.status is not None else look.record.resource_version
 
 
 def overlap_of(spec: VaultDynamicSecretSpec) -> timedelta:

@@ -16,21 +16,22 @@ from vso.api.secrets import VaultDynamicSecret, VaultDynamicSecretStatus
 from vso.controllers import dynamic_status
 from vso.controllers.destinations import Destinations, DynamicLook
 from vso.controllers.dynamic_acts import RESYNC_ANNOTATIONS, LeaseActs
+from vso.controllers.lease_times import LeaseTimes
 from vso.controllers.leases import Door, LeaseDesk
 from vso.controllers.leaving import Leaving
 from vso.controllers.looks import Look
 from vso.controllers.passes import ObjectReconciler, PassParts
 from vso.controllers.report import Telling
 from vso.controllers.retired import Retired
+from vso.controllers.static_creds import StaticCreds
 from vso.core.errors import Reason, TransientError, VsoError
 from vso.core.keys import ObjectKey
 from vso.decide import dynamic, sync
 from vso.decide.conditions import in_order
-from vso.decide.lease import Lease, LeasePolicy, Renew, Replace, Wait, plan_lease, retry_in
+from vso.decide.lease import Because, Lease, LeasePolicy, Probe, Renew, Replace, Wait, plan_lease, retry_in
 from vso.decide.names import object_name
 from vso.decide.schedule import phase
 from vso.kube.labels import LEASE_ANNOTATION
-from vso.runtime.lease_scheduler import LeaseScheduler
 from vso.runtime.reconcile import Result
 from vso.vault.parents import Parent
 
@@ -42,9 +43,12 @@ class DynamicRooms:
     desk: LeaseDesk
     destinations: Destinations
     acts: LeaseActs
-    deadlines: LeaseScheduler[ObjectKey]
+    deadlines: LeaseTimes
     leaving: Leaving
     retired: Retired
+    static_creds: StaticCreds
+    probe_every: timedelta | None = None
+    """How often a lease is looked up that is not renewed as often."""
 
 
 class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicSecretStatus]):
@@ -86,7 +90,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         if isinstance(look.cr, VaultDynamicSecret) and remaining > timedelta(0):
             lease = dynamic.lease_of(look.cr.spec, look.status, None, look.now)
             if lease is not None:
-                self._due(look.key, retry_in(lease, look.now))
+                self._rooms.deadlines.set(look.key, retry_in(lease, look.now), lease.ends - look.now)
         return Telling(remaining=remaining)
 
     def rest(self, key: ObjectKey) -> None:
@@ -109,12 +113,20 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         lease = self._lease(look, parent)
         plan = Replace(because) if because else (plan_lease(lease, look.now, self._policy(look)) if lease else None)
         match plan:
+            case _ if look.cr.spec.allow_static_creds and (lease is None or isinstance(plan, Replace)):
+                return await self._see_static(look, door, plan.because if isinstance(plan, Replace) else None)
             case Replace(because=why):
                 return await self._rooms.acts.issue(look, door, why)
             case Renew() if lease is not None:
                 return await self._rooms.acts.renew(look, door, lease, parent)
+            case Probe() if lease is not None:
+                return await self._rooms.acts.probe(look, door, lease) or await self._keep(look)
             case _:
                 return await self._keep(look)
+
+    async def _see_static(self, look: DynamicLook, door: Door, because: Because | None) -> DynamicLook:
+        seen = await self._rooms.static_creds.see_to(look, door, because)
+        return seen.look if seen.settled else await self._keep(seen.look)
 
     async def _facts(self, look: DynamicLook) -> dynamic.Facts:
         drift = self._rooms.destinations.drift(look)
@@ -148,7 +160,11 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
 
     def _policy(self, look: DynamicLook) -> LeasePolicy:
         return LeasePolicy(
-            look.cr.spec.renewal_percent, phase(look.record.uid), adopted_at=look.notes.adopted_at or look.now
+            look.cr.spec.renewal_percent,
+            phase(look.record.uid),
+            adopted_at=look.notes.adopted_at or look.now,
+            probe_every=None if look.cr.spec.suspend else self._rooms.probe_every,
+            probed_at=look.notes.probed_at,
         )
 
     # The acts.
@@ -190,7 +206,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         instants = [plan.until] if isinstance(plan, Wait) else []
         instants += [parent.due] if parent is not None and parent.due is not None else []
         if instants:
-            self._due(look.key, min(instants) - look.now)
+            self._rooms.deadlines.set(look.key, min(instants) - look.now, lease.ends - look.now if lease else None)
         return Result()
 
     # What comes next.
@@ -205,14 +221,14 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         waits = [plan.until - look.now if isinstance(plan, Wait) else timedelta(0)] if plan is not None else []
         waits += [retired_due] if retired_due is not None else []
         waits += [parent.due - look.now] if parent is not None and parent.due is not None else []
+        if look.cr.spec.allow_static_creds and not lease_id:
+            due = self._rooms.static_creds.next_look(look)
+            waits += [due] if due is not None else []
+        await self._rooms.acts.unhold(look)
         if waits:
-            self._due(look.key, min(waits))
+            self._rooms.deadlines.set(look.key, min(waits), None if lease is None else lease.ends - look.now)
         else:
             self._rooms.deadlines.cancel(look.key)
         if look.notes.restart_failed:
             return TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
         return Result(requeue_after=self._rooms.destinations.next_check(look))
-
-    def _due(self, key: ObjectKey, wait: timedelta) -> None:
-        seconds = max(0.0, wait.total_seconds())
-        self._rooms.deadlines.set(key, self._parts.clock.monotonic() + seconds)

@@ -68,6 +68,8 @@ def settled(
     update: dict[str, object] = {
         **_granted(done.grant, now),
         "pending_lease": None,
+        "secret_mac": "",
+        "static_creds_meta_data": None,
         "retired_leases": (*status.retired_leases, *_retired(status, now, overlap)),
         "destination": DestinationStatus(
             name=done.written.name, uid=done.written.uid, resource_version=done.written.resource_version
@@ -137,7 +139,7 @@ def news_of(done: Settled, *, first: bool) -> News:
 
 
 def _granted(grant: Grant, now: datetime) -> dict[str, object]:
-    ends = _whole(_ends(grant, now)) if grant.duration else None
+    ends = _whole(_ends(grant, now)) if grant.lease_id and grant.duration else None
     return {
         "last_renewal_time": int(now.timestamp()),
         "expires": ends,

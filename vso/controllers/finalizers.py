@@ -34,15 +34,18 @@ class Finalizers:
             return 0
         return await self._set(record, [*present, self._name], version)
 
-    async def release(self, record: Record, finalizers: Iterable[str]) -> int:
+    async def release(self, record: Record, finalizers: Iterable[str], version: str = "") -> int:
         """Take the reference's finalizer off, other parties' stay; return the object's version then.
 
-        0 says that there was nothing to take off, or that the object went with it.
+        0 says that there was nothing to take off, or that the object went with it. `version` is that of our own
+        last write, where the record is older.
         """
         present = tuple(finalizers)
         if self._name not in present:
             return 0
-        return await self._set(record, [name for name in present if name != self._name], record.resource_version)
+        return await self._set(
+            record, [name for name in present if name != self._name], version or record.resource_version
+        )
 
     async def _set(self, record: Record, finalizers: list[str], version: str) -> int:
         body = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}

@@ -63,6 +63,12 @@ class Memory(Generic[S]):
     """Those that were restarted for it."""
     adopted_at: datetime | None = None
     """When this process saw the present lease first."""
+    probed_at: datetime | None = None
+    """When Vault was last asked whether the present lease is still there."""
+    awaiting: float | None = None
+    """On the monotonic clock: since when a rotation of static credentials is waited for."""
+    look_due: float | None = None
+    """On the monotonic clock: when static credentials are to be looked at again."""
     finalizer: bool = False
     """Our finalizer is on the object, whatever the watch shows yet."""
     emptied: bool = False

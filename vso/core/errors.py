@@ -65,6 +65,7 @@ class Reason(StrEnum):
     LEASE_NOT_RENEWED = "SecretLeaseRenewalError"
     REVOKE_FORBIDDEN = "RevokeForbidden"
     SECRET_ROTATED = "SecretRotated"
+    ROTATION_AT_HAND = "RotationAtHand"
     # Where it goes.
     DESTINATION_CONFLICT = "DestinationConflict"
     DESTINATION_MISSING = "DestinationMissing"
@@ -124,6 +125,7 @@ REMEDIES: dict[Reason, str] = {
     Reason.LEASE_LEAKED: "revoke the lease in Vault, or let it run out",
     Reason.LEASE_NOT_RENEWED: "nothing while its life lasts: it is tried again",
     Reason.REVOKE_FORBIDDEN: "grant update on sys/leases/revoke in the Vault policy; until then leases run out",
+    Reason.ROTATION_AT_HAND: "nothing: Vault is about to rotate the credentials, and they are taken afterwards",
     Reason.DESTINATION_CONFLICT: "choose another destination.name, or set destination.overwrite to true",
     Reason.DESTINATION_MISSING: "create the Secret, or set destination.create to true",
     Reason.DESTINATION_DRIFTED: "nothing: the Secret is written again",

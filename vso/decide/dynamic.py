@@ -15,7 +15,6 @@ from typing import Any, Literal
 import orjson
 
 from vso.api.secrets import VaultDynamicSecretSpec, VaultDynamicSecretStatus
-from vso.core.errors import Reason, TerminalError
 from vso.decide.lease import Because, Lease
 from vso.decide.schedule import duration_of
 
@@ -32,8 +31,6 @@ class Asked:
 
 def request_of(spec: VaultDynamicSecretSpec) -> Asked:
     """Return the request; parameters always make it a PUT, as with the reference operator."""
-    if spec.allow_static_creds:
-        raise TerminalError(Reason.NOT_IMPLEMENTED, "spec.allowStaticCreds is not acted on yet")
     if spec.params_json is not None:
         return Asked("PUT", dict(spec.params_json))
     if spec.params:
@@ -49,6 +46,8 @@ def shape_of(spec: VaultDynamicSecretSpec) -> str:
         by_alias=True,
         include={"mount", "path", "namespace", "vault_auth_ref", "request_http_method", "params", "params_json"},
     )
+    if spec.allow_static_creds:
+        told["allowStaticCreds"] = True
     made = destination.model_dump(mode="json", by_alias=True, include={"name", "create", "type", "transformation"})
     text = orjson.dumps([told, made], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=_SHAPE_BYTES).hexdigest()
@@ -96,6 +95,8 @@ def lease_of(
     told = status.secret_lease
     granted = datetime.fromtimestamp(status.last_renewal_time, tz_now.tzinfo)
     if not told.id:
+        if spec.allow_static_creds:
+            return None  # see static_creds
         period = duration_of(spec.refresh_after, "spec.refreshAfter")
         if not period or not status.last_renewal_time:
             return None

@@ -47,6 +47,7 @@ class Because(StrEnum):
     NOT_RENEWABLE = "LeaseNotRenewable"
     TOKEN_ENDS = "VaultTokenRotated"
     PENDING_FOUND = "PendingFound"
+    ROTATED = "VaultRotation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,10 @@ class LeasePolicy:
     """In [0, 1): of the object's own, see `schedule.phase`."""
     adopted_at: datetime
     """When this process saw the lease first."""
+    probe_every: timedelta | None = None
+    """How often Vault is asked whether the lease is still there; None for never."""
+    probed_at: datetime | None = None
+    """When it was asked last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +105,18 @@ class Replace:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """Ask Vault whether it is still there: it may have been revoked behind our back."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing is due before."""
 
     until: datetime
 
 
-LeaseAction: TypeAlias = Renew | Replace | Wait
+LeaseAction: TypeAlias = Renew | Replace | Probe | Wait
 
 
 def plan_lease(lease: Lease | None, now: datetime, policy: LeasePolicy) -> LeaseAction:
@@ -121,7 +131,11 @@ def plan_lease(lease: Lease | None, now: datetime, policy: LeasePolicy) -> Lease
     renewed = renew_at(lease, policy) if lease.renewable else lease.ends
     if now >= renewed:
         return Renew(lease.ends)
-    return Wait(min(renewed, lease.ends) if replaced is None else min(renewed, replaced[0], lease.ends))
+    acts = min(renewed, lease.ends) if replaced is None else min(renewed, replaced[0], lease.ends)
+    probed = probe_at(lease, acts, policy)
+    if probed is None:
+        return Wait(acts)
+    return Probe() if now >= probed else Wait(min(probed, acts))
 
 
 def renew_at(lease: Lease, policy: LeasePolicy) -> datetime:
@@ -130,10 +144,17 @@ def renew_at(lease: Lease, policy: LeasePolicy) -> datetime:
     latest = lease.granted_at + period
     if period <= 4 * _RESOLUTION:
         return latest
-    step, since = period.total_seconds(), (lease.granted_at + _RESOLUTION).timestamp()
-    offset = policy.phase * step
-    point = (math.floor((since - offset) / step) + 1) * step + offset
-    return min(datetime.fromtimestamp(point, UTC), latest + _RESOLUTION, lease.granted_at + lease.duration * _LATEST)
+    point = _grid_point(lease.granted_at + _RESOLUTION, period, policy.phase)
+    return min(point, latest + _RESOLUTION, lease.granted_at + lease.duration * _LATEST)
+
+
+def probe_at(lease: Lease, acts: datetime, policy: LeasePolicy) -> datetime | None:
+    """Return when to ask whether the lease is there; None where its own renewals, next at `acts`, ask often enough."""
+    every = policy.probe_every
+    if not lease.id or not every or acts - lease.granted_at <= every:
+        return None
+    seen = max(lease.granted_at, policy.adopted_at, policy.probed_at or policy.adopted_at)
+    return _grid_point(seen, every, policy.phase)
 
 
 def truncated(asked: timedelta, granted: timedelta) -> bool:
@@ -144,6 +165,12 @@ def truncated(asked: timedelta, granted: timedelta) -> bool:
 def retry_in(lease: Lease, now: datetime) -> timedelta:
     """Return how long to rest after a failed renewal, so that several more fit into what life remains."""
     return max(LEAST_PERIOD, min(timedelta(seconds=30), (lease.ends - now) / 8))
+
+
+def _grid_point(after: datetime, period: timedelta, phase: float) -> datetime:
+    step = period.total_seconds()
+    offset = phase * step
+    return datetime.fromtimestamp((math.floor((after.timestamp() - offset) / step) + 1) * step + offset, UTC)
 
 
 def _period(lease: Lease, policy: LeasePolicy) -> timedelta:

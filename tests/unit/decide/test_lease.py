@@ -14,6 +14,7 @@ from vso.decide.lease import (
     Lease,
     LeaseAction,
     LeasePolicy,
+    Probe,
     Renew,
     Replace,
     Wait,
@@ -72,6 +73,33 @@ HALF = replace(POLICY, phase=0.5)
     ],
 )
 def test_plan(lease: Lease | None, seconds: float, policy: LeasePolicy, expected: LeaseAction) -> None:
+    assert plan_lease(lease, after(seconds), policy) == expected
+
+
+LONG = replace(LEASE, duration=timedelta(hours=1))
+# A probe every five minutes, at half past: T0 is a whole number of them.
+PROBED = replace(HALF, renewal_percent=60, phase=0.5, probe_every=timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    ("lease", "seconds", "policy", "expected"),
+    [
+        pytest.param(LONG, 10, PROBED, Wait(after(150)), id="waits-for-its-first-probe"),
+        pytest.param(LONG, 150, PROBED, Probe(), id="is-probed"),
+        pytest.param(LONG, 151, replace(PROBED, probed_at=after(150)), Wait(after(450)), id="and-again-a-period-later"),
+        pytest.param(LONG, 1000, replace(PROBED, adopted_at=after(999)), Wait(after(1050)), id="not-at-a-restart"),
+        pytest.param(LONG, 3599, PROBED, Renew(after(3600)), id="what-is-due-comes-first"),
+        pytest.param(LEASE, 10, PROBED, Wait(after(30)), id="renewals-ask-often-enough"),
+        pytest.param(replace(LONG, renewable=False), 200, PROBED, Probe(), id="not-renewable-is-probed"),
+        pytest.param(
+            replace(LONG, id=""), 200, PROBED, Wait(after(1080)), id="without-a-lease-there-is-nothing-to-ask"
+        ),
+        pytest.param(LONG, 200, replace(PROBED, probe_every=None), Wait(after(1080)), id="never-asked"),
+    ],
+)
+def test_a_lease_is_looked_up_now_and_then(
+    lease: Lease, seconds: float, policy: LeasePolicy, expected: LeaseAction
+) -> None:
     assert plan_lease(lease, after(seconds), policy) == expected
 
 
