@@ -9,7 +9,7 @@ import pytest
 from tests.fakes.dynamic_house import DynamicHouse, dynamic_house
 from tests.fakes.lease_vault import CREDS, Fault
 from tests.fakes.vault_server import Reply, errors
-from vso.core.errors import TerminalError, TransientError, VsoError
+from vso.core.errors import TransientError, VsoError
 
 WEB = "/apis/apps/v1/namespaces/app/deployments"
 
@@ -245,8 +245,3 @@ async def test_answers_without_a_lease_are_asked_for_again_after_refresh_after(h
     await house.until_due()
     assert asked(house, CREDS) == 2
     assert house.mark == ""
-
-
-async def test_static_credentials_are_refused_for_now(house: DynamicHouse) -> None:
-    house.wants(allowStaticCreds=True)
-    assert isinstance(await refused(house), TerminalError)

@@ -10,7 +10,6 @@ import pytest
 
 from tests.fakes.clock import T0
 from vso.api.secrets import SecretLease, VaultDynamicSecretSpec, VaultDynamicSecretStatus
-from vso.core.errors import Reason, TerminalError
 from vso.decide.dynamic import Asked, Facts, lease_of, plan_issue, request_of, shape_of
 from vso.decide.lease import Because, Lease
 
@@ -41,12 +40,6 @@ def spec(**changes: Any) -> VaultDynamicSecretSpec:
 )
 def test_the_request(changes: dict[str, Any], expected: Asked) -> None:
     assert request_of(spec(**changes)) == expected
-
-
-def test_static_credentials_are_not_asked_for_yet() -> None:
-    with pytest.raises(TerminalError) as caught:
-        request_of(spec(allowStaticCreds=True))
-    assert caught.value.reason is Reason.NOT_IMPLEMENTED
 
 
 @pytest.mark.parametrize(
