@@ -128,7 +128,7 @@ class LeaseVault:
         self.fate = fate or Fate()
         server.on("GET", CREDS, self.fate.vault(self._issue))
         server.on("PUT", CREDS, self.fate.vault(self._issue))
-        server.on("PUT", "sys/leases/revoke", self.fate.vault(self._revoke))
+        server.on("PUT", "sys/leases/revoke", self.fate.vault(self.revoke))
         server.on("PUT", "auth/token/renew-self", self.fate.vault(self._renew_self))
         for path, act in (("sys/leases/renew", self._renew), ("sys/leases/lookup", self._lookup)):
             server.on("PUT", path, self.fate.vault(act))
@@ -171,7 +171,7 @@ class LeaseVault:
         left = self._left(lease)
         return Reply(200, {"request_id": "r", "data": {"ttl": left["lease_duration"], "renewable": left["renewable"]}})
 
-    def _revoke(self, seen: Seen) -> Step:
+    def revoke(self, seen: Seen) -> Step:
         if lease := self.lent.get(seen.body["lease_id"]):
             lease.revoked = True
         return Reply(204)

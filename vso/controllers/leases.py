@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -77,13 +77,19 @@ class LeaseDesk:
         asked = request_of(spec)
         request = IssueRequest(spec.mount, spec.path, asked.method, asked.body)
         issued = await leases.issue(door.session, request, namespace=door.namespace)
-        ends = None
-        if issued.lease_id:
-            door.session.hang(issued.lease_id, issued.held)
-            parent = await door.session.parent(issued.lease_id)
-            ends = parent.ends if parent else None
+        ends = await self._token_ends(door, issued) if issued.lease_id else None
         grant = Grant(issued.lease_id, issued.duration, issued.renewable, issued.request_id, ends)
         return issued, grant
+
+    async def _token_ends(self, door: Door, issued: Issued) -> datetime | None:
+        """Hang the lease on its token; one that is cut off meanwhile is named nowhere yet, and given back."""
+        door.session.hang(issued.lease_id, issued.held)
+        try:
+            parent = await door.session.parent(issued.lease_id)
+        except BaseException:
+            await self.revoke(door, issued.lease_id)
+            raise
+        return parent.ends if parent else None
 
     async def renew(self, door: Door, lease_id: str, duration: timedelta, parent: Parent | None) -> Grant:
         """Prolong a lease by its own life; LeaseGoneError when there is none."""
