@@ -6,6 +6,7 @@ lost is noticed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -24,11 +25,10 @@ class LeaseTimes:
         self._times: dict[ObjectKey, tuple[float, float]] = {}
 
     def set(self, key: ObjectKey, wait: timedelta, life: timedelta | None = None) -> None:
-        """Look at the object after `wait`; what it holds ends after `life`, or as told before."""
+        """Look at the object after `wait`; what it holds ends after `life`, or nobody knows when."""
         now = self._clock.monotonic()
         due = now + max(0.0, wait.total_seconds())
-        before = self._times.get(key, (due, due))[1]
-        self._times[key] = (due, before if life is None else now + max(0.0, life.total_seconds()))
+        self._times[key] = (due, math.inf if life is None else now + max(0.0, life.total_seconds()))
         self._timers.set(key, due)
 
     def cancel(self, key: ObjectKey) -> None:
