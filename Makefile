@@ -73,7 +73,7 @@ e2e: $(DEV_STAMP) lowest ## the conformance suite on the real servers, built onc
 
 bench: $(DEV_STAMP) ## counts at 1 000 objects on the real servers
 	@$(BIN)/python -m tests.testbed.build
-	@$(BIN)/python -m pytest -q -s -o faulthandler_timeout=600 tests/bench -m bench --bed real
+	@$(BIN)/python -m pytest -q -s -o faulthandler_timeout=3600 tests/bench -m bench --bed real
 
 clean: ## remove what was made in this folder
 	@rm -rf $(VENV) $(LOWEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

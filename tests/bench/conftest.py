@@ -9,7 +9,10 @@ from rich.console import Console
 
 from tests.bench.figures import Figures
 from tests.bench.fleet import Fleet
+from tests.bench.hall import Hall
+from tests.conformance.crowds import Crowd
 from tests.conformance.stage import Stage
+from tests.testbed.operator import Setting
 from tests.testbed.real import RealBed
 
 
@@ -23,15 +26,27 @@ def figures() -> Iterator[Figures]:
 
 
 @pytest.fixture(scope="module")
+def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
+    """Servers of its own for a crowd of ten thousand, which no other test has to share them with."""
+    with RealBed(tmp_path_factory.mktemp("hall")) as bed, bed.vault_proxy() as proxy:
+        stage = Stage(bed)
+        stage.install()
+        stage.start_operator(setting=Setting(in_cluster=True))
+        team = stage.team("bench-crowd")
+        team.access(address=proxy.url)
+        yield Hall(Crowd(team, period="60s"), proxy)
+        stage.close()
+
+
+@pytest.fixture(scope="module")
 def fleet(real_bed: RealBed, figures: Figures) -> Iterator[Fleet]:
     """A thousand objects' worth of namespaces, identities and Vault secrets, and an operator at rest without objects."""
     stage = Stage(real_bed)
     stage.install()
     fleet = Fleet(stage)
     fleet.found()
-    operator = stage.start_operator()
+    operator = stage.start_operator(setting=Setting(in_cluster=True))
     fleet.wait_for_auths()
-    # Outside a cluster the kubeconfig library comes on top, with some 45 MB.
-    figures.inform("resident memory, no secrets, kubeconfig", f"{operator.rss() / 1e6:.0f} MB")
+    figures.inform("resident memory, no secrets", f"{operator.rss() / 1e6:.0f} MB", "60 MB")
     yield fleet
     stage.close()

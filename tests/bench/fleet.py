@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.conformance.crowds import side_by_side
 from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
 from tests.testbed.bed import Mark, always, eventually
 from tests.testbed.kube_admin import KubeAdmin
@@ -83,7 +83,7 @@ class Fleet:
 
     def create(self, manifests: Iterator[Json]) -> None:
         """Create objects, a few at a time."""
-        self._each(lambda kube, manifest: kube.create(manifest), manifests)
+        side_by_side(self.bed, lambda kube, manifest: kube.create(manifest), manifests)
 
     def refresh_every(self, period: str, names: Iterator[Json]) -> None:
         """Change the refreshAfter of objects."""
@@ -92,7 +92,7 @@ class Fleet:
             meta = manifest["metadata"]
             return kube.patch(KIND, meta["namespace"], meta["name"], {"spec": {"refreshAfter": period}})
 
-        self._each(change, names)
+        side_by_side(self.bed, change, names)
 
     def wait_ready(self, kind: str, count: int) -> None:
         """Wait until the operator counts so many objects of a kind in order."""
@@ -155,18 +155,6 @@ class Fleet:
     def logins(self, mark: Mark) -> int:
         """How many logins Vault has seen."""
         return sum(call.path == "auth/kubernetes/login" for call in self.bed.vault_audit(mark))
-
-    def _each(self, work: object, manifests: Iterator[Json]) -> None:
-        clients = [KubeAdmin(self.bed.kube.access) for _ in range(4)]
-        every = list(manifests)
-        try:
-            with ThreadPoolExecutor(len(clients)) as pool:
-                parts = [every[number :: len(clients)] for number in range(len(clients))]
-                for _ in pool.map(lambda pair: [work(pair[0], m) for m in pair[1]], zip(clients, parts, strict=True)):  # type: ignore[operator]
-                    pass
-        finally:
-            for client in clients:
-                client.close()
 
 
 class Meter:

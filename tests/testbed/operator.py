@@ -1,6 +1,6 @@
 """The operator under test: a separate process with its own ServiceAccount's token and nothing of the administrator's.
 
-Invariant: it reaches the bed through its kubeconfig alone; the host's environment stays outside.
+Invariant: it reaches the bed through its kubeconfig alone, or as a pod does; the host's environment stays outside.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -18,6 +19,13 @@ from tests.testbed.process import Command, Exit, Process, free_port
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "vso-system"
 SERVICE_ACCOUNT = "vault-secrets-operator"
+# What the entry point of the image does, with the mounted folder elsewhere than kubelet mounts it.
+_AS_A_POD = """\
+import sys
+from pathlib import Path
+from vso.app.cli.run import main
+sys.exit(main(sys.argv[2:], account=Path(sys.argv[1])))
+"""
 
 
 @dataclass(frozen=True)
@@ -31,12 +39,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class Setting:
-    """How this operator differs from the usual one: its folder's name, more environment, a proxy before the API server."""
+    """How this operator differs from the usual one: its folder's name, more environment, a proxy before the API server.
+
+    `in_cluster` starts it as in a pod: with a mounted token and the usual variables, and without a kubeconfig.
+    """
 
     name: str = "operator"
     env: Mapping[str, str] = field(default_factory=dict)
     server: str | None = None
     identity: Identity = Identity()
+    in_cluster: bool = False
 
 
 class Operator:
@@ -55,7 +67,10 @@ class Operator:
         """Start it, with a fresh token."""
         identity = self.setting.identity
         token = self.bed.token_for(identity.namespace, identity.service_account, seconds=identity.token_seconds)
-        self.bed.kubeconfig(self.kubeconfig, token, self.setting.server)
+        if self.setting.in_cluster:
+            self._mount(token)
+        else:
+            self.bed.kubeconfig(self.kubeconfig, token, self.setting.server)
         self.process.start()
 
     def wait_ready(self, timeout: float = 30) -> None:
@@ -102,9 +117,28 @@ class Operator:
         """Its resident memory in bytes."""
         return self.process.rss()
 
+    def _mount(self, token: str) -> None:
+        """Put what kubelet mounts into a pod where the operator looks for it."""
+        self._account.mkdir(exist_ok=True)
+        (self._account / "ca.crt").write_bytes(self.bed.kube.access.ca.read_bytes())
+        (self._account / "token").write_text(token)
+
+    @property
+    def _account(self) -> Path:
+        return self.directory / "serviceaccount"
+
+    def _entry(self) -> tuple[list[str | Path], dict[str, str]]:
+        """How it is started, and the variables that tell it where the API server is."""
+        if not self.setting.in_cluster:
+            return [sys.executable, "-m", "vso", "run", f"--kubeconfig={self.kubeconfig}"], {}
+        server = urlsplit(self.bed.kube.access.url)
+        env = {"KUBERNETES_SERVICE_HOST": str(server.hostname), "KUBERNETES_SERVICE_PORT": str(server.port)}
+        return [sys.executable, "-c", _AS_A_POD, self._account], env
+
     def _command(self, args: tuple[str, ...]) -> Command:
+        entry, where = self._entry()
         run = [
-            *(sys.executable, "-m", "vso", "run", f"--kubeconfig={self.kubeconfig}"),
+            *entry,
             f"--metrics-bind-address=127.0.0.1:{self.metrics_port}",
             f"--health-probe-bind-address=127.0.0.1:{self.probe_port}",
             *args,
@@ -114,6 +148,7 @@ class Operator:
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "OPERATOR_NAMESPACE": self.setting.identity.namespace,
+            **where,
             **self.setting.env,
         }
         return Command(self.setting.name, run, self.directory / "operator.log", cwd=self.directory, env=env)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from kubernetes_asyncio.client import Configuration
     from kubernetes_asyncio.config.kube_config import KubeConfigLoader
 
-_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where kubelet mounts the pod's credentials."""
 
 
 class TokenSource(Protocol):
@@ -105,7 +106,7 @@ class Credentials:
         return f"Credentials({self.server})"
 
 
-def in_cluster(env: Mapping[str, str] | None = None, account: Path = _ACCOUNT) -> Credentials:
+def in_cluster(env: Mapping[str, str] | None = None, account: Path = ACCOUNT) -> Credentials:
     """Return the credentials that kubelet mounts into the pod."""
     variables = os.environ if env is None else env
     host, port = variables.get("KUBERNETES_SERVICE_HOST", ""), variables.get("KUBERNETES_SERVICE_PORT", "443")
@@ -141,7 +142,9 @@ async def from_kubeconfig(path: str | None = None, context: str | None = None) -
     )
 
 
-async def load(kubeconfig: str | None = None, env: Mapping[str, str] | None = None) -> Credentials:
+async def load(
+    kubeconfig: str | None = None, env: Mapping[str, str] | None = None, account: Path = ACCOUNT
+) -> Credentials:
     """Return the credentials of the named kubeconfig, of KUBECONFIG, of the pod, or of the home directory."""
     variables = os.environ if env is None else env
     named = kubeconfig or variables.get("KUBECONFIG")
@@ -150,7 +153,7 @@ async def load(kubeconfig: str | None = None, env: Mapping[str, str] | None = No
     home = Path(variables.get("HOME", "/nonexistent")) / ".kube" / "config"
     if not variables.get("KUBERNETES_SERVICE_HOST") and home.is_file():
         return await from_kubeconfig(str(home))
-    return in_cluster(variables)
+    return in_cluster(variables, account)
 
 
 class _LoaderToken:

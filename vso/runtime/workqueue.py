@@ -6,8 +6,8 @@ It promises:
   holds it is handed out once more after `done`;
 - URGENT goes before REFRESH and first come first served within a lane, yet after eight urgent keys
   in a row one waiting refresh is taken;
-- of one group no more than its limit are in hand, the others of it are set aside and let all other
-  groups pass (a server that does not answer cannot take every worker);
+- of one group no more than its limit are in hand, two of them kept for URGENT ones; the others are
+  set aside and let all other groups pass (a server that does not answer cannot take every worker);
 - of several wishes for later the earliest counts, and taking the key fulfils it: the pass that
   begins then says anew when to look again.
 
@@ -23,7 +23,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from vso.core.clock import Clock
 from vso.runtime.rate_limiter import RateLimiter
@@ -32,6 +32,7 @@ from vso.runtime.timetable import Timetable
 K = TypeVar("K", bound=Hashable)
 
 URGENT_IN_A_ROW = 8
+KEPT_FOR_URGENT = 2
 
 
 class Lane(IntEnum):
@@ -58,12 +59,31 @@ class QueueStatistics:
     set_aside: int = 0
 
 
+class _Place(NamedTuple):
+    """A key's right to be in hand: the group that it counts for, and the lane that it came by."""
+
+    group: Hashable
+    lane: Lane
+
+
 @dataclass(slots=True)
 class _Crowd(Generic[K]):
-    """One group's keys: how many are in hand or invited to be, and who is set aside until then."""
+    """One group's keys by lane: how many are in hand or invited to be, and who is set aside until then."""
 
-    places_taken: int = 0
-    set_aside: OrderedDict[K, Lane] = field(default_factory=OrderedDict)
+    taken: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
+    set_aside: dict[Lane, OrderedDict[K, None]] = field(default_factory=lambda: {lane: OrderedDict() for lane in Lane})
+
+    def has_room(self, lane: Lane, limit: int) -> bool:
+        if sum(self.taken.values()) >= limit:
+            return False
+        return lane is Lane.URGENT or self.taken[lane] < max(1, limit - KEPT_FOR_URGENT)
+
+    def first_for_a_place(self, limit: int) -> tuple[K, Lane] | None:
+        """Take whoever is the next to be in hand out of those set aside."""
+        for lane, waiting in self.set_aside.items():
+            if waiting and self.has_room(lane, limit):
+                return waiting.popitem(last=False)[0], lane
+        return None
 
 
 class WorkQueue(Generic[K]):
@@ -85,13 +105,13 @@ class WorkQueue(Generic[K]):
         self._group = group
         self._group_limit = group_limit
         self._crowds: dict[Hashable, _Crowd[K]] = {}
-        self._set_aside: dict[K, _Crowd[K]] = {}
-        self._invited: dict[K, Hashable] = {}  # ready again, with a place kept in that group
+        self._set_aside: dict[K, OrderedDict[K, None]] = {}
+        self._invited: dict[K, _Place] = {}  # ready again, with a place kept
         self._clock = clock
         self._limiter = limiter
         # OrderedDict and not dict: taking the first of many is constant there.
         self._ready: dict[Lane, OrderedDict[K, None]] = {lane: OrderedDict() for lane in Lane}
-        self._processing: dict[K, Hashable] = {}  # with its group
+        self._processing: dict[K, _Place | None] = {}
         self._dirty: dict[K, Lane] = {}
         self._delayed: Timetable[K] = Timetable()
         self._delayed_lane: dict[K, Lane] = {}
@@ -144,9 +164,7 @@ class WorkQueue(Generic[K]):
         self._dirty.pop(key, None)
         for lane in self._ready.values():
             lane.pop(key, None)
-        crowd = self._set_aside.pop(key, None)
-        if crowd is not None:
-            del crowd.set_aside[key]
+        self._call_back(key)
         self._give_place_away(self._invited.pop(key, None))
         self._hand_on()
 
@@ -191,8 +209,8 @@ class WorkQueue(Generic[K]):
         self._closed = True
         for lane in self._ready.values():
             lane.clear()
-        for crowd in self._crowds.values():
-            crowd.set_aside.clear()
+        for waiting in self._set_aside.values():
+            waiting.clear()
         self._set_aside.clear()
         self._invited.clear()
         self._dirty.clear()
@@ -218,46 +236,52 @@ class WorkQueue(Generic[K]):
 
     def _admit(self, key: K, lane: Lane) -> bool:
         """Take the key in hand, or set it aside when its group has as many in hand as it may."""
-        group, invited_by = self._group(key), self._invited.pop(key, None)
-        if group != invited_by:
-            self._give_place_away(invited_by)
-            if not self._find_place(group, key, lane):
+        group, place = self._group(key), self._invited.pop(key, None)
+        if place is None or place.group != group:
+            self._give_place_away(place)
+            place = None if group is None else _Place(group, lane)
+            if place is not None and not self._take_place(place, key):
                 return False
-        self._processing[key] = group
+        self._processing[key] = place
         return True
 
-    def _find_place(self, group: Hashable, key: K, lane: Lane) -> bool:
-        if group is None:
+    def _take_place(self, place: _Place, key: K) -> bool:
+        crowd = self._crowds.setdefault(place.group, _Crowd())
+        if crowd.has_room(place.lane, self._group_limit):
+            crowd.taken[place.lane] += 1
             return True
-        crowd = self._crowds.setdefault(group, _Crowd())
-        if crowd.places_taken >= self._group_limit:
-            crowd.set_aside[key] = lane
-            self._set_aside[key] = crowd
-            return False
-        crowd.places_taken += 1
-        return True
+        crowd.set_aside[place.lane][key] = None
+        self._set_aside[key] = crowd.set_aside[place.lane]
+        return False
 
-    def _give_place_away(self, group: Hashable) -> None:
-        """A place in the group is free: whoever was set aside first is ready again, and holds it."""
-        if group is None:
+    def _give_place_away(self, place: _Place | None) -> None:
+        """A place in a group is free: of those set aside one is ready again, and holds it."""
+        if place is None:
             return
-        crowd = self._crowds[group]
-        if crowd.set_aside:
-            key, lane = crowd.set_aside.popitem(last=False)
+        crowd = self._crowds[place.group]
+        crowd.taken[place.lane] -= 1
+        found = crowd.first_for_a_place(self._group_limit)
+        if found is not None:
+            key, lane = found
+            crowd.taken[lane] += 1
             del self._set_aside[key]
-            self._invited[key] = group
+            self._invited[key] = _Place(place.group, lane)
             self._enqueue(key, lane)
             self._ready[lane].move_to_end(key, last=False)
-            return
-        crowd.places_taken -= 1
-        if not crowd.places_taken:
-            del self._crowds[group]
+        elif not any(crowd.taken.values()):
+            del self._crowds[place.group]
+
+    def _call_back(self, key: K) -> None:
+        """The key is set aside no more."""
+        waiting = self._set_aside.pop(key, None)
+        if waiting is not None:
+            del waiting[key]
 
     def _enqueue(self, key: K, lane: Lane) -> None:
         if key in self._set_aside:
-            waiting = self._set_aside[key].set_aside
-            waiting[key] = min(lane, waiting[key])
-            return
+            if lane is Lane.REFRESH:
+                return
+            self._call_back(key)  # there may be room for it now that it is urgent
         if key in self._ready[Lane.URGENT]:
             return
         if lane is Lane.URGENT:

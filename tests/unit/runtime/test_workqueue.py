@@ -328,6 +328,32 @@ def test_a_key_set_aside_is_handed_out_once_and_remembers_how_urgent_it_is(clock
     assert take(queue) == []
 
 
+def test_the_refreshes_of_a_group_leave_two_places_to_what_is_urgent(clock: FakeClock) -> None:
+    queue = grouped(clock, 4)
+    for number in range(6):
+        queue.add(f"slow/{number}", Lane.REFRESH)
+    assert take(queue) == ["slow/0", "slow/1"]
+    queue.add("slow/new")
+    assert take(queue) == ["slow/new"]
+    queue.add("slow/5")  # urgent now, and there is room for one that is
+    assert take(queue) == ["slow/5"]
+    queue.done("slow/new")
+    assert take(queue) == []
+    queue.done("slow/0")
+    assert take(queue) == ["slow/2"]
+
+
+def test_of_those_set_aside_the_urgent_have_the_first_place(clock: FakeClock) -> None:
+    queue = grouped(clock, 1)
+    for number in range(3):
+        queue.add(f"slow/{number}", Lane.REFRESH)
+    take(queue)
+    queue.add("slow/new")
+    assert take(queue) == []
+    queue.done("slow/0")
+    assert take(queue) == ["slow/new"]
+
+
 def test_a_key_set_aside_can_be_dropped(clock: FakeClock) -> None:
     queue = grouped(clock, 1)
     for key in ("a/1", "a/2", "a/3"):

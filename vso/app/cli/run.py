@@ -14,6 +14,7 @@ import socket
 import sys
 import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 import structlog
 
@@ -29,11 +30,11 @@ from vso.app.wiring import USER_AGENT, Base
 from vso.core.clock import SystemClock
 from vso.core.errors import VsoError
 from vso.kube.client import KubeClient
-from vso.kube.config import load
+from vso.kube.config import ACCOUNT, load
 
 
-def main(argv: Sequence[str]) -> int:
-    """Parse flags and environment, then run until stopped."""
+def main(argv: Sequence[str], account: Path = ACCOUNT) -> int:
+    """Parse flags and environment, then run until stopped; `account` is where a pod finds its credentials."""
     try:
         settings = from_args(argv, os.environ)
     except SettingsError as error:
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     for warning in settings.warnings:
         structlog.get_logger("vso").warning("a setting changes nothing", warning=warning)
     try:
-        return asyncio.run(_run(settings))
+        return asyncio.run(_run(settings, account))
     except VsoError as error:
         structlog.get_logger("vso").error(
             "stopped", reason=error.reason.value, error=error.message, remedy=error.remedy
@@ -64,13 +65,13 @@ def version_text(form: str) -> str:
     return f"vso {vso.__version__}\n" if not form else f'{{"version": "{vso.__version__}"}}\n'
 
 
-async def _run(settings: Settings) -> int:
+async def _run(settings: Settings, account: Path) -> int:
     clock, stop = SystemClock(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     metrics = Metrics(settings)
-    credentials = await load(settings.kubeconfig)
+    credentials = await load(settings.kubeconfig, account=account)
     limit = settings.kube_max_in_flight
     async with KubeClient(
         credentials, clock, user_agent=USER_AGENT, max_in_flight=limit, observer=metrics.kube
