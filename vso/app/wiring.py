@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
 from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets
-from vso.app.feeds import Feed, FeedConfig, Feeds, make_feeds
+from vso.app.feeds import FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
 from vso.app.settings import Settings
@@ -254,7 +255,7 @@ class _Builder:
         auths, relations = self.queues[Kind.VAULT_AUTH], self.relations
         for kind in Kind:
             for feed in self.feeds.of(kind):
-                feed.add_handler(SelfTrigger(self.queues[kind], partial(_is_synced, feed)))
+                feed.add_handler(SelfTrigger(self.queues[kind], partial(attrgetter("synced"), feed)))
                 feed.add_handler(self._foreign_writer(kind))
         for feed in self.feeds.of(Kind.VAULT_CONNECTION):
             feed.add_handler(ReferrerTrigger(auths, relations.auths_by_connection))
@@ -276,7 +277,6 @@ class _Builder:
         return AuthReconciler(self._pass_parts(Kind.VAULT_AUTH), self.resolver, self.sessions)
 
     def _statics(self) -> StaticSecretReconciler:
-        base = self._base
         rooms = Rooms(
             resolver=self.resolver,
             reader=self.reader,
@@ -285,13 +285,12 @@ class _Builder:
             destinations=self._destinations(Kind.VAULT_STATIC_SECRET),
             restarts=self.restarts,
         )
-        config = StaticSecretConfig(base.mac_key, base.settings.exclude_raw)
+        config = StaticSecretConfig(self._base.mac_key, self._base.settings.exclude_raw)
         return StaticSecretReconciler(self._pass_parts(Kind.VAULT_STATIC_SECRET), rooms, config)
 
     def _dynamics(self) -> DynamicSecretReconciler:
         base, kind = self._base, Kind.VAULT_DYNAMIC_SECRET
-        # Its finalizer is its own matter: it stays as long as there is something to give back.
-        passes = replace(self._pass_parts(kind), finalizers=None)
+        passes = replace(self._pass_parts(kind), finalizers=None)  # it goes when nothing is left to give back
         parts = DynamicParts(
             base.settings,
             base.clock,
@@ -342,10 +341,6 @@ class _Builder:
         )
         named = NamedPasses(kind, reconciler, self._base.rng)
         return Controller(kind.plural, self.queues[kind], named, self._base.clock, config, self._base.metrics)
-
-
-def _is_synced(feed: Feed) -> bool:
-    return feed.synced
 
 
 def build(base: Base) -> Parts:
