@@ -197,14 +197,14 @@ def test_deleting_the_object_gives_the_lease_back(team: Team, role: str, databas
     assert team.get(KIND, "db")["metadata"]["finalizers"] == [FINALIZER]
     team.bed.kube.remove(team.manifest(KIND, "db", {}))
     eventually(lambda: database.users(role) == [], timeout=20, message="the user is gone")
-    eventually(lambda: team.secret("db") is None, timeout=20, message="the Secret went with its owner")
+    eventually(lambda: team.secret("db") is None, timeout=60, message="the Secret went with its owner")
 
 
 def test_revoke_false_leaves_the_lease_and_takes_no_finalizer(team: Team, role: str, database: AnyDatabase) -> None:
     data = ready(team, role, revoke=False)
     assert "finalizers" not in team.get(KIND, "db")["metadata"]
     team.bed.kube.remove(team.manifest(KIND, "db", {}))
-    eventually(lambda: team.secret("db") is None, timeout=20, message="the Secret went with its owner")
+    eventually(lambda: team.secret("db") is None, timeout=60, message="the Secret went with its owner")
     assert database.users(role) == [data["username"]]
 
 
@@ -212,7 +212,7 @@ def test_without_the_right_to_revoke_the_object_goes_all_the_same(team: Team, ro
     team.policy(f'path "{database.mount}/creds/{role}" {{ capabilities = ["read"] }}')
     ready(team, role)
     team.bed.kube.remove(team.manifest(KIND, "db", {}))
-    eventually(lambda: team.secret("db") is None, timeout=20, message="the object went")
+    eventually(lambda: team.secret("db") is None, timeout=60, message="the object went")
 
 
 def test_a_user_dropped_behind_vaults_back_is_replaced(team: Team, role: str, database: AnyDatabase) -> None:

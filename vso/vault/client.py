@@ -255,7 +255,7 @@ class VaultClient:
             body = json.dumps({key: _plain(value) for key, value in request.body.items()}).encode()
         query = f"?{urlencode(request.query)}" if request.query else ""
         url = f"{self.config.base}/v1/{encode_path(request.path)}{query}"
-        return Exchange(request.method, url, headers, body, request.repeatable)
+        return Exchange(request.method, url, headers, body)
 
     def _judge(self, request: VaultRequest, answer: Answer) -> VaultAnswer:
         body = answer.body

@@ -43,8 +43,6 @@ class Exchange:
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
-    repeatable: bool = True
-    """False: it is sent once, whatever becomes of the connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +62,6 @@ class _NoUpgradeError(Exception):
         super().__init__(answer.status)
         self.answer = answer
         self.location = location
-
-
-class _LostError(Exception):
-    """The connection broke under a request that must not go out again; never leaves this module."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__()
-        self.cause = cause
 
 
 class Transport:
@@ -95,8 +85,6 @@ class Transport:
         """Send it and read the whole answer; raises TransientError when there is none of Vault's."""
         try:
             return await self._follow(exchange, aiohttp.ClientTimeout(total=seconds))
-        except _LostError as lost:
-            named = self._named(lost.cause)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             named = self._named(error)
         raise named from None
@@ -137,7 +125,6 @@ class Transport:
                 allow_redirects=False,
                 timeout=timeout,
                 server_hostname=self._config.tls.server_name or None,
-                middlewares=None if exchange.repeatable else (_only_once,),
             ) as response:
                 if response.status not in _REDIRECTS:
                     return await self._answer(response)
@@ -255,15 +242,6 @@ class Transport:
         text = _unreachable(error)
         family = VaultDownError if text else DroppedError
         return family(Reason.VAULT_UNAVAILABLE, f"{self.where}: {text or _DROPPED}")
-
-
-async def _only_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Hide a dropped connection from the library, which would send a GET or PUT again by itself."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        lost = _LostError(error)
-    raise lost
 
 
 def _unreachable(error: Exception) -> str:
