@@ -6,9 +6,11 @@ without the weight of the others.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 import vso
 
@@ -35,9 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         sys.stderr.write(f"vso: there is no command {name!r}; the commands are {', '.join(COMMANDS)}\n")
         return 2
-    command = importlib.import_module(f"vso.app.cli.{name}")
-    code: int = command.main(rest)
+    code: int = command(name).main(rest)
     return code
+
+
+def command(name: str) -> ModuleType:
+    """Import the module of a command, without looking for garbage meanwhile.
+
+    An import makes next to none, and the collector would go through all that is loaded again and again:
+    a sixth of the time.
+    """
+    gc.disable()
+    try:
+        return importlib.import_module(f"vso.app.cli.{name}")
+    finally:
+        gc.enable()
 
 
 def usage() -> str:

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conformance.stage import Json, Stage, Team
+from tests.conformance.workloads import deployment
 from tests.testbed.bed import Bed, Mark, always, eventually
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import Proxy
@@ -265,18 +266,3 @@ def sent(proxy: Proxy, part: str) -> list[dict[str, str]]:
 
 def named(namespace: str) -> Json:
     return {"namespace": namespace} if namespace else {}
-
-
-def deployment(namespace: str) -> Json:
-    labels = {"app": "app"}
-    container = {"name": "app", "image": "registry.example/app"}
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "app", "namespace": namespace},
-        "spec": {
-            "replicas": 0,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
-        },
-    }

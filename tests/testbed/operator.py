@@ -19,12 +19,14 @@ from tests.testbed.process import Command, Exit, Process, free_port
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "vso-system"
 SERVICE_ACCOUNT = "vault-secrets-operator"
-# What the entry point of the image does, with the mounted folder elsewhere than kubelet mounts it.
+# What the entry point of the image does, with the mounted folder elsewhere than kubelet mounts it. The image has no
+# rich, which structlog imports where it finds it.
 _AS_A_POD = """\
 import sys
 from pathlib import Path
-from vso.app.cli.run import main
-sys.exit(main(sys.argv[2:], account=Path(sys.argv[1])))
+sys.modules["rich"] = None
+from vso.__main__ import command
+sys.exit(command("run").main(sys.argv[2:], account=Path(sys.argv[1])))
 """
 
 
@@ -132,7 +134,11 @@ class Operator:
         if not self.setting.in_cluster:
             return [sys.executable, "-m", "vso", "run", f"--kubeconfig={self.kubeconfig}"], {}
         server = urlsplit(self.bed.kube.access.url)
-        env = {"KUBERNETES_SERVICE_HOST": str(server.hostname), "KUBERNETES_SERVICE_PORT": str(server.port)}
+        env = {
+            "KUBERNETES_SERVICE_HOST": str(server.hostname),
+            "KUBERNETES_SERVICE_PORT": str(server.port),
+            "PYDANTIC_DISABLE_PLUGINS": "__all__",  # as in the image
+        }
         return [sys.executable, "-c", _AS_A_POD, self._account], env
 
     def _command(self, args: tuple[str, ...]) -> Command:

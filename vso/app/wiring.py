@@ -257,6 +257,7 @@ class _Builder:
             for feed in self.feeds.of(kind):
                 feed.add_handler(SelfTrigger(self.queues[kind], partial(attrgetter("synced"), feed)))
                 feed.add_handler(self._foreign_writer(kind))
+                feed.add_handler(self.memories[kind].seen)
         for feed in self.feeds.of(Kind.VAULT_CONNECTION):
             feed.add_handler(ReferrerTrigger(auths, relations.auths_by_connection))
         for kind in _SECRETS:

@@ -47,10 +47,12 @@ class Memory(Generic[S]):
     digest: str = ""
     """MAC of the data that our last write sent, where status keeps none."""
     status: S | None = None
-    """The status that we wrote last, until the watch has caught up with it."""
+    """The status that we wrote last, until the watch has caught up with it; some kilobytes."""
     status_version: int = 0
     status_in_doubt: bool = False
     """A write of the status is on its way, or was and nobody knows whether it arrived."""
+    passing: bool = False
+    """A pass is under way: it decides on what was seen at its beginning."""
     foreign_until: float = -math.inf
     """On the monotonic clock: until then another writer of the status is not reported again."""
     failing_on: str = ""
@@ -101,6 +103,22 @@ class Memories(Generic[S]):
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
         self._notes.pop(key, None)
+
+    def seen(self, old: Record | None, new: Record | None) -> None:
+        """Handle one change of the watch: a status that it shows need not be remembered."""
+        del old
+        notes = None if new is None else self._notes.get(new.key)
+        if notes is None or new is None or notes.passing or notes.uid != new.uid:
+            return
+        if version_number(new.resource_version) >= notes.status_version:
+            notes.status = None
+
+    def passed(self, key: ObjectKey, record: Record | None) -> None:
+        """The pass over the object is over, and this is what the watch shows of it now."""
+        notes = self._notes.get(key)
+        if notes is not None:
+            notes.passing = False
+            self.seen(None, record)
 
     def clear(self) -> None:
         """Forget everything, as a restart does."""

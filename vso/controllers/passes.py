@@ -111,6 +111,13 @@ class ObjectReconciler(ABC, Generic[R, S]):
         if record is None:
             self.forget(key)
             return Result()
+        self._parts.memories.of(record).passing = True
+        try:
+            return await self._pass(record)
+        finally:
+            self._parts.memories.passed(key, self._parts.cache.get(key))
+
+    async def _pass(self, record: Record) -> Result:
         read = self._parse(record)
         if not isinstance(read, ConfigError):
             look = self._look(record, read, read.status)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -41,8 +41,10 @@ class _Watched(Generic[K]):
 
     phase: float
     subscribers: dict[K, float] = field(default_factory=dict)
-    # A thousand subscribers ask for a handful of periods: the smallest is found among those.
-    periods: Counter[float] = field(default_factory=Counter)
+    period: float = math.inf
+    """The smallest that is asked for."""
+    asking: int = 0
+    """How many ask for it: a thousand that leave one by one are not gone through a thousand times."""
     fingerprint: Hashable = None
     known: bool = False
     looking: bool = False
@@ -51,21 +53,18 @@ class _Watched(Generic[K]):
     began: float = -math.inf  # wall clock; when the latest look began
     owed: int = 0  # looks that are to be made out of turn; the second only if the first shows nothing new
 
-    @property
-    def period(self) -> float:
-        return min(self.periods)
-
     def join(self, key: K, seconds: float) -> None:
         self.leave(key)
         self.subscribers[key] = seconds
-        self.periods[seconds] += 1
+        if seconds < self.period:
+            self.period, self.asking = seconds, 0
+        self.asking += seconds == self.period
 
     def leave(self, key: K) -> None:
-        seconds = self.subscribers.pop(key, None)
-        if seconds is not None:
-            self.periods[seconds] -= 1
-            if not self.periods[seconds]:
-                del self.periods[seconds]
+        self.asking -= self.subscribers.pop(key, None) == self.period
+        if not self.asking:
+            self.period = min(self.subscribers.values(), default=math.inf)
+            self.asking = sum(seconds == self.period for seconds in self.subscribers.values())
 
 
 @dataclass(slots=True)
@@ -112,7 +111,7 @@ class Poller(Generic[S, K]):
         self._concurrency = concurrency
         self._group = group
         self._watched: dict[S, _Watched[K]] = {}
-        self._subscriptions: dict[K, frozenset[S]] = {}
+        self._subscriptions: dict[K, tuple[S, ...]] = {}
         self._gates: dict[Hashable, _Gate[S]] = {}
         self._timer: LeaseScheduler[S] = LeaseScheduler(clock, self._come_due)
         self._looks = 0
@@ -128,12 +127,13 @@ class Poller(Generic[S, K]):
         """
         if any(seconds <= 0 for seconds in periods.values()):
             raise ValueError("a source is polled every so many seconds, more than none")
-        for source in self._subscriptions.get(key, frozenset()) - periods.keys():
-            self._leave(source, key)
+        for source in self._subscriptions.get(key, ()):
+            if source not in periods:
+                self._leave(source, key)
         for source, seconds in periods.items():
             self._join(source, key, seconds)
         if periods:
-            self._subscriptions[key] = frozenset(periods)
+            self._subscriptions[key] = tuple(periods)
         else:
             self._subscriptions.pop(key, None)
 
@@ -191,7 +191,7 @@ class Poller(Generic[S, K]):
         watched = self._watched.get(source)
         if watched is None:
             watched = self._watched[source] = _Watched(self._phase(source))
-        before = watched.period if watched.periods else None
+        before = watched.period if watched.subscribers else None
         watched.join(key, seconds)
         if watched.period != before:
             self._schedule(source, watched)

@@ -47,3 +47,30 @@ def test_who_failed_on_a_connection() -> None:
     memories.of(replace(RECORD, key=key("other"))).failing_on = "app/other"
     memories.of(replace(RECORD, key=key("well")))
     assert memories.failing_on("app/vault") == [key("db")]
+
+
+@pytest.mark.parametrize(
+    ("version", "passing", "remembered"),
+    [("6", False, True), ("7", False, False), ("8", False, False), ("8", True, True)],
+    ids=["an older object", "its echo", "a newer one", "during a pass"],
+)
+def test_a_status_is_remembered_until_the_watch_shows_it_outside_a_pass(
+    version: str, passing: bool, remembered: bool
+) -> None:
+    memories: Memories[VaultStaticSecretStatus] = Memories()
+    notes = memories.of(RECORD)
+    notes.status, notes.status_version, notes.passing = VaultStaticSecretStatus(), 7, passing
+    shown = replace(RECORD, resource_version=version)
+    memories.seen(RECORD, shown)
+    memories.seen(RECORD, replace(shown, uid="made anew"))
+    memories.seen(RECORD, None)
+    assert (notes.status is not None) is remembered
+
+
+def test_what_the_watch_has_shown_during_a_pass_is_dropped_at_its_end() -> None:
+    memories: Memories[VaultStaticSecretStatus] = Memories()
+    notes = memories.of(RECORD)
+    notes.status, notes.status_version, notes.passing = VaultStaticSecretStatus(), 7, True
+    memories.passed(key("db"), replace(RECORD, resource_version="7"))
+    assert (notes.status, notes.passing) == (None, False)
+    memories.passed(key("other"), None)

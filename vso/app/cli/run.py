@@ -7,6 +7,7 @@ or a `--once` that did not, 2 for flags that cannot be understood.
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import os
 import random
 import signal
@@ -31,6 +32,9 @@ from vso.core.clock import SystemClock
 from vso.core.errors import VsoError
 from vso.kube.client import KubeClient
 from vso.kube.config import ACCOUNT, load
+
+# asyncio keeps 256 kB for each TLS connection, of which some forty wait here; a TLS record has 16 kB at most.
+asyncio.sslproto.SSLProtocol.max_size = 32 * 1024
 
 
 def main(argv: Sequence[str], account: Path = ACCOUNT) -> int:
