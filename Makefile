@@ -11,6 +11,7 @@ LOWEST_STAMP := $(LOWEST)/.stamp
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(PIP_INDEX_URL),--default-index $(PIP_INDEX_URL))
 install = $(UV) $(1) || $(PIP) install --quiet --no-compile $(1)
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+UNIT := tests/unit tests/properties tests/cancellation tests/testbed
 ARGS ?=
 
 .PHONY: help demo test check lint types layers drift unit sandbox lowest e2e bench crds clean
@@ -37,7 +38,9 @@ $(LOWEST_STAMP): requirements/lowest.txt requirements/dev.txt pyproject.toml
 demo: $(RUN_STAMP) ## the whole story in the embedded sandbox (ARGS=--once ends by itself)
 	@$(BIN)/vso demo $(ARGS)
 
-test: check unit sandbox ## lint, types, layers, unit tests, conformance on the sandbox
+# One run for both: scenarios wait most of their time, and the unit tests that come after them fill it.
+test: check ## lint, types, layers, unit tests, conformance on the sandbox
+	@$(PYTEST) -n 6 --no-loadscope-reorder tests/conformance $(UNIT) --bed sandbox -m "not real and not bench"
 
 check: lint types layers drift ## everything that reads the code without running it
 
@@ -58,7 +61,7 @@ crds: $(RUN_STAMP) ## write the CRDs anew from the models
 	@$(BIN)/python -m vso.api.crds --write manifests/crds
 
 unit: $(DEV_STAMP)
-	@$(PYTEST) tests/unit tests/properties tests/cancellation tests/testbed -m "not real"
+	@$(PYTEST) $(UNIT) -m "not real"
 
 sandbox: $(DEV_STAMP)
 	@$(PYTEST) -n 4 tests/conformance --bed sandbox -m "not real and not bench"

@@ -76,7 +76,7 @@ def test_an_outage_that_changes_its_cause_costs_no_further_status_write(team: Te
     mark = team.bed.mark()
     proxy.stop()
     team.wait_condition("Healthy", "False", "VaultUnavailable")
-    proxy.fault(SEALED)
+    present = proxy.fault(SEALED)
     proxy.start()
     causes: list[tuple[Action, str]] = [
         (SEALED, "VaultSealed"),
@@ -84,8 +84,8 @@ def test_an_outage_that_changes_its_cause_costs_no_further_status_write(team: Te
         (SEALED, "VaultSealed"),
     ]
     for fault, reason in causes:
-        proxy.clear()
-        proxy.fault(fault)
+        before, present = present, proxy.fault(fault)
+        proxy.lift(before)  # afterwards: Vault must not be well for a moment in between
         team.wait_condition("Healthy", "False", reason, kind="VaultConnection", name="vault", timeout=40)
         meets_the_cause(team)
         condition = team.condition("Healthy")

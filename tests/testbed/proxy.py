@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -179,17 +179,27 @@ class Proxy:
         listening.set()
         await self._ending.wait()
         self._loop = None
+        for listener in server.sockets:
+            loop.remove_reader(listener.fileno())
+        # A connection that was accepted gets its transport a moment later, and none from a server that is closed.
+        await asyncio.sleep(0.01)
         server.close()
         await self._hang_up()
 
     async def _hang_up(self) -> None:
         """Break every connection and wait for its task: what the loop leaves open, the collector complains of later."""
-        await asyncio.sleep(0.01)  # a connection that is being accepted gets its transport first
-        for transport in list(self._transports):
-            transport.abort()
+        while still := [transport for transport in self._open() if not transport.is_closing()]:
+            for transport in still:
+                transport.abort()
+            await asyncio.sleep(0.01)
         if self._serving:
             await asyncio.wait(self._serving, timeout=2)
         await asyncio.sleep(0)
+
+    def _open(self) -> set[asyncio.WriteTransport]:
+        """Every connection; one whose handshake is under way is known to the loop alone."""
+        handshaking: Mapping[int, asyncio.WriteTransport] = getattr(asyncio.get_running_loop(), "_transports", {})
+        return {*self._transports, *handshaking.values()}
 
     def _protocol(self) -> asyncio.StreamReaderProtocol:
         client = _Client()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 import threading
@@ -297,3 +298,22 @@ def test_tls_on_both_sides(upstream: Upstream, tmp_path: Path) -> None:
 
 def _trusting(authority: Authority) -> httpx.Client:
     return httpx.Client(verify=ssl.create_default_context(cafile=authority.certificate))
+
+
+def test_a_client_that_never_begins_its_handshake_is_hung_up_on(upstream: Upstream, tmp_path: Path) -> None:
+    serving = Authority(tmp_path).serving("proxy")
+    with Proxy(upstream.url, serving=serving) as proxy:
+        port = int(proxy.url.rpartition(":")[2])
+        client = socket.create_connection(("127.0.0.1", port))
+        client.settimeout(5)
+    with client:
+        assert _end_of(client) == b""
+    gc.collect()  # what the loop had left open would be complained of here
+
+
+def _end_of(client: socket.socket) -> bytes:
+    """What a client reads that was hung up on."""
+    try:
+        return client.recv(1)
+    except ConnectionResetError:
+        return b""
