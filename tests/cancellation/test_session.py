@@ -12,9 +12,9 @@ from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client
 from tests.fakes.vault_server import Hang, VaultServer, errors
 from vso.core.sensitive import Sensitive
 from vso.vault.client import VaultClient, VaultRequest
-from vso.vault.config import Identity
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
+from vso.vault.way import Identity
 
 PATH = "kv/data/app"
 LOGIN_PATH = "auth/kubernetes/login"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.vault_parts import Observed, connection
+from tests.fakes.vault_parts import Credentials, Observed, connection
 from tests.testbed.bed import Mark
 from tests.testbed.real import RealBed
 from vso.core.clock import SystemClock
@@ -19,19 +19,22 @@ from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.numbers import JsonNumber
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
+from vso.vault.auth.kubernetes import KubernetesWay
 from vso.vault.client import VaultClient, VaultRequest
-from vso.vault.config import Identity, LoginConfig
+from vso.vault.config import LoginConfig
 from vso.vault.engines import KvRequest, read_kv
 from vso.vault.errors import NothingThereError, PermissionDeniedError, SourceDeletedError, VaultDownError
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
+from vso.vault.way import Identity
 
 pytestmark = pytest.mark.real
 
 NAMESPACE = "vault-adapter"
 AUDIENCE = "vault"
 IDENTITY = Identity(NAMESPACE, "app", (AUDIENCE,), 600)
-LOGIN = LoginConfig(f"{NAMESPACE}/va", "va-uid", 1, "kubernetes", "kubernetes", "", "adapter", identity=IDENTITY)
+WAY = KubernetesWay("adapter", IDENTITY)
+LOGIN = LoginConfig(f"{NAMESPACE}/va", "va-uid", 1, "kubernetes", "kubernetes", "", NAMESPACE, WAY)
 ROLE = {
     "bound_service_account_names": "app",
     "bound_service_account_namespaces": NAMESPACE,
@@ -44,10 +47,11 @@ POLICY = 'path "kv/data/adapter/*" { capabilities = ["read"] }\npath "kv1/adapte
 Open = Callable[..., Session]
 
 
-class BedCredentials:
+class BedCredentials(Credentials):
     """TokenRequest as the bed's administrator."""
 
     def __init__(self, bed: RealBed) -> None:
+        super().__init__()
         self._bed = bed
 
     async def jwt(self, identity: Identity) -> tuple[Sensitive, str]:
@@ -124,9 +128,9 @@ async def test_reading_costs_a_login_and_a_read_and_the_policy_is_that_one_path(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        pytest.param({"role": "nobody"}, "there is no role 'nobody'", id="role"),
-        pytest.param({"identity": replace(IDENTITY, audiences=("elsewhere",))}, "the audience (elsewhere)", id="audience"),
-        pytest.param({"identity": replace(IDENTITY, service_account="other")}, "not bound to ServiceAccount other", id="account"),
+        pytest.param({"way": replace(WAY, role="nobody")}, "there is no role 'nobody'", id="role"),
+        pytest.param({"way": replace(WAY, identity=replace(IDENTITY, audiences=("elsewhere",)))}, "the audience (elsewhere)", id="audience"),
+        pytest.param({"way": replace(WAY, identity=replace(IDENTITY, service_account="other"))}, "not bound to ServiceAccount other", id="account"),
         pytest.param({"mount": "nowhere"}, "either nothing is mounted there", id="mount"),
     ],
 )  # fmt: skip

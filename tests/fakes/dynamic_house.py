@@ -13,7 +13,7 @@ from tests.fakes.house import MAC_KEY, OPERATOR, Freshness, House, house, report
 from tests.fakes.lease_vault import Fate, LeaseVault
 from tests.fakes.vault_parts import Observed
 from vso.api.secrets import VaultDynamicSecretStatus
-from vso.controllers.credentials import ServiceAccountTokens
+from vso.controllers.credentials import Credentials
 from vso.controllers.destinations import Destinations
 from vso.controllers.dynamic_acts import DynamicConfig, LeaseActs
 from vso.controllers.dynamic_secret import DynamicRooms, DynamicSecretReconciler
@@ -21,6 +21,7 @@ from vso.controllers.finalizers import Finalizers
 from vso.controllers.lease_times import LeaseTimes
 from vso.controllers.leases import LeaseDesk
 from vso.controllers.leaving import Leaving
+from vso.controllers.materials import FilePolicy, Materials
 from vso.controllers.memory import Memories
 from vso.controllers.passes import PassParts
 from vso.controllers.resolver import Resolver
@@ -58,8 +59,9 @@ class Process:
 
 def process(home: House, *, full: bool = True) -> Process:
     """Start a process that knows nothing yet."""
-    sessions = Sessions(home.clock, ServiceAccountTokens(TokenMinter(home.kube)), Observed())
-    trust = TrustStore(home.kube, home.clock, TrustPolicy(OPERATOR))
+    materials = Materials(home.kube, FilePolicy(OPERATOR))
+    sessions = Sessions(home.clock, Credentials(TokenMinter(home.kube), materials), Observed())
+    trust = TrustStore(materials, home.clock, TrustPolicy())
     resolver = Resolver(home.caches, trust, home.clients, sessions, OPERATOR)
     memories: Memories[VaultDynamicSecretStatus] = Memories()
     reporter, events, freshness = reporter_for(home.kube, DYNAMIC, home.clock)

@@ -22,10 +22,11 @@ from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
 from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache
 from vso.controllers.clients import ClientPool
-from vso.controllers.credentials import ServiceAccountTokens
+from vso.controllers.credentials import Credentials
 from vso.controllers.destinations import Destinations
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.instant import InstantUpdates
+from vso.controllers.materials import FilePolicy, Materials
 from vso.controllers.memory import Memories, Memory
 from vso.controllers.passes import PassParts
 from vso.controllers.report import Reporter, Voices
@@ -209,8 +210,9 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
         watches.show(Kind.VAULT_AUTH, cluster.put(Kind.VAULT_AUTH, "vault", auth_spec()))
         memories: Memories[VaultStaticSecretStatus] = Memories()
         clients = ClientPool(clock, lambda config: _client(config, clock), lambda name, is_open: None)
-        sessions = Sessions(clock, ServiceAccountTokens(TokenMinter(kube)), Observed())
-        resolver = Resolver(caches, TrustStore(kube, clock, TrustPolicy(OPERATOR)), clients, sessions, OPERATOR)
+        materials = Materials(kube, FilePolicy(OPERATOR))
+        sessions = Sessions(clock, Credentials(TokenMinter(kube), materials), Observed())
+        resolver = Resolver(caches, TrustStore(materials, clock, TrustPolicy()), clients, sessions, OPERATOR)
         reader = SourceReader(clock, MAC_KEY.reveal())
         poller: Poller[Source, ObjectKey] = Poller(clock, reader.look, woken.append, phase=lambda source: 0.5)
         ears: Ears[ObjectKey, Source] = Ears(poller.look_now, poller.look_now, woken.append, Observed())

@@ -13,10 +13,12 @@ from typing import Any
 from tests.fakes.clock import FakeClock
 from tests.fakes.vault_server import Reply, Seen, Step, VaultServer, errors
 from vso.core.clock import Clock
-from vso.core.errors import Reason
+from vso.core.errors import ConfigError, Reason
 from vso.core.sensitive import Sensitive
+from vso.vault.auth.kubernetes import KubernetesWay
 from vso.vault.client import VaultClient
-from vso.vault.config import ConnectionConfig, Identity, LoginConfig
+from vso.vault.config import ConnectionConfig, LoginConfig
+from vso.vault.way import Identity, SecretData
 
 VC_UID = "11111111-1111-4111-8111-111111111111"
 VA_UID = "22222222-2222-4222-8222-222222222222"
@@ -24,7 +26,13 @@ SA_UID = "33333333-3333-4333-8333-333333333333"
 JWT = "header.canary-jwt.signature"
 
 IDENTITY = Identity("team-a", "app", ("vault",), 600)
-LOGIN = LoginConfig("team-a/vault", VA_UID, 1, "kubernetes", "kubernetes", "", "app", identity=IDENTITY)
+WAY = KubernetesWay("app", IDENTITY)
+LOGIN = LoginConfig("team-a/vault", VA_UID, 1, "kubernetes", "kubernetes", "", IDENTITY.namespace, WAY)
+
+
+def login_of(namespace: str) -> LoginConfig:
+    """The same VaultAuth, used from another namespace."""
+    return replace(LOGIN, consumer=namespace, way=replace(WAY, identity=replace(IDENTITY, namespace=namespace)))
 
 
 @dataclass
@@ -55,17 +63,36 @@ class Observed:
 
 @dataclass
 class Credentials:
-    """A CredentialSource that always has a token."""
+    """A CredentialSource that always has a token, and the Secrets and files that were put there."""
 
     uid: str = SA_UID
     minted: int = 0
     failure: Exception | None = None
+    secrets: dict[str, SecretData] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    annotated: dict[str, dict[str, str]] = field(default_factory=dict)
 
     async def jwt(self, identity: Identity) -> tuple[Sensitive, str]:
         self.minted += 1
         if self.failure is not None:
             raise self.failure
         return Sensitive.of(JWT), self.uid
+
+    def put(self, namespace: str, name: str, version: str = "1", **entries: str) -> None:
+        """Have a Secret."""
+        held = {key: Sensitive.of(value) for key, value in entries.items()}
+        self.secrets[f"{namespace}/{name}"] = SecretData(f"{namespace}/{name}", f"uid-of-{name}", version, held)
+
+    async def secret(self, namespace: str, name: str) -> SecretData:
+        if f"{namespace}/{name}" not in self.secrets:
+            raise ConfigError(Reason.REFERENCE_NOT_FOUND, f"Secret {namespace}/{name} does not exist")
+        return self.secrets[f"{namespace}/{name}"]
+
+    async def file(self, path: str, auth: str) -> Sensitive:
+        return Sensitive.of(self.files[path])
+
+    async def annotations(self, namespace: str, service_account: str) -> dict[str, str]:
+        return self.annotated.get(f"{namespace}/{service_account}", {})
 
 
 def connection(url: str, **changes: Any) -> ConnectionConfig:

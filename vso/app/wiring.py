@@ -24,12 +24,13 @@ from vso.app.settings import Settings
 from vso.controllers.access import AuthReconciler, ConnectionReconciler
 from vso.controllers.cache import Caches
 from vso.controllers.clients import ClientPool
-from vso.controllers.credentials import ServiceAccountTokens
+from vso.controllers.credentials import Credentials
 from vso.controllers.destinations import Destinations
 from vso.controllers.dynamic_secret import DynamicSecretReconciler
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.foreign import ForeignWriterTrigger
 from vso.controllers.instant import InstantUpdates, ears_of
+from vso.controllers.materials import FilePolicy, Materials
 from vso.controllers.memory import Memories
 from vso.controllers.passes import NamedPasses, PassParts
 from vso.controllers.relations import Relations
@@ -126,15 +127,11 @@ class _Builder:
         self.static_memories: Memories[VaultStaticSecretStatus] = self.memories[Kind.VAULT_STATIC_SECRET]
         self.reporters = {kind: self._reporter(kind) for kind in Kind}
         self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced, self._on_trial)
-        credentials = ServiceAccountTokens(TokenMinter(base.kube))
+        materials = Materials(base.kube, FilePolicy(settings.namespace, settings.allowed_file_prefixes))
+        credentials = Credentials(TokenMinter(base.kube), materials)
         self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions)
-        self.resolver = Resolver(
-            self.caches,
-            TrustStore(base.kube, clock, self._trust_policy()),
-            self.clients,
-            self.sessions,
-            settings.namespace,
-        )
+        trust = TrustStore(materials, clock, self._trust_policy())
+        self.resolver = Resolver(self.caches, trust, self.clients, self.sessions, settings.namespace)
         self.reader = SourceReader(clock, base.mac_key.reveal())
         self.poller: Poller[Source, ObjectKey] = Poller(
             clock,
@@ -197,11 +194,7 @@ class _Builder:
     def _trust_policy(self) -> TrustPolicy:
         settings = self._base.settings
         return TrustPolicy(
-            settings.namespace,
-            settings.allowed_file_prefixes,
-            settings.forbid_insecure_tls,
-            settings.allows_vault_address,
-            settings.connection_check_interval,
+            settings.forbid_insecure_tls, settings.allows_vault_address, settings.connection_check_interval
         )
 
     def _vault_client(self, config: ConnectionConfig) -> VaultClient:

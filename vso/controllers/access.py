@@ -15,7 +15,8 @@ from vso.controllers.clients import ClientPool
 from vso.controllers.looks import Look
 from vso.controllers.passes import ObjectReconciler, PassParts
 from vso.controllers.report import Telling
-from vso.controllers.resolver import Resolver, login_config
+from vso.controllers.resolver import Resolver
+from vso.controllers.ways import login_config
 from vso.core.errors import Reason, TransientError, VsoError
 from vso.decide.conditions import READY, find_condition
 from vso.decide.outcome import InOrder

@@ -1,6 +1,6 @@
-"""One Vault client per VaultConnection, replaced when its configuration changes.
+"""One Vault client per VaultConnection and client certificate, replaced when its configuration changes.
 
-Invariant: at most one live client per connection; a replaced one probes no more, serves the
+Invariant: at most one live client for each; a replaced one probes no more, serves the
 requests it has in hand and is then closed. Every client's probe loop belongs to the pool's task group.
 """
 
@@ -26,7 +26,7 @@ class _Slot:
 
 
 class ClientPool:
-    """The live clients, by the uid of their VaultConnection."""
+    """The live clients, by the uid of their VaultConnection and whose certificate they show."""
 
     def __init__(
         self,
@@ -41,28 +41,28 @@ class ClientPool:
         self._on_breaker = on_breaker
         self._on_replaced = on_replaced
         self._on_trial = on_trial
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[tuple[str, str], _Slot] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     def client(self, config: ConnectionConfig) -> VaultClient:
         """Return the client for this configuration, making it when it is new or has changed."""
-        slot = self._slots.get(config.uid)
+        place = (config.uid, config.variant)
+        slot = self._slots.get(place)
         if slot is not None and slot.config == config:
             return slot.client
         made = self._make(config)
         made.on_state(lambda is_open: self._on_breaker(config.name, is_open))
         made.on_trial(lambda: self._on_trial(config.name))
-        self._slots[config.uid] = _Slot(config, made, self._spawn(made.run(), f"vault-client-{config.name}"))
+        self._slots[place] = _Slot(config, made, self._spawn(made.run(), f"vault-client-{config.name}"))
         if slot is not None:
             self._spawn(self._retire(slot), "vault-client-retire")
             self._on_replaced(made)
         return made
 
     def forget(self, uid: str) -> None:
-        """The VaultConnection is gone: close its client."""
-        slot = self._slots.pop(uid, None)
-        if slot is not None:
-            self._spawn(self._retire(slot), "vault-client-retire")
+        """The VaultConnection is gone: close its clients."""
+        for place in [place for place in self._slots if place[0] == uid]:
+            self._spawn(self._retire(self._slots.pop(place)), "vault-client-retire")
 
     async def run(self) -> None:
         """Own the clients' loops until cancelled, then close every client."""

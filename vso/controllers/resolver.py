@@ -12,18 +12,18 @@ from vso.api.access import VaultAuth, VaultConnection
 from vso.controllers.cache import Caches, Parsed
 from vso.controllers.clients import ClientPool
 from vso.controllers.trust import TrustStore
+from vso.controllers.ways import login_config
 from vso.core.durations import parse_duration
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind, ObjectKey
-from vso.decide.names import object_name
 from vso.decide.references import allowed, connection_allowed, missing_reference, parse_ref
+from vso.vault.auth.certificate import CertificateWay
 from vso.vault.client import VaultClient
-from vso.vault.config import ConnectionConfig, Identity, LoginConfig
+from vso.vault.config import ConnectionConfig
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
 
 DEFAULT_NAME = "default"
-_METHODS = {"kubernetes": "kubernetes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,19 @@ class Resolver:
 
     async def session(self, path: Path, consumer: str) -> Session:
         """Return the session of a consumer's namespace on that path; no request is made yet."""
-        client = await self.client(path.connection)
-        return self._sessions.session(client, login_config(path.auth, consumer))
+        login = login_config(path.auth, consumer)
+        if isinstance(login.way, CertificateWay) and login.way.secret:
+            client = await self._client_showing(path.connection, ObjectKey(consumer, login.way.secret))
+        else:
+            client = await self.client(path.connection)
+        return self._sessions.session(client, login)
+
+    async def _client_showing(self, connection: VaultConnection, secret: ObjectKey) -> VaultClient:
+        """Return the client of a connection that shows a consumer's certificate."""
+        tls = (await self.client(connection)).config.tls
+        certificate, key = await self._trust.certificate(secret)
+        shown = replace(tls, client_cert_pem=certificate, client_key=key)
+        return self._clients.client(replace(connection_config(connection), tls=shown, variant=str(secret)))
 
     def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
         auth = self._auths.get(key)
@@ -144,49 +155,4 @@ def connection_config(connection: VaultConnection) -> ConnectionConfig:
         timeout=timeout,
         max_concurrency=spec.max_concurrency,
         rate_limit=None if rate is None else (float(rate.requests_per_second), int(rate.burst)),
-    )
-
-
-def login_config(auth: VaultAuth, consumer: str) -> LoginConfig:
-    """Return how a consumer's namespace logs in by this VaultAuth; ConfigError names what is missing."""
-    meta, spec = auth.metadata, auth.spec
-    where = f"VaultAuth {meta.namespace}/{meta.name}"
-    if spec.vault_auth_global_ref is not None:
-        raise ConfigError(Reason.NOT_IMPLEMENTED, f"{where}: spec.vaultAuthGlobalRef is not acted on yet")
-    if spec.method not in _METHODS:
-        method = spec.method or ""
-        raise ConfigError(
-            Reason.NOT_IMPLEMENTED if method else Reason.INVALID_SPEC,
-            f"{where}: method {method!r} is not acted on yet; kubernetes is"
-            if method
-            else f"{where}: spec.method is empty",
-        )
-    kubernetes = spec.kubernetes
-    missing = [
-        name
-        for name, value in (
-            ("spec.mount", spec.mount),
-            ("spec.kubernetes.role", kubernetes and kubernetes.role),
-            ("spec.kubernetes.serviceAccount", kubernetes and kubernetes.service_account),
-        )
-        if not value
-    ]
-    if missing or kubernetes is None:
-        raise ConfigError(Reason.INVALID_SPEC, f"{where}: {' and '.join(missing)} must be set for method kubernetes")
-    return LoginConfig(
-        name=f"{meta.namespace}/{meta.name}",
-        uid=meta.uid,
-        generation=meta.generation,
-        method=spec.method,
-        mount=spec.mount,
-        namespace=spec.namespace,
-        role=kubernetes.role,
-        params=tuple(sorted(spec.params.items())),
-        headers=tuple(sorted(spec.headers.items())),
-        identity=Identity(
-            namespace=consumer,
-            service_account=object_name(kubernetes.service_account, f"{where}: spec.kubernetes.serviceAccount"),
-            audiences=kubernetes.audiences,
-            expiration_seconds=kubernetes.token_expiration_seconds,
-        ),
     )

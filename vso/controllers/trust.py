@@ -1,28 +1,22 @@
 """Whether a VaultConnection may be used at all, and where its CA and client certificate come from.
 
-Invariant: Secrets and ConfigMaps are read from the VaultConnection's own namespace, by name; a file
-of the operator's pod only for a VaultConnection in the operator's namespace and below an allowed
-prefix, so that no tenant can make the operator read a file. Answers are kept for `keep` seconds.
+Invariant: Secrets and ConfigMaps are read from the VaultConnection's own namespace. Answers are kept for
+`keep` seconds.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from vso.api.access import VaultConnection
+from vso.controllers.materials import Materials, decoded
 from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide.names import object_name
-from vso.kube.client import KubeClient
-from vso.kube.errors import NotFoundError
-from vso.kube.json import JsonObject
-from vso.kube.paths import config_map_path, secret_path
+from vso.vault.auth.entries import entry
 from vso.vault.config import TlsConfig
 
 
@@ -30,8 +24,6 @@ from vso.vault.config import TlsConfig
 class TrustPolicy:
     """What the operator's administrator allows."""
 
-    operator_namespace: str
-    file_prefixes: tuple[str, ...] = ()
     forbid_insecure: bool = False
     allows_address: Callable[[str], bool] = lambda _: True
     keep: float = 60.0
@@ -40,11 +32,12 @@ class TrustPolicy:
 class TrustStore:
     """Reads the TLS material of connections, a few seconds old at most."""
 
-    def __init__(self, client: KubeClient, clock: Clock, policy: TrustPolicy) -> None:
-        self._client = client
+    def __init__(self, materials: Materials, clock: Clock, policy: TrustPolicy) -> None:
+        self._materials = materials
         self._clock = clock
         self._policy = policy
         self._kept: dict[tuple[str, int], tuple[float, TlsConfig]] = {}
+        self._certificates: dict[ObjectKey, tuple[float, tuple[bytes, Sensitive]]] = {}
 
     async def tls(self, connection: VaultConnection, *, renew: bool = False) -> TlsConfig:
         """Return the TLS settings of the connection; ConfigError says what is missing or forbidden."""
@@ -62,6 +55,15 @@ class TrustStore:
         self._kept = {key: value for key, value in self._kept.items() if key[0] != which[0]}
         self._kept[which] = (now, found)
         return found
+
+    async def certificate(self, secret: ObjectKey) -> tuple[bytes, Sensitive]:
+        """Return the client certificate and key of a TLS Secret."""
+        kept, now = self._certificates.get(secret), self._clock.monotonic()
+        if kept is None or now >= kept[0] + self._policy.keep:
+            found = await self._materials.secret(secret)
+            kept = now, (entry(found, "tls.crt").reveal(), entry(found, "tls.key"))
+            self._certificates[secret] = kept
+        return kept[1]
 
     async def _read(self, connection: VaultConnection) -> TlsConfig:
         spec = connection.spec
@@ -84,7 +86,7 @@ class TrustStore:
         if spec.ca_cert_secret_ref and spec.ca_cert_path:
             raise ConfigError(Reason.INVALID_SPEC, "spec.caCertSecretRef and spec.caCertPath exclude each other")
         if spec.ca_bundle:
-            pem = _decode(spec.ca_bundle, "spec.caBundle")
+            pem = decoded(spec.ca_bundle, "spec.caBundle")
         elif spec.ca_cert_secret_ref:
             pem = await self._from_secret(_named(namespace, spec.ca_cert_secret_ref, "spec.caCertSecretRef"), "ca.crt")
         elif spec.ca_cert_config_map_ref:
@@ -101,10 +103,8 @@ class TrustStore:
         if spec.client_cert_secret_ref:
             ref = spec.client_cert_secret_ref
             name = _named(namespace, ref.name, "spec.clientCertSecretRef.name")
-            return (
-                await self._from_secret(name, ref.cert_key),
-                Sensitive(await self._from_secret(name, ref.key_key)),
-            )
+            found = await self._materials.secret(name)
+            return entry(found, ref.cert_key).reveal(), entry(found, ref.key_key)
         if bool(spec.client_cert_path) != bool(spec.client_key_path):
             raise ConfigError(Reason.INVALID_SPEC, "spec.clientCertPath and spec.clientKeyPath go together")
         if spec.client_cert_path and spec.client_key_path:
@@ -115,48 +115,19 @@ class TrustStore:
         return None, None
 
     async def _from_secret(self, name: ObjectKey, key: str) -> bytes:
-        data = await self._data("Secret", name, secret_path(name.namespace, name.name))
-        return _decode(_entry(data, key, f"Secret {name}"), f"Secret {name}")
+        return entry(await self._materials.secret(name), key).reveal()
 
     async def _from_config_map(self, name: ObjectKey, key: str) -> bytes:
-        data = await self._data("ConfigMap", name, config_map_path(name.namespace, name.name))
-        return _entry(data, key, f"ConfigMap {name}").encode()
-
-    async def _data(self, kind: str, name: ObjectKey, path: str) -> JsonObject:
-        try:
-            found = (await self._client.get(path)).get("data")
-        except NotFoundError:
-            raise ConfigError(Reason.REFERENCE_NOT_FOUND, f"{kind} {name} does not exist") from None
-        return found if isinstance(found, dict) else {}
+        data = await self._materials.config_map(name)
+        if not data.get(key):
+            raise ConfigError(
+                Reason.REFERENCE_NOT_FOUND, f"ConfigMap {name} has no key {key!r}; its keys: {', '.join(sorted(data))}"
+            )
+        return data[key].encode()
 
     def _from_file(self, path: str, namespace: str, field: str) -> bytes:
-        resolved = Path(path).resolve()
-        allowed = any(resolved.is_relative_to(Path(prefix).resolve()) for prefix in self._policy.file_prefixes)
-        if ".." in Path(path).parts or namespace != self._policy.operator_namespace or not allowed:
-            raise ConfigError(
-                Reason.INVALID_SPEC,
-                f"{field} is read only for a VaultConnection in namespace {self._policy.operator_namespace} "
-                "and below a prefix of --allowed-file-prefixes",
-            )
-        try:
-            return resolved.read_bytes()
-        except OSError as error:
-            raise ConfigError(Reason.INVALID_SPEC, f"{field} {path} cannot be read: {error.strerror}") from error
+        return self._materials.file(path, "VaultConnection", namespace, field)
 
 
 def _named(namespace: str, name: str, field: str) -> ObjectKey:
     return ObjectKey(namespace, object_name(name, field))
-
-
-def _entry(data: JsonObject, key: str, where: str) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or not value:
-        raise ConfigError(Reason.REFERENCE_NOT_FOUND, f"{where} has no key {key!r}; it has {sorted(data)}")
-    return value
-
-
-def _decode(text: str, where: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=False)
-    except binascii.Error:
-        raise ConfigError(Reason.INVALID_SPEC, f"{where} is not base64") from None

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     VAULT_PERMISSION_DENIED = "VaultPermissionDenied"
     VAULT_LOGIN_REFUSED = "VaultLoginRefused"
     VAULT_LOGIN_LIMITED = "VaultLoginLimited"
+    WRAPPING_TOKEN_REFUSED = "WrappingTokenRefused"
     VAULT_REQUEST_INVALID = "VaultRequestInvalid"
     # Vault's event notifications.
     EVENT_WATCHER_ERROR = "EventWatcherError"
@@ -105,7 +106,10 @@ REMEDIES: dict[Reason, str] = {
     Reason.VAULT_TLS_ERROR: "check the CA, tlsServerName and Vault's certificate",
     Reason.VAULT_ANSWER_INVALID: "check that the address is Vault's and not a proxy's or a login page's",
     Reason.VAULT_PERMISSION_DENIED: "grant the capability on the path in the Vault policy of the role",
-    Reason.VAULT_LOGIN_REFUSED: "check mount, role, audiences and the ServiceAccount that the role is bound to",
+    Reason.VAULT_LOGIN_REFUSED: "check mount, role and what the login shows: ServiceAccount, audiences, Secret or file",
+    Reason.WRAPPING_TOKEN_REFUSED: (
+        "find out who opened it if that was not this operator before a restart; put a new one into its place"
+    ),
     Reason.VAULT_LOGIN_LIMITED: "repair the credential; logins go on when it changes or the window has passed",
     Reason.VAULT_REQUEST_INVALID: "correct mount and path",
     Reason.EVENT_WATCHER_ERROR: "the condition InstantUpdates says why",

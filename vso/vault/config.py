@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 from vso.core.errors import ConfigError, Reason
 from vso.core.sensitive import Sensitive
+from vso.vault.paths import join
+from vso.vault.way import Way
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -30,6 +32,11 @@ class TlsConfig:
     client_cert_pem: bytes | None = None
     client_key: Sensitive | None = None
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells one client certificate from another; empty without one."""
+        return "" if self.client_cert_pem is None else hashlib.sha256(self.client_cert_pem).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class ConnectionConfig:
@@ -40,6 +47,8 @@ class ConnectionConfig:
     uid: str
     generation: int
     address: str
+    variant: str = ""
+    """Whose client certificate is shown, where it is not the connection's own; such logins have their own client."""
     namespace: str = ""
     headers: Pairs = field(default=(), repr=False)
     tls: TlsConfig = TlsConfig()
@@ -65,16 +74,6 @@ class ConnectionConfig:
         return self.address.rstrip("/")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The ServiceAccount that a login speaks for; always of the consumer's namespace."""
-
-    namespace: str
-    service_account: str
-    audiences: tuple[str, ...] = ()
-    expiration_seconds: int = 600
-
-
 @dataclass(frozen=True)
 class LoginConfig:
     """One VaultAuth, for one consumer."""
@@ -86,14 +85,27 @@ class LoginConfig:
     mount: str
     namespace: str
     """The Vault namespace of the login and, by default, of the requests."""
-    role: str
+    consumer: str
+    """The namespace whose ServiceAccounts and Secrets speak; empty where the credential is the operator's."""
+    way: Way
+    login_path: str = ""
+    """Below auth/<mount>/; empty for the way's own."""
     params: Pairs = ()
     headers: Pairs = field(default=(), repr=False)
-    identity: Identity = Identity("", "")
 
     def __post_init__(self) -> None:
-        """Refuse headers that are not ours to give away."""
+        """Refuse headers that are not ours to give away, and fields of the body that are the method's own."""
         check_headers(self.headers)
+        taken = sorted(self.way.RESERVED.intersection(name for name, _ in self.params))
+        if taken:
+            raise ConfigError(
+                Reason.INVALID_SPEC, f"VaultAuth {self.name}: spec.params may not set {' or '.join(taken)}"
+            )
+
+    @property
+    def path(self) -> str:
+        """Where the login goes."""
+        return join("auth", self.mount, self.login_path or self.way.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,8 @@ class SessionKey:
     connection_generation: int
     auth_uid: str
     auth_generation: int
-    identity: Identity
+    consumer: str
+    way: Way
     digest: str
     """Of what matters for the token and is not told by the generations (a merged global, say)."""
 
@@ -115,9 +128,11 @@ def session_key(connection: ConnectionConfig, login: LoginConfig) -> SessionKey:
     Trust material and limits are left out: another CA for the same Vault leaves its tokens valid.
     """
     told = (connection.base, connection.namespace, connection.headers)
-    asked = (login.method, login.mount, login.namespace, login.role, login.params, login.headers)
+    asked = (login.method, login.path, login.namespace, login.params, login.headers, connection.variant)
     digest = hashlib.blake2b(repr((told, asked)).encode(), digest_size=16).hexdigest()
-    return SessionKey(connection.uid, connection.generation, login.uid, login.generation, login.identity, digest)
+    return SessionKey(
+        connection.uid, connection.generation, login.uid, login.generation, login.consumer, login.way, digest
+    )
 
 
 def check_headers(headers: Pairs) -> None:

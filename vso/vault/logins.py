@@ -8,33 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from vso.core.clock import Clock
-from vso.core.errors import ConfigError, Reason, TerminalError
+from vso.core.errors import ConfigError, Reason
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
-from vso.vault.auth import kubernetes
+from vso.vault.auth.exchange import exchange
+from vso.vault.auth.given import GivenWay
 from vso.vault.auth.refusal import LoginRefusedError
 from vso.vault.auth.token import Token
 from vso.vault.client import VaultClient
-from vso.vault.config import Identity, LoginConfig
+from vso.vault.config import LoginConfig
 from vso.vault.login_limits import PER_SOURCE, SPACING, Refusals
 from vso.vault.observer import VaultObserver
-
-_METHODS: Mapping[str, Callable[[VaultClient, LoginConfig, Sensitive], Awaitable[Token]]] = {
-    "kubernetes": kubernetes.login,
-}
-
-
-class CredentialSource(Protocol):
-    """Where the credential of a login comes from."""
-
-    async def jwt(self, identity: Identity) -> tuple[Sensitive, str]:
-        """Return a fresh token of the ServiceAccount and the ServiceAccount's uid."""
-        ...
+from vso.vault.way import CredentialSource, Visit
 
 
 @dataclass(slots=True)
@@ -53,6 +42,8 @@ class Held:
     """How many leases were issued under it and are still wanted: they end with it."""
     final: bool = False
     """Its end cannot be moved any more."""
+    ours: bool = True
+    """Whether it was made for us, and so is ours to revoke."""
 
     def usable(self, now: float) -> bool:
         """Tell whether the token may still be sent."""
@@ -82,6 +73,7 @@ class Logins:
         self._refusal = ""
         self._source = ""
         self._asked_at = -math.inf
+        self._kept: dict[str, Sensitive] = {}
 
     def check(self, lane: Lane) -> None:
         """Raise without a request where another try would be refused again, or is one too many."""
@@ -95,23 +87,22 @@ class Logins:
 
     async def fetch(self, client: VaultClient) -> Held:
         """Log in once."""
-        method = _METHODS.get(self._login.method)
-        if method is None:
-            raise TerminalError(Reason.NOT_IMPLEMENTED, f"the login method {self._login.method!r} is not acted on yet")
-        client.check()  # before the API server is asked for a token that nobody would take
-        jwt, uid = await self._parts.credentials.jwt(self._login.identity)
-        if self._refusals.exhausted(self._parts.clock.monotonic(), uid):
+        client.check()  # before anybody is asked for a credential that nobody would take
+        visit = Visit(client, self._login, self._parts.credentials, self._parts.clock, self._kept)
+        way = self._login.way
+        shown = await way.show(visit)
+        if self._refusals.exhausted(self._parts.clock.monotonic(), shown.source):
             self._asked_at = self._parts.clock.monotonic()
             raise self._limited()
         started = self._parts.clock.monotonic()
         try:
-            token = await method(client, self._login, jwt)
+            token = await (way.take(visit, shown) if isinstance(way, GivenWay) else exchange(visit, shown))
         except LoginRefusedError as error:
-            self._refused_nowait(error.message, uid)
+            self._refused_nowait(error.message, shown.source)
             raise
         self._refusals, self._refusal = Refusals(), ""
         self._parts.observer.login(self._login.name, ok=True)
-        return self._hold(token, uid, started)
+        return self._hold(token, shown.uid, started)
 
     def _refused_nowait(self, message: str, uid: str) -> None:
         self._asked_at = self._parts.clock.monotonic()
@@ -125,9 +116,10 @@ class Logins:
             token=token,
             provider_uid=uid,
             obtained_at=self._parts.clock.monotonic(),
-            renew_at=started + token.ttl * (0.8 + 0.1 * self._spread),
+            renew_at=started + min(token.ttl * (0.8 + 0.1 * self._spread), self._login.way.LOOK_AGAIN),
             expires_at=started + token.ttl - min(5.0, token.ttl * 0.05),
             uses_left=token.num_uses or math.inf,
+            ours=self._login.way.OURS,
         )
 
     def _limited(self) -> ConfigError:

@@ -20,7 +20,7 @@ from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.channel import Channel
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
-from vso.vault.config import LoginConfig, Pairs, SessionKey, session_key
+from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, session_key
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
 from vso.vault.logins import Held, LoginParts, Logins
 from vso.vault.parents import Parent, Parents
@@ -75,6 +75,11 @@ class Session:
     def cautions(self) -> tuple[str, ...] | None:
         """What is to be known of the latest token; None before the first login."""
         return None if self._latest is None else self._latest.token.cautions
+
+    def goes_over(self, config: ConnectionConfig) -> bool:
+        """Tell whether that is the connection, in another shape perhaps, that the session takes."""
+        mine = self._client.config
+        return (mine.uid, mine.generation, mine.variant) == (config.uid, config.generation, config.variant)
 
     def adopt(self, client: VaultClient) -> None:
         """Go on over another client of the same Vault (a changed CA, say); the token stays."""
@@ -163,7 +168,7 @@ class Session:
 
     @property
     def _who(self) -> str:
-        return f"role {self.login.role!r} (VaultAuth {self.login.name})"
+        return f"{self.login.way.who} (VaultAuth {self.login.name})"
 
     async def _token(self, lane: Lane) -> Held:
         """Return a token that may be sent; one that nears its end is replaced, or used up if that fails."""
@@ -264,7 +269,7 @@ class Session:
 
     async def _discard(self, held: Held) -> None:
         # A batch token has no accessor and cannot be revoked; leases would go with the token that they hang on.
-        if held.leases or not held.token.accessor or not held.usable(self._clock.monotonic()):
+        if held.leases or not held.ours or not held.token.accessor or not held.usable(self._clock.monotonic()):
             return
         request = VaultRequest("PUT", "auth/token/revoke-self", namespace=self.login.namespace, lane=Lane.URGENT)
         with contextlib.suppress(VsoError, TimeoutError):

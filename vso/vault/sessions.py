@@ -14,16 +14,17 @@ from dataclasses import dataclass
 
 from vso.core.clock import Clock
 from vso.vault.client import VaultClient
-from vso.vault.config import Identity, LoginConfig, SessionKey, session_key
-from vso.vault.logins import CredentialSource, LoginParts
+from vso.vault.config import LoginConfig, SessionKey, session_key
+from vso.vault.logins import LoginParts
 from vso.vault.observer import VaultObserver
 from vso.vault.session import Session
+from vso.vault.way import CredentialSource
 
 _CLOSE_WITHIN = 3.0
 _REMEMBERED = 256
 """How many replaced sessions are kept for their tokens to be revoked; older tokens end by themselves."""
 
-_Place = tuple[str, str, Identity]
+_Place = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Sessions:
     def session(self, client: VaultClient, login: LoginConfig) -> Session:
         """Return the one session for this connection, login and identity; makes no request."""
         key = session_key(client.config, login)
-        place = (key.connection_uid, key.auth_uid, key.identity)
+        place = (key.connection_uid, key.auth_uid, key.consumer)
         found = self._sessions.get(place)
         if found is not None and found.key == key:
             found.adopt(client)
@@ -70,9 +71,8 @@ class Sessions:
 
     def adopt(self, client: VaultClient) -> None:
         """Let the sessions of a connection go on over its new client (a changed CA, say)."""
-        wanted = (client.config.uid, client.config.generation)
         for session in self._sessions.values():
-            if (session.key.connection_uid, session.key.connection_generation) == wanted:
+            if session.goes_over(client.config):
                 session.adopt(client)
 
     def forget(self, predicate: Callable[[SessionKey], bool]) -> None:

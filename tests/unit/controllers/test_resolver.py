@@ -10,11 +10,14 @@ from tests.fakes.house import OPERATOR, STATIC, House, Watches, auth_spec, house
 from vso.api.access import VaultAuth, VaultConnection
 from vso.api.scheme import parse_as
 from vso.controllers.cache import Caches
-from vso.controllers.resolver import Resolver, connection_config, login_config
+from vso.controllers.materials import FilePolicy, Materials
+from vso.controllers.resolver import Resolver, connection_config
 from vso.controllers.trust import TrustPolicy, TrustStore
+from vso.controllers.ways import login_config
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind
-from vso.vault.config import Identity
+from vso.vault.auth.kubernetes import KubernetesWay
+from vso.vault.way import Identity
 
 CONNECTION, AUTH = Kind.VAULT_CONNECTION, Kind.VAULT_AUTH
 
@@ -47,7 +50,7 @@ class Refs:
 
 
 def home_resolver(home: House, caches: Caches) -> Resolver:
-    trust = TrustStore(home.kube, home.clock, TrustPolicy(OPERATOR))
+    trust = TrustStore(Materials(home.kube, FilePolicy(OPERATOR)), home.clock, TrustPolicy())
     return Resolver(caches, trust, home.clients, home.sessions, OPERATOR)
 
 
@@ -156,7 +159,8 @@ async def test_the_service_account_is_of_the_consumers_namespace(home_: House) -
     home_.watches.show(AUTH, record)
     path = home_.resolver.path("app/vault", "team-b")
     session = await home_.resolver.session(path, "team-b")
-    assert session.login.identity.namespace == "team-b"
+    assert session.login.consumer == "team-b"
+    assert session.login.way == KubernetesWay("app", Identity("team-b", "app", ("vault",)))
     assert await home_.resolver.session(path, "team-b") is session
     assert await home_.resolver.session(path, "team-c") is not session
     assert home_.api.requests == []
@@ -186,9 +190,9 @@ def test_a_login_takes_over_what_the_auth_says() -> None:
     login = login_config(
         parsed_auth(kubernetes=kubernetes, namespace="ns1", headers={"B": "2", "A": "1"}, params={"p": "q"}), "team"
     )
-    assert login.identity == Identity("team", "sa", ("a", "b"), 900)
+    assert login.way == KubernetesWay("r", Identity("team", "sa", ("a", "b"), 900))
     assert (login.name, login.uid, login.generation) == ("app/vault", "uid-of-vault", 1)
-    assert (login.mount, login.role, login.namespace) == ("kubernetes", "r", "ns1")
+    assert (login.path, login.consumer, login.namespace) == ("auth/kubernetes/login", "team", "ns1")
     assert login.headers == (("A", "1"), ("B", "2"))
     assert login.params == (("p", "q"),)
 
@@ -197,7 +201,7 @@ def test_a_login_takes_over_what_the_auth_says() -> None:
     ("spec", "reason", "words"),
     [
         pytest.param({"method": None}, Reason.INVALID_SPEC, "spec.method is empty", id="no-method"),
-        pytest.param({"method": "ldap"}, Reason.NOT_IMPLEMENTED, "'ldap'", id="another-method"),
+        pytest.param({"method": "aws"}, Reason.NOT_IMPLEMENTED, "'aws'", id="another-method"),
         pytest.param({"vaultAuthGlobalRef": {"name": "g"}}, Reason.NOT_IMPLEMENTED, "vaultAuthGlobalRef", id="global"),
         pytest.param({"mount": ""}, Reason.INVALID_SPEC, "spec.mount must", id="no-mount"),
         pytest.param(

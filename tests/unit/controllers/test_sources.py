@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,11 +14,12 @@ from tests.fakes.vault_server import Hang, Reply, VaultServer, errors
 from vso.controllers.sources import Source, SourceReader
 from vso.core.errors import Reason, TransientError
 from vso.runtime.workqueue import Lane
-from vso.vault.config import Identity
+from vso.vault.auth.kubernetes import KubernetesWay
 from vso.vault.engines import KvRequest
 from vso.vault.errors import HeldError
 from vso.vault.logins import LoginParts
 from vso.vault.session import Session
+from vso.vault.way import Identity
 
 PATH = "kv/data/app"
 KEY = b"k" * 16
@@ -52,7 +53,7 @@ async def shelf(clock: FakeClock) -> AsyncIterator[Shelf]:
         parts = LoginParts(clock, credentials, Observed())
 
         def session_for(namespace: str) -> Session:
-            login = type(LOGIN)(**{**vars(LOGIN), "identity": Identity(namespace, "app")})
+            login = replace(LOGIN, consumer=namespace, way=KubernetesWay("app", Identity(namespace, "app")))
             return Session(client, login, parts)
 
         made = Shelf(clock, vault, SourceReader(clock, KEY), session_for, credentials)

@@ -12,6 +12,7 @@ from tests.fakes.cluster import FakeCluster, Json
 from tests.fakes.kube_transport import connected, serving, status
 from vso.api.access import VaultConnection
 from vso.api.scheme import parse_as
+from vso.controllers.materials import FilePolicy, Materials
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind
@@ -19,7 +20,8 @@ from vso.vault.config import TlsConfig
 
 PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 OPERATOR = "vso-system"
-POLICY = TrustPolicy(OPERATOR)
+POLICY = TrustPolicy()
+NO_FILES = FilePolicy(OPERATOR)
 
 
 def coded(value: bytes) -> str:
@@ -41,14 +43,16 @@ def vault(namespace: str = "app", **spec: Any) -> VaultConnection:
     return parse_as(VaultConnection, record.body)
 
 
-async def tls(connection: VaultConnection, policy: TrustPolicy = POLICY) -> TlsConfig:
+async def tls(connection: VaultConnection, policy: TrustPolicy = POLICY, files: FilePolicy = NO_FILES) -> TlsConfig:
     async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
-        return await TrustStore(kube, FakeClock(), policy).tls(connection)
+        return await TrustStore(Materials(kube, files), FakeClock(), policy).tls(connection)
 
 
-async def refusal(connection: VaultConnection, policy: TrustPolicy = POLICY) -> ConfigError:
+async def refusal(
+    connection: VaultConnection, policy: TrustPolicy = POLICY, files: FilePolicy = NO_FILES
+) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
-        await tls(connection, policy)
+        await tls(connection, policy, files)
     assert "canary" not in caught.value.message
     return caught.value
 
@@ -78,11 +82,11 @@ async def test_nothing_said_means_the_systems_own_trust() -> None:
         pytest.param(
             {"caCertConfigMapRef": {"name": "no"}}, Reason.REFERENCE_NOT_FOUND, "ConfigMap app/no", id="no-config-map"
         ),
-        pytest.param({"caCertSecretRef": "empty"}, Reason.REFERENCE_NOT_FOUND, "'ca.crt'; it has []", id="no-data"),
+        pytest.param({"caCertSecretRef": "empty"}, Reason.REFERENCE_NOT_FOUND, "'ca.crt'; its keys: none", id="no-data"),
         pytest.param(
             {"caCertConfigMapRef": {"name": "ca", "key": "x"}},
             Reason.REFERENCE_NOT_FOUND,
-            "no key 'x'; it has ['b', 'ca.crt']",
+            "no key 'x'; its keys: b, ca.crt",
             id="names-the-keys-that-are-there",
         ),
         pytest.param(
@@ -118,7 +122,9 @@ async def test_a_name_that_is_a_path_is_refused_with_its_field_and_nothing_is_as
 ) -> None:
     async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
         with pytest.raises(ConfigError, match=rf"spec\.{field} is ") as caught:
-            await TrustStore(kube, FakeClock(), POLICY).tls(vault(**{field.partition(".")[0]: shape(name)}))
+            await TrustStore(Materials(kube, NO_FILES), FakeClock(), POLICY).tls(
+                vault(**{field.partition(".")[0]: shape(name)})
+            )
     assert caught.value.reason is Reason.INVALID_SPEC
     assert api.requests == []
 
@@ -133,7 +139,7 @@ async def test_a_client_certificate_from_a_secret() -> None:
 
 async def test_no_verification_at_all_can_be_forbidden() -> None:
     assert (await tls(vault(skipTLSVerify=True))).skip_verify is True
-    error = await refusal(vault(skipTLSVerify=True), TrustPolicy(OPERATOR, forbid_insecure=True))
+    error = await refusal(vault(skipTLSVerify=True), TrustPolicy(forbid_insecure=True))
     assert "--forbid-insecure-tls" in error.message
 
 
@@ -150,13 +156,13 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def policy(files: Path) -> TrustPolicy:
-    return TrustPolicy(OPERATOR, (str(files / "allowed"),))
+def policy(files: Path) -> FilePolicy:
+    return FilePolicy(OPERATOR, (str(files / "allowed"),))
 
 
 async def test_the_operators_own_namespace_may_name_files_below_an_allowed_prefix(files: Path) -> None:
     path = str(files / "allowed" / "ca.pem")
-    found = await tls(vault(OPERATOR, caCertPath=path, clientCertPath=path, clientKeyPath=path), policy(files))
+    found = await tls(vault(OPERATOR, caCertPath=path, clientCertPath=path, clientKeyPath=path), files=policy(files))
     assert found.ca_pem == found.client_cert_pem == PEM
     assert found.client_key is not None
 
@@ -176,7 +182,7 @@ async def test_the_operators_own_namespace_may_name_files_below_an_allowed_prefi
 async def test_no_other_file_is_read(files: Path, namespace: str, name: str, field: str) -> None:
     path = f"{files}/{name}"
     more = {"clientKeyPath": path} if field == "clientCertPath" else {}
-    error = await refusal(vault(namespace, **{field: path}, **more), policy(files))
+    error = await refusal(vault(namespace, **{field: path}, **more), files=policy(files))
     assert f"spec.{field} is read only" in error.message
     assert "--allowed-file-prefixes" in error.message
 
@@ -186,7 +192,7 @@ async def test_without_a_prefix_no_file_is_read(files: Path) -> None:
 
 
 async def test_a_file_that_cannot_be_read_is_named(files: Path) -> None:
-    error = await refusal(vault(OPERATOR, caCertPath=str(files / "allowed" / "no.pem")), policy(files))
+    error = await refusal(vault(OPERATOR, caCertPath=str(files / "allowed" / "no.pem")), files=policy(files))
     assert "No such file" in error.message
 
 
@@ -195,7 +201,7 @@ async def test_a_file_that_cannot_be_read_is_named(files: Path) -> None:
 
 async def test_what_was_read_is_kept_for_a_while(clock: FakeClock) -> None:
     async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
-        store = TrustStore(kube, clock, POLICY)
+        store = TrustStore(Materials(kube, NO_FILES), clock, POLICY)
         connection = vault(caCertSecretRef="ca")
         for seconds, reads in ((0, 1), (59, 1), (1, 2), (10, 2)):
             await clock.advance(seconds)
@@ -207,7 +213,7 @@ async def test_what_was_read_is_kept_for_a_while(clock: FakeClock) -> None:
 
 async def test_a_changed_connection_is_read_anew(clock: FakeClock) -> None:
     async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
-        store = TrustStore(kube, clock, POLICY)
+        store = TrustStore(Materials(kube, NO_FILES), clock, POLICY)
         one = vault(caCertSecretRef="ca")
         two = one.model_copy(update={"metadata": one.metadata.model_copy(update={"generation": 2})})
         await store.tls(one)
@@ -217,7 +223,7 @@ async def test_a_changed_connection_is_read_anew(clock: FakeClock) -> None:
 
 async def test_a_failure_is_not_kept(clock: FakeClock) -> None:
     async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
-        store = TrustStore(kube, clock, POLICY)
+        store = TrustStore(Materials(kube, NO_FILES), clock, POLICY)
         api.script.append(status(404, "NotFound"))
         with pytest.raises(ConfigError):
             await store.tls(vault(caCertSecretRef="ca"))
@@ -225,7 +231,7 @@ async def test_a_failure_is_not_kept(clock: FakeClock) -> None:
 
 
 async def test_an_address_that_is_not_admitted_is_refused_by_the_name_of_the_flag() -> None:
-    strict = TrustPolicy(OPERATOR, allows_address=lambda address: address == "https://other:8200")
+    strict = TrustPolicy(allows_address=lambda address: address == "https://other:8200")
     error = await refusal(vault(), strict)
     assert error.reason == Reason.INVALID_SPEC
     assert "--vault-address-allow" in error.message

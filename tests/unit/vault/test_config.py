@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.vault_parts import LOGIN, connection
+from tests.fakes.vault_parts import LOGIN, WAY, connection, login_of
 from vso.core.errors import ConfigError, Reason
 from vso.core.sensitive import Sensitive
 from vso.vault.config import TlsConfig, session_key
@@ -57,7 +57,7 @@ def test_a_session_key_tells_configurations_apart_but_not_trust_material() -> No
         session_key(replace(base, address="https://other:8200"), LOGIN),
         session_key(replace(base, generation=2), LOGIN),
         session_key(replace(base, namespace="ns"), LOGIN),
-        session_key(base, replace(LOGIN, role="other")),
-        session_key(base, replace(LOGIN, identity=replace(LOGIN.identity, namespace="team-b"))),
+        session_key(base, replace(LOGIN, way=replace(WAY, role="other"))),
+        session_key(base, login_of("team-b")),
     ]
     assert len({key, *others}) == 6

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,13 +14,13 @@ import pytest
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.runtime import other_tasks
 from tests.fakes.vault_events import SUBSCRIBE, EventDesk, written
-from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, until
+from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, login_of, until
 from tests.fakes.vault_server import Answer, Drop, Hang, Reply, VaultServer, errors
 from vso.core.backoff import Backoff
 from vso.core.errors import Reason
 from vso.decide.instant import PATIENCE, STABLE
 from vso.vault.client import VaultClient
-from vso.vault.config import Identity, LoginConfig
+from vso.vault.config import LoginConfig
 from vso.vault.events import Ears, EventStreams, Line, StreamConfig
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
@@ -194,7 +194,7 @@ async def test_a_hundred_followers_of_an_identity_share_one_websocket_and_one_lo
 
 
 async def test_identities_and_namespaces_have_streams_of_their_own(bench: Bench) -> None:
-    other = replace(LOGIN, identity=Identity("team-b", "app", ("vault",), 600))
+    other = login_of("team-b")
     bench.follow("x")
     bench.follow("y", namespace="ns")
     bench.follow("z", login=other)

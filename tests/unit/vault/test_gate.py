@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from tests.fakes.clock import FakeClock, settle
-from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, until
+from tests.fakes.vault_parts import Credentials, Observed, Tokens, client_to, login_of, until
 from tests.fakes.vault_server import OK_HEALTH, Hang, Reply, Step, VaultServer, errors
 from vso.core.errors import Reason, TransientError, VsoError
 from vso.core.sensitive import Sensitive
@@ -248,7 +248,7 @@ async def test_a_login_that_is_throttled_holds_back_the_next_before_a_token_is_m
     tokens, credentials = Tokens(desk.server, desk.clock), Credentials()
     tokens.secret(PATH)
     tokens.refuse = THROTTLED
-    others = [replace(LOGIN, identity=replace(LOGIN.identity, namespace=name)) for name in ("a", "b", "c")]
+    others = [login_of(name) for name in ("a", "b", "c")]
     sessions = Sessions(desk.clock, credentials, Observed())
     for login in others:
         with pytest.raises(TransientError) as caught:

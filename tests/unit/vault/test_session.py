@@ -9,7 +9,19 @@ from dataclasses import replace
 import pytest
 
 from tests.fakes.clock import FakeClock
-from tests.fakes.vault_parts import JWT, LOGIN, SA_UID, VA_UID, VC_UID, Credentials, Observed, Tokens, client_to
+from tests.fakes.vault_parts import (
+    JWT,
+    LOGIN,
+    SA_UID,
+    VA_UID,
+    VC_UID,
+    WAY,
+    Credentials,
+    Observed,
+    Tokens,
+    client_to,
+    login_of,
+)
 from tests.fakes.vault_server import Drop, Reply, VaultServer, errors
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.runtime.workqueue import Lane
@@ -49,7 +61,7 @@ async def test_a_thousand_readers_share_one_login(server: VaultServer, clock: Fa
 async def test_two_identities_are_two_sessions_and_two_tokens(server: VaultServer, clock: FakeClock) -> None:
     tokens = Tokens(server, clock)
     tokens.secret(PATH)
-    other = replace(LOGIN, identity=replace(LOGIN.identity, namespace="team-b"))
+    other = login_of("team-b")
     async with client_to(server.url, clock) as client:
         sessions = Sessions(clock, Credentials(), Observed())
         for login in (LOGIN, other, LOGIN, other):
@@ -263,7 +275,7 @@ async def test_a_changed_configuration_starts_with_a_clean_history(server: Vault
             await refusal(sessions.session(client, LOGIN))
             await clock.advance(10)
         tokens.refuse = None
-        await sessions.session(client, replace(LOGIN, generation=2, role="right")).read(PATH)
+        await sessions.session(client, replace(LOGIN, generation=2, way=replace(WAY, role="right"))).read(PATH)
 
 
 async def test_an_outage_is_no_refusal(server: VaultServer, clock: FakeClock) -> None:

@@ -1,75 +1,87 @@
-"""The kubernetes method: a ServiceAccount's token for a Vault token.
+"""The methods kubernetes and jwt: a ServiceAccount's token, or a JWT from elsewhere, for a Vault token.
 
-Invariant: one request, PUT auth/<mount>/login; a refusal becomes a ConfigError that names what to
-look at and never quotes the token.
+Invariant: a ServiceAccount's token is minted for each login and never kept.
 """
 
 from __future__ import annotations
 
-from vso.core.errors import ConfigError, Reason, VsoError
-from vso.core.sensitive import Sensitive
-from vso.runtime.workqueue import Lane
-from vso.vault.auth.refusal import LoginRefusedError
-from vso.vault.auth.token import Token, token_from
-from vso.vault.client import VaultClient, VaultRequest
-from vso.vault.config import LoginConfig
-from vso.vault.errors import InvalidTokenError, NothingThereError, PermissionDeniedError
-from vso.vault.paths import join
+from dataclasses import dataclass
+from typing import ClassVar
 
-_RESERVED = frozenset({"role", "jwt"})
+from vso.vault.auth.entries import entry
+from vso.vault.way import Identity, Shown, Visit, Way
+
+JWT_KEY = "jwt"
 
 
-async def login(client: VaultClient, config: LoginConfig, jwt: Sensitive) -> Token:
-    """Log in; LoginRefusedError says what Vault did not accept."""
-    taken = sorted(_RESERVED.intersection(name for name, _ in config.params))
-    if taken:
-        raise ConfigError(Reason.INVALID_SPEC, f"VaultAuth {config.name}: spec.params may not set {' or '.join(taken)}")
-    path = join("auth", config.mount, "login")
-    request = VaultRequest(
-        "PUT",
-        path,
-        namespace=config.namespace,
-        body={**dict(config.params), "role": config.role, "jwt": jwt},
-        headers=config.headers,
-        lane=Lane.URGENT,  # a login stands before every read that waits for it
-    )
-    try:
-        answer = await client.send(request)
-    except PermissionDeniedError as error:
-        raise LoginRefusedError(_text(config, _named(config, "; ".join(error.texts)))) from None
-    except (InvalidTokenError, NothingThereError):
-        raise LoginRefusedError(_text(config, _unnamed(config))) from None
-    except VsoError as error:
-        if error.reason is not Reason.VAULT_REQUEST_INVALID:
-            raise
-        raise LoginRefusedError(_text(config, _named(config, error.message))) from None
-    return token_from(answer.body, path)
+@dataclass(frozen=True)
+class KubernetesWay(Way):
+    """A ServiceAccount's token, which Vault shows to the API server."""
+
+    role: str
+    identity: Identity
+
+    RESERVED: ClassVar[frozenset[str]] = frozenset({"role", "jwt"})
+
+    @property
+    def who(self) -> str:
+        """The role."""
+        return f"role {self.role!r}"
+
+    async def show(self, visit: Visit) -> Shown:
+        """Mint a token."""
+        jwt, uid = await visit.sources.jwt(self.identity)
+        return Shown({"role": self.role, "jwt": jwt}, source=uid, uid=uid)
+
+    def pointed_at(self, message: str) -> str:
+        """Return what Vault's text points at."""
+        identity, lower = self.identity, message.lower()
+        if "invalid role name" in lower:
+            return f"there is no role {self.role!r}"
+        if "audience" in lower:
+            asked = ", ".join(identity.audiences) or "the API server's default"
+            return f"role {self.role!r} does not accept the audience ({asked})"
+        if "service account name not authorized" in lower:
+            return f"role {self.role!r} is not bound to ServiceAccount {identity.service_account}"
+        if "namespace not authorized" in lower:
+            return f"role {self.role!r} is not bound to namespace {identity.namespace}"
+        return message or (
+            f"permission denied, with role {self.role!r} and ServiceAccount {identity.namespace}/"
+            f"{identity.service_account}; either nothing is mounted there, or the API server does not "
+            "confirm the ServiceAccount's token to Vault"
+        )
 
 
-def _text(config: LoginConfig, what: str) -> str:
-    return f"Vault refuses the login of VaultAuth {config.name} at auth/{config.mount.strip('/')}: {what}"
+@dataclass(frozen=True)
+class JwtWay(Way):
+    """A JWT whose signature Vault verifies by itself: a ServiceAccount's token, or one in a Secret."""
 
+    role: str
+    identity: Identity | None = None
+    secret: str = ""
 
-def _named(config: LoginConfig, message: str) -> str:
-    """Return what Vault's text points at, in the words of the VaultAuth."""
-    identity = config.identity
-    lower = message.lower()
-    if "invalid role name" in lower:
-        return f"there is no role {config.role!r}"
-    if "audience" in lower:
-        asked = ", ".join(identity.audiences) or "the API server's default"
-        return f"role {config.role!r} does not accept the audience ({asked})"
-    if "service account name not authorized" in lower:
-        return f"role {config.role!r} is not bound to ServiceAccount {identity.service_account}"
-    if "namespace not authorized" in lower:
-        return f"role {config.role!r} is not bound to namespace {identity.namespace}"
-    return _unnamed(config) if lower == "permission denied" else message
+    RESERVED: ClassVar[frozenset[str]] = frozenset({"role", "jwt"})
 
+    @property
+    def who(self) -> str:
+        """The role."""
+        return f"role {self.role!r}"
 
-def _unnamed(config: LoginConfig) -> str:
-    identity = config.identity
-    return (
-        f"permission denied, with role {config.role!r} and ServiceAccount {identity.namespace}/"
-        f"{identity.service_account}; either nothing is mounted there, or the API server does not "
-        "confirm the ServiceAccount's token to Vault"
-    )
+    async def show(self, visit: Visit) -> Shown:
+        """Mint a token, or read the one that is kept."""
+        if self.identity is not None:
+            jwt, uid = await visit.sources.jwt(self.identity)
+            return Shown({"role": self.role, "jwt": jwt}, source=uid, uid=uid)
+        found = await visit.sources.secret(visit.config.consumer, self.secret)
+        jwt = entry(found, JWT_KEY)
+        return Shown({"role": self.role, "jwt": jwt}, source=f"{found.uid}@{found.version}", uid=found.uid)
+
+    def pointed_at(self, message: str) -> str:
+        """Return what Vault's text points at."""
+        lower = message.lower()
+        if "could not be found" in lower and "role" in lower:
+            return f"there is no role {self.role!r}"
+        if "audience" in lower or "aud" in lower.split():
+            asked = ", ".join(self.identity.audiences) if self.identity is not None else ""
+            return f"role {self.role!r} does not accept the audience ({asked or 'of the JWT'}): {message}"
+        return super().pointed_at(message)

@@ -63,5 +63,21 @@ def token_from(body: JsonObject, path: str) -> Token:
     )
 
 
+def token_looked_up(body: JsonObject, token: Sensitive) -> Token:
+    """Return what auth/token/lookup-self tells of the token that asked."""
+    data = body.get("data")
+    if not isinstance(data, dict):
+        raise TransientError(Reason.VAULT_ANSWER_INVALID, "Vault's answer to auth/token/lookup-self holds no data")
+    return Token(
+        token=token,
+        accessor=str(data.get("accessor") or ""),
+        ttl=_number(data.get("ttl")) or math.inf,
+        renewable=data.get("renewable") is True,
+        policies=tuple(str(policy) for policy in data.get("policies") or ()),
+        type=str(data.get("type") or "service"),
+        num_uses=int(_number(data.get("num_uses"))),
+    )
+
+
 def _number(value: object) -> float:
     return float(value) if isinstance(value, JsonNumber) else 0.0

@@ -1,0 +1,155 @@
+"""From a VaultAuth to the way its consumers log in.
+
+Invariant: pure; whatever is missing is named at once, all of it; ServiceAccounts and Secrets are of the
+consumer's namespace and have plain names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from vso.api.access import VaultAuth, VaultAuthSpec
+from vso.api.auth_methods import AppRoleAuth, CertAuth, GenericAuth, JWTAuth, KubernetesAuth, PasswordAuth, TokenAuth
+from vso.core.errors import ConfigError, Reason
+from vso.decide.names import object_name
+from vso.vault.auth.approle import AppRoleWay
+from vso.vault.auth.certificate import CertificateWay
+from vso.vault.auth.generic import FromSecret, GenericWay
+from vso.vault.auth.given import GivenWay
+from vso.vault.auth.kubernetes import JwtWay, KubernetesWay
+from vso.vault.auth.password import PasswordWay
+from vso.vault.config import LoginConfig
+from vso.vault.way import Identity, Way
+
+_Maker = Callable[[VaultAuthSpec, str], Way]
+_WITHOUT_MOUNT = frozenset({"token"})
+
+
+def login_config(auth: VaultAuth, consumer: str) -> LoginConfig:
+    """Return how a consumer's namespace logs in by this VaultAuth; ConfigError names what is missing."""
+    meta, spec = auth.metadata, auth.spec
+    where = f"VaultAuth {meta.namespace}/{meta.name}"
+    if spec.vault_auth_global_ref is not None:
+        raise ConfigError(Reason.NOT_IMPLEMENTED, f"{where}: spec.vaultAuthGlobalRef is not acted on yet")
+    method = spec.method or ""
+    make = _MAKERS.get(method)
+    if make is None:
+        raise ConfigError(
+            Reason.NOT_IMPLEMENTED if method else Reason.INVALID_SPEC,
+            f"{where}: method {method!r} is not acted on yet" if method else f"{where}: spec.method is empty",
+        )
+    try:
+        _needed(method, ("spec.mount", spec.mount or method in _WITHOUT_MOUNT))
+        way = make(spec, consumer)
+    except ConfigError as error:
+        raise ConfigError(error.reason, f"{where}: {error.message}") from None
+    return LoginConfig(
+        name=f"{meta.namespace}/{meta.name}",
+        uid=meta.uid,
+        generation=meta.generation,
+        method=method,
+        mount=spec.mount,
+        namespace=spec.namespace,
+        consumer=consumer if way.personal else "",
+        way=way,
+        login_path=spec.login_path or "",
+        params=tuple(sorted(spec.params.items())),
+        headers=tuple(sorted(spec.headers.items())),
+    )
+
+
+def _kubernetes(spec: VaultAuthSpec, consumer: str) -> Way:
+    block = spec.kubernetes or KubernetesAuth()
+    _needed(
+        "kubernetes",
+        ("spec.kubernetes.role", block.role),
+        ("spec.kubernetes.serviceAccount", block.service_account),
+    )
+    return KubernetesWay(block.role, _identity(block, consumer, "spec.kubernetes.serviceAccount"))
+
+
+def _jwt(spec: VaultAuthSpec, consumer: str) -> Way:
+    block = spec.jwt or JWTAuth()
+    source = block.service_account or block.secret_ref
+    _needed("jwt", ("spec.jwt.role", block.role), ("spec.jwt.serviceAccount or spec.jwt.secretRef", source))
+    if block.service_account:
+        return JwtWay(block.role, _identity(block, consumer, "spec.jwt.serviceAccount"))
+    return JwtWay(block.role, secret=object_name(block.secret_ref, "spec.jwt.secretRef"))
+
+
+def _app_role(spec: VaultAuthSpec, consumer: str) -> Way:
+    del consumer
+    block = spec.app_role or AppRoleAuth()
+    _needed(
+        "appRole",
+        ("spec.appRole.roleId", block.role_id),
+        ("spec.appRole.secretRef or spec.appRole.secretIDPath", block.secret_ref or block.secret_id_path),
+    )
+    if block.secret_id_path:
+        return AppRoleWay(block.role_id, file=block.secret_id_path, wrapped=block.wrapped_secret_id)
+    secret = object_name(block.secret_ref, "spec.appRole.secretRef")
+    return AppRoleWay(block.role_id, secret=secret, wrapped=block.wrapped_secret_id)
+
+
+def _certificate(spec: VaultAuthSpec, consumer: str) -> Way:
+    del consumer
+    block = spec.cert or CertAuth()
+    secret = object_name(block.secret_ref, "spec.cert.secretRef") if block.secret_ref else ""
+    return CertificateWay(block.name, secret)
+
+
+def _userpass(spec: VaultAuthSpec, consumer: str) -> Way:
+    del consumer
+    return _password("userpass", spec.userpass or PasswordAuth())
+
+
+def _ldap(spec: VaultAuthSpec, consumer: str) -> Way:
+    del consumer
+    return _password("ldap", spec.ldap or PasswordAuth())
+
+
+def _password(method: str, block: PasswordAuth) -> Way:
+    _needed(method, (f"spec.{method}.username", block.username), (f"spec.{method}.secretRef", block.secret_ref))
+    return PasswordWay(block.username, object_name(block.secret_ref, f"spec.{method}.secretRef"), block.password_key)
+
+
+def _token(spec: VaultAuthSpec, consumer: str) -> Way:
+    del consumer
+    block = spec.token or TokenAuth()
+    _needed("token", ("spec.token.secretRef or spec.token.path", block.secret_ref or block.path))
+    if block.path:
+        return GivenWay(file=block.path, renew=block.renew)
+    return GivenWay(object_name(block.secret_ref, "spec.token.secretRef"), block.key, renew=block.renew)
+
+
+def _generic(spec: VaultAuthSpec, consumer: str) -> Way:
+    del consumer
+    block = spec.generic or GenericAuth()
+    parts = (
+        FromSecret(part.field, object_name(part.secret_ref, "spec.generic.bodyFrom.secretRef"), part.key)
+        for part in block.body_from
+    )
+    return GenericWay(tuple(sorted(block.body.items())), tuple(parts))
+
+
+def _identity(block: KubernetesAuth | JWTAuth, consumer: str, field: str) -> Identity:
+    name = object_name(block.service_account, field)
+    return Identity(consumer, name, block.audiences, block.token_expiration_seconds)
+
+
+def _needed(method: str, *fields: tuple[str, object]) -> None:
+    missing = [name for name, value in fields if not value]
+    if missing:
+        raise ConfigError(Reason.INVALID_SPEC, f"{' and '.join(missing)} must be set for method {method}")
+
+
+_MAKERS: Mapping[str, _Maker] = {
+    "kubernetes": _kubernetes,
+    "jwt": _jwt,
+    "appRole": _app_role,
+    "cert": _certificate,
+    "userpass": _userpass,
+    "ldap": _ldap,
+    "token": _token,
+    "generic": _generic,
+}
