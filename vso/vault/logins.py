@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vso.core.clock import Clock
-from vso.core.errors import ConfigError, Reason
+from vso.core.errors import Reason
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
 from vso.vault.auth.exchange import exchange
 from vso.vault.auth.given import GivenWay
-from vso.vault.auth.refusal import LoginRefusedError
+from vso.vault.auth.refusal import LoginHeldBackError, LoginRefusedError
 from vso.vault.auth.token import Token
 from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig
@@ -83,7 +83,7 @@ class Logins:
         if self._refusals.exhausted(now, self._source):
             raise self._limited()
         if self._refusal:
-            raise LoginRefusedError(self._refusal)
+            raise LoginHeldBackError(Reason.VAULT_LOGIN_REFUSED, self._refusal)
 
     async def fetch(self, client: VaultClient) -> Held:
         """Log in once."""
@@ -122,8 +122,8 @@ class Logins:
             ours=self._login.way.OURS,
         )
 
-    def _limited(self) -> ConfigError:
-        return ConfigError(
+    def _limited(self) -> LoginHeldBackError:
+        return LoginHeldBackError(
             Reason.VAULT_LOGIN_LIMITED,
             f"no further login is tried for now, after {PER_SOURCE} or more refusals within 15m: {self._refusal}",
         )
