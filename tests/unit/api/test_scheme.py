@@ -14,6 +14,7 @@ from vso.api.meta import Condition, ObjectMeta, Resource, Status
 from vso.api.scheme import MODELS, dump_status, parse, parse_status, status_patch
 from vso.api.secrets import (
     LeaseRef,
+    PendingLease,
     SecretLease,
     VaultDynamicSecret,
     VaultDynamicSecretStatus,
@@ -270,7 +271,7 @@ def test_the_reference_operators_required_fields_are_always_written(status: Stat
             Kind.VAULT_DYNAMIC_SECRET,
             VaultDynamicSecretStatus(
                 secret_lease=SecretLease(id="l", duration=60, renewable=True, request_id="q", token_expire_time=NOON),
-                pending_lease=LeaseRef(id="p"),
+                pending_lease=PendingLease(id="p"),
                 retired_leases=(LeaseRef(id="o", not_after=NOON),),
                 expires=NOON,
                 last_runtime_pod_uid="pod",
