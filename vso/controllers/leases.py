@@ -107,16 +107,20 @@ class LeaseDesk:
         return Grant(lease_id, found.duration, found.renewable, found.request_id, ends, found.age)
 
     async def revoke(self, door: Door, lease_id: str) -> VsoError | None:
-        """Give a lease back; return what prevented it, None when it is gone."""
+        """Give a lease back; return what prevented it, None when it is gone.
+
+        Nobody wants it any more either way: no token is kept for it.
+        """
+        failure: VsoError | None = None
         try:
             await leases.revoke(door.session, lease_id, namespace=door.namespace)
         except VsoError as error:
+            failure = error
             _log.warning(
                 "lease not revoked", lease=self.digest(lease_id), reason=error.reason.value, error=error.message
             )
-            return error
         await door.session.let_go(lease_id)
-        return None
+        return failure
 
     async def revoke_all(self, door: Door, lease_ids: Iterable[str]) -> tuple[frozenset[str], VsoError | None]:
         """Give leases back; return those that are settled, and what kept the first of the others.
