@@ -282,6 +282,16 @@ def test_suspended_leases_are_renewed_and_not_replaced(team: Team, role: str) ->
     assert team.data("db") == data
 
 
+def test_under_a_token_that_cannot_be_renewed_credentials_stay_for_a_good_part_of_its_life(
+    team: Team, role: str, database: AnyDatabase
+) -> None:
+    database.role(role, default_ttl="1h")
+    team.role(token_type="batch", token_ttl="2m")
+    data = ready(team, role, renewalPercent=10)
+    always(lambda: team.data("db") == data, during=6, message="they are not replaced again and again")
+    assert database.users(role) == [data["username"]]
+
+
 def test_credentials_whose_pass_was_cut_off_are_settled_with_all_of_their_life_and_their_tokens_end(
     team: Team, role: str, database: AnyDatabase, stage: Stage
 ) -> None:

@@ -7,7 +7,7 @@ replaced until it is given back or over; no value and no unkeyed hash of one is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
@@ -92,8 +92,12 @@ def settled(
 
 
 def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
-    """Say that the lease was prolonged; nothing else moves."""
-    return status.model_copy(update=_granted(grant, now))
+    """Say that the lease was prolonged; nothing else moves.
+
+    Where its token is not in our hands, what was known of its end still holds: no other token moves it.
+    """
+    known = replace(grant, token_ends=grant.token_ends or status.secret_lease.token_expire_time)
+    return status.model_copy(update=_granted(known, now))
 
 
 def followed(
