@@ -14,7 +14,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -185,9 +185,7 @@ class Proxy:
     async def _hang_up(self) -> None:
         """Break every connection and wait for its task: what the loop leaves open, the collector complains of later."""
         await asyncio.sleep(0.01)  # a connection that is being accepted gets its transport first
-        # One whose handshake is under way is known to the loop alone.
-        handshaking: Mapping[int, asyncio.WriteTransport] = getattr(asyncio.get_running_loop(), "_transports", {})
-        for transport in {*self._transports, *handshaking.values()}:
+        for transport in list(self._transports):
             transport.abort()
         if self._serving:
             await asyncio.wait(self._serving, timeout=2)
