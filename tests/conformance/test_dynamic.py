@@ -320,9 +320,11 @@ def test_a_killed_operator_issues_nothing_anew_while_the_parents_end_is_far(
 ) -> None:
     database.role(role, default_ttl="1h")
     data = ready(team, role)
-    assert stage.operator is not None
-    stage.operator.kill()
-    stage.operator.start()
-    stage.operator.wait_ready()
+    operator = stage.operator
+    assert operator is not None
+    operator.kill()
+    operator.start()
+    operator.wait_ready()
+    eventually(lambda: operator.leads, timeout=40, message="it works again")
     always(lambda: team.data("db") == data, during=5)
     assert database.users(role) == [data["username"]]
