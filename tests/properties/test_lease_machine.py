@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.fakes.clock import FakeClock, settle
-from tests.fakes.lease_keeper import PATIENCE, PROBE, Keeper, ModelVault, Terms
+from tests.fakes.lease_keeper import PATIENCE, PROBE, Keeper
+from tests.fakes.model_vault import ModelVault, Terms
 
 ENDLESS = st.just(math.inf)
 TERMS = st.builds(
