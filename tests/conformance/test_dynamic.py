@@ -282,15 +282,49 @@ def test_suspended_leases_are_renewed_and_not_replaced(team: Team, role: str) ->
     assert team.data("db") == data
 
 
+def test_under_a_token_that_cannot_be_renewed_credentials_stay_for_a_good_part_of_its_life(
+    team: Team, role: str, database: AnyDatabase
+) -> None:
+    database.role(role, default_ttl="1h")
+    team.role(token_type="batch", token_ttl="2m")
+    data = ready(team, role, renewalPercent=10)
+    always(lambda: team.data("db") == data, during=6, message="they are not replaced again and again")
+    assert database.users(role) == [data["username"]]
+
+
+def test_credentials_whose_pass_was_cut_off_are_settled_with_all_of_their_life_and_their_tokens_end(
+    team: Team, role: str, database: AnyDatabase, stage: Stage
+) -> None:
+    database.role(role, default_ttl="1h")
+    data = ready(team, role)
+    issued = status(team)["secretLease"]
+    assert stage.operator is not None
+    stage.operator.stop()
+    pending = {"id": issued["id"], "tokenExpireTime": issued["tokenExpireTime"]}
+    cut_off = {"pendingLease": pending, "secretLease": None, "expires": None, "lastRenewalTime": 0, "destination": None}
+    team.bed.kube.patch(KIND, team.ns, "db", {"status": cut_off}, subresource="status")
+    stage.operator.start()
+    stage.operator.wait_ready()
+    eventually(lambda: "pendingLease" not in status(team), timeout=20, message="it is settled")
+    told = status(team)
+    assert told["history"][0]["reason"] == "PendingFound"
+    assert told["secretLease"] == {**issued, "requestID": told["secretLease"]["requestID"]}
+    assert issued["duration"] == 3600
+    assert team.data("db") == data
+    assert database.users(role) == [data["username"]]
+
+
 @pytest.mark.real  # the next leader waits for the Lease to run out
 def test_a_killed_operator_issues_nothing_anew_while_the_parents_end_is_far(
     team: Team, role: str, database: AnyDatabase, stage: Stage
 ) -> None:
     database.role(role, default_ttl="1h")
     data = ready(team, role)
-    assert stage.operator is not None
-    stage.operator.kill()
-    stage.operator.start()
-    stage.operator.wait_ready()
+    operator = stage.operator
+    assert operator is not None
+    operator.kill()
+    operator.start()
+    operator.wait_ready()
+    eventually(lambda: operator.leads, timeout=40, message="it works again")
     always(lambda: team.data("db") == data, during=5)
     assert database.users(role) == [data["username"]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from tests.fakes import kube_transport
@@ -107,6 +108,7 @@ class Lent:
     issued: float
     ends: float
     revoked: bool = False
+    renewed: float | None = None
 
 
 class LeaseVault:
@@ -161,15 +163,26 @@ class LeaseVault:
         lease, now = self.lent.get(seen.body["lease_id"]), self.clock.monotonic()
         if lease is None or not self._lives(lease, now):
             return errors(400, GONE[seen.path])
-        lease.ends = min(now + seen.body["increment"], lease.issued + self.max_ttl)
+        lease.ends, lease.renewed = min(now + seen.body["increment"], lease.issued + self.max_ttl), now
         return Reply(200, {"request_id": "r", "lease_id": seen.body["lease_id"], **self._left(lease)})
 
     def _lookup(self, seen: Seen) -> Step:
         lease = self.lent.get(seen.body["lease_id"])
         if lease is None or not self._lives(lease, self.clock.monotonic()):
             return errors(400, GONE[seen.path])
-        left = self._left(lease)
-        return Reply(200, {"request_id": "r", "data": {"ttl": left["lease_duration"], "renewable": left["renewable"]}})
+        data = {
+            "issue_time": self._wall(lease.issued),
+            "expire_time": self._wall(lease.ends),
+            "last_renewal": None if lease.renewed is None else self._wall(lease.renewed),
+            "renewable": self.renewable,
+            "ttl": int(lease.ends - self.clock.monotonic()),
+        }
+        return Reply(200, {"request_id": "r", "data": data})
+
+    def _wall(self, monotonic: float) -> str:
+        """Return the time as Vault tells it; its clock is a minute off, as it may be."""
+        moment = self.clock.now() + timedelta(seconds=monotonic - self.clock.monotonic() + 60)
+        return moment.isoformat().replace("+00:00", "Z")
 
     def revoke(self, seen: Seen) -> Step:
         if lease := self.lent.get(seen.body["lease_id"]):

@@ -25,6 +25,7 @@ from vso.api.shared import (
 
 __all__ = [
     "LeaseRef",
+    "PendingLease",
     "SecretLease",
     "StaticCredsMetaData",
     "VaultDynamicSecret",
@@ -170,6 +171,13 @@ class LeaseRef(StatusModel):
     """When it ends or is revoked, at the latest."""
 
 
+class PendingLease(LeaseRef):
+    """A lease that was issued, and that the Secret may hold already."""
+
+    token_expire_time: Time | None = None
+    """When the token ends under which the lease was issued, and the lease with it."""
+
+
 class VaultDynamicSecretStatus(SecretStatus):
     """Which credentials the Secret holds, and until when."""
 
@@ -187,7 +195,7 @@ class VaultDynamicSecretStatus(SecretStatus):
     """Which Vault session served this object."""
     expires: Time | None = None
     """When the credentials in the Secret end unless they are renewed."""
-    pending_lease: LeaseRef | None = None
+    pending_lease: PendingLease | None = None
     """A lease that Vault has issued and the Secret does not hold yet."""
     retired_leases: tuple[LeaseRef, ...] = ()
     """Leases that were replaced and live on until their users have changed over."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from vso.api.secrets import VaultDynamicSecretSpec, VaultDynamicSecretStatus
+from vso.api.secrets import PendingLease, VaultDynamicSecretSpec, VaultDynamicSecretStatus
 from vso.controllers import dynamic_status
 from vso.controllers.destinations import Destinations, DynamicLook, Landed
 from vso.controllers.dynamic_status import Grant, Settled
@@ -149,12 +149,9 @@ class LeaseActs:
         if pending is None:
             return look
         seen = await self._destinations.inspect(look)
-        digest = self._desk.digest(pending.id)
-        if seen is not None and seen.annotations.get(LEASE_ANNOTATION) == digest:
-            try:
-                grant = await self._desk.lookup(door, pending.id)
-            except LeaseGoneError:
-                return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
+        written_by_us = seen is not None and seen.annotations.get(LEASE_ANNOTATION) == self._desk.digest(pending.id)
+        grant = await self._told_of(door, pending) if written_by_us else None
+        if seen is not None and grant is not None:
             written = Written(
                 look.cr.spec.destination.name, seen.uid, seen.resource_version, "patched", "", seen.set_at
             )
@@ -164,6 +161,13 @@ class LeaseActs:
         if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:
             raise error
         return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
+
+    async def _told_of(self, door: Door, pending: PendingLease) -> Grant | None:
+        """Return the lease as it was granted; None where it has ended, or nobody may know when it does."""
+        try:
+            return await self._desk.lookup(door, pending.id, pending.token_expire_time)
+        except (LeaseGoneError, PermissionDeniedError):
+            return None
 
     async def _make_room(self, look: DynamicLook, door: Door) -> DynamicLook:
         """Give back what was replaced before: never more than two leases of an object live at once."""

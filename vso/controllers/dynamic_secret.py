@@ -201,6 +201,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             grant = await self._rooms.desk.renew(door, lease.id, lease.duration, parent)
             look = await self._rooms.acts.jot(look, dynamic_status.renewed(look.status, grant, look.now))
             plan = plan_lease(self._lease(look, parent), look.now, self._policy(look))
+        await self._rooms.retired.let_go(look, door)
         await self._parts.reporter.suspended(look)
         # The token of the lease has to be kept as well: it may be due long before the lease.
         instants = [plan.until] if isinstance(plan, Wait) else []

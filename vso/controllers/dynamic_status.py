@@ -7,10 +7,10 @@ replaced until it is given back or over; no value and no unkeyed hash of one is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from vso.api.secrets import LeaseRef, SecretLease, VaultDynamicSecretStatus
+from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
 from vso.controllers.restarts import Restarted
 from vso.core.errors import Reason
@@ -28,13 +28,15 @@ _IN_ORDER = "the Secret holds live credentials"
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A lease as Vault has just granted it; the id may be empty, the times are of now."""
+    """A lease as Vault has granted it; the id may be empty."""
 
     lease_id: str
     duration: timedelta
     renewable: bool
     request_id: str
     token_ends: datetime | None
+    age: timedelta = timedelta(0)
+    """How long ago that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,12 @@ class Settled:
 
 def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
     """Name a lease that the Secret does not hold yet."""
-    ends = _whole(_ends(grant, now))
-    return status.model_copy(update={"pending_lease": LeaseRef(id=grant.lease_id, not_after=ends)})
+    named = PendingLease(
+        id=grant.lease_id,
+        not_after=_whole(_ends(grant, now)),
+        token_expire_time=_whole(grant.token_ends) if grant.token_ends else None,
+    )
+    return status.model_copy(update={"pending_lease": named})
 
 
 def settled(
@@ -86,8 +92,12 @@ def settled(
 
 
 def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
-    """Say that the lease was prolonged; nothing else moves."""
-    return status.model_copy(update=_granted(grant, now))
+    """Say that the lease was prolonged; nothing else moves.
+
+    Where its token is not in our hands, what was known of its end still holds: no other token moves it.
+    """
+    known = replace(grant, token_ends=grant.token_ends or status.secret_lease.token_expire_time)
+    return status.model_copy(update=_granted(known, now))
 
 
 def followed(
@@ -141,7 +151,7 @@ def news_of(done: Settled, *, first: bool) -> News:
 def _granted(grant: Grant, now: datetime) -> dict[str, object]:
     ends = _whole(_ends(grant, now)) if grant.lease_id and grant.duration else None
     return {
-        "last_renewal_time": int(now.timestamp()),
+        "last_renewal_time": int((now - grant.age).timestamp()),
         "expires": ends,
         "secret_lease": SecretLease(
             id=grant.lease_id,
@@ -162,7 +172,7 @@ def _retired(status: VaultDynamicSecretStatus, now: datetime, overlap: timedelta
 
 
 def _ends(grant: Grant, now: datetime) -> datetime:
-    own = now + grant.duration
+    own = now - grant.age + grant.duration
     return own if grant.token_ends is None else min(own, grant.token_ends)
 
 

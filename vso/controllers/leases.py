@@ -96,22 +96,31 @@ class LeaseDesk:
         granted = await leases.renew(door.session, lease_id, duration, namespace=door.namespace)
         return Grant(lease_id, granted.duration, granted.renewable, granted.request_id, parent.ends if parent else None)
 
-    async def lookup(self, door: Door, lease_id: str) -> Grant:
-        """Return what is left of a lease; LeaseGoneError when there is none."""
+    async def lookup(self, door: Door, lease_id: str, token_ends: datetime | None = None) -> Grant:
+        """Return a lease as it was granted; LeaseGoneError when there is none.
+
+        `token_ends` is what is known of its token's end, where the token itself is not in our hands.
+        """
         found = await leases.lookup(door.session, lease_id, namespace=door.namespace)
-        return Grant(lease_id, found.duration, found.renewable, found.request_id, None)
+        parent = await door.session.parent(lease_id)
+        ends = parent.ends if parent else token_ends
+        return Grant(lease_id, found.duration, found.renewable, found.request_id, ends, found.age)
 
     async def revoke(self, door: Door, lease_id: str) -> VsoError | None:
-        """Give a lease back; return what prevented it, None when it is gone."""
+        """Give a lease back; return what prevented it, None when it is gone.
+
+        Nobody wants it any more either way: no token is kept for it.
+        """
+        failure: VsoError | None = None
         try:
             await leases.revoke(door.session, lease_id, namespace=door.namespace)
         except VsoError as error:
+            failure = error
             _log.warning(
                 "lease not revoked", lease=self.digest(lease_id), reason=error.reason.value, error=error.message
             )
-            return error
         await door.session.let_go(lease_id)
-        return None
+        return failure
 
     async def revoke_all(self, door: Door, lease_ids: Iterable[str]) -> tuple[frozenset[str], VsoError | None]:
         """Give leases back; return those that are settled, and what kept the first of the others.
