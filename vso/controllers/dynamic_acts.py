@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vso.api.secrets import VaultDynamicSecretSpec, VaultDynamicSecretStatus
-from vso.controllers import dynamic_status
+from vso.controllers import debts, dynamic_status
 from vso.controllers.destinations import Destinations, DynamicLook, Landed
 from vso.controllers.dynamic_status import Grant, Settled
 from vso.controllers.finalizers import Finalizers
@@ -19,7 +19,7 @@ from vso.controllers.leases import Door, LeaseDesk
 from vso.controllers.leaving import leases_of
 from vso.controllers.memory import moved_on
 from vso.controllers.report import Reporter
-from vso.controllers.restarts import Owed, Restarted, Restarts
+from vso.controllers.restarts import Restarted, Restarts
 from vso.core.errors import Reason
 from vso.core.keys import Kind
 from vso.core.sensitive import Sensitive
@@ -101,6 +101,7 @@ class LeaseActs:
             restarted=restarted,
             shape=dynamic.shape_of(look.cr.spec),
             resync=look.resync_wanted(RESYNC_ANNOTATIONS),
+            asked=debts.acknowledged(look, restarted),
             meta=door.meta,
             pod_uid=self._config.pod_uid,
         )
@@ -209,16 +210,8 @@ class LeaseActs:
         return await self._destinations.apply(look, plan, data, mark)
 
     async def restart(self, look: DynamicLook, digest: str, since: datetime) -> Restarted | None:
-        """Restart the consumers if that is owed; None when it is not."""
-        targets, notes = look.cr.spec.rollout_restart_targets, look.notes
-        if not targets or not sync.restart_owed(look.status.rolled_out_digest, digest):
-            return None
-        if notes.rolled != digest:
-            notes.rolled, notes.rolled_targets = digest, frozenset()
-        owed = Owed(Kind.VAULT_DYNAMIC_SECRET, look.key, digest, since)
-        restarted = await self._restarts.restart(owed, targets, already=notes.rolled_targets)
-        notes.rolled_targets = notes.rolled_targets.union(restarted.done)
-        return restarted
+        """Restart the consumers if that is owed; None when it is not. No digest stands for data that they have."""
+        return await debts.pay(self._restarts, Kind.VAULT_DYNAMIC_SECRET, look, digest, since)
 
     async def jot(self, look: DynamicLook, status: VaultDynamicSecretStatus) -> DynamicLook:
         """Write a status on the way, without a verdict."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from vso.api.meta import Resource
 from vso.api.secrets import VaultDynamicSecret, VaultDynamicSecretStatus
-from vso.controllers import dynamic_status
+from vso.controllers import debts, dynamic_status
 from vso.controllers.destinations import Destinations, DynamicLook
 from vso.controllers.dynamic_acts import RESYNC_ANNOTATIONS, LeaseActs
 from vso.controllers.lease_times import LeaseTimes
@@ -118,7 +118,9 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             case Replace(because=why):
                 return await self._rooms.acts.issue(look, door, why)
             case Renew() if lease is not None:
-                return await self._rooms.acts.renew(look, door, lease, parent)
+                renewed = await self._rooms.acts.renew(look, door, lease, parent)
+                # What is owed to the consumers waits for no other pass; a new lease has seen to it.
+                return await self._keep(renewed) if renewed.status.secret_lease.id == lease.id else renewed
             case Probe() if lease is not None:
                 return await self._rooms.acts.probe(look, door, lease) or await self._keep(look)
             case _:
@@ -174,6 +176,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         generation = look.record.generation
         digest = self._rooms.acts.digest_of(look.status)
         owed = bool(look.cr.spec.rollout_restart_targets) and sync.restart_owed(look.status.rolled_out_digest, digest)
+        owed = owed or debts.unacknowledged(look)
         standing = in_order(look.status, generation) and not look.notes.unsaid and not owed
         if standing and look.status.last_generation == generation:
             self._parts.reporter.as_it_stands(look)
@@ -184,8 +187,11 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         restarted = await self._rooms.acts.restart(look, digest, look.status.last_sync_time or look.now)
         await self._parts.reporter.in_order(
             look,
-            lambda status: dynamic_status.followed(status, written, restarted, digest),
+            lambda status: dynamic_status.followed(
+                status, written, restarted, digest, debts.acknowledged(look, restarted)
+            ),
             dynamic_status.in_order(restarted),
+            debts.news_of(restarted),
         )
         look.notes.unsaid = False
         look.notes.restart_failed = restarted is not None and bool(restarted.failed)

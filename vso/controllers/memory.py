@@ -58,7 +58,7 @@ class Memory(Generic[S]):
     restart_failed: bool = False
     """A rollout target was not restarted: the pass is repeated until it is."""
     rolled: str = ""
-    """Digest of the data that the rollout targets were restarted for last; status may not tell it yet."""
+    """What the rollout targets were restarted for last; status may not tell it yet."""
     rolled_targets: frozenset[str] = frozenset()
     """Those that were restarted for it."""
     adopted_at: datetime | None = None

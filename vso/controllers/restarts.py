@@ -13,7 +13,7 @@ restarted at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from vso.core.errors import Reason, TransientError, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.decide.names import object_name
 from vso.kube.client import KubeClient
-from vso.kube.workloads import Workload, digest_mark, restart
+from vso.kube.workloads import Workload, restart
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Restarted:
 
     done: tuple[str, ...]
     failed: tuple[tuple[str, VsoError], ...]
+    for_data: bool = True
+    """New data was the reason, or one of two; otherwise it was only asked for."""
 
     @property
     def problem(self) -> str:
@@ -46,16 +48,11 @@ class Restarted:
 class Owed:
     """What an object owes to its consumers."""
 
-    kind: Kind
     key: ObjectKey
-    digest: str
-    rotated: datetime
-    """When the data changed that has the digest."""
-
-    @property
-    def mark(self) -> str:
-        """The annotation under which a workload keeps the digest."""
-        return digest_mark(owner_name(self.kind, self.key))
+    marks: Mapping[str, str]
+    """The annotations by which a workload tells later what it was restarted for."""
+    rotated: datetime | None
+    """When the data changed that they are to get; None where the restart was only asked for."""
 
 
 def owner_name(kind: Kind, key: ObjectKey) -> str:
@@ -67,14 +64,14 @@ def owner_name(kind: Kind, key: ObjectKey) -> str:
 class _Batch:
     """What is owed to one shared workload, collected for a moment."""
 
-    rotated: datetime
+    rotated: datetime | None = None
     marks: dict[str, str] = field(default_factory=dict)
     paid: asyncio.Event = field(default_factory=asyncio.Event)
     error: VsoError | None = None
 
     def join(self, owed: Owed) -> None:
-        self.marks[owed.mark] = owed.digest
-        self.rotated = max(self.rotated, owed.rotated)
+        self.marks.update(owed.marks)
+        self.rotated = max(filter(None, (self.rotated, owed.rotated)), default=None)
 
 
 def _never_shared(workload: Workload) -> bool:
@@ -105,7 +102,8 @@ class Restarts:
             ]
         outcomes = [(str(workload), task.result()) for workload, task in zip(named, paying, strict=True)]
         done = tuple(label for label, error in outcomes if error is None)
-        return Restarted(done, tuple((label, error) for label, error in outcomes if error is not None))
+        failed = tuple((label, error) for label, error in outcomes if error is not None)
+        return Restarted(done, failed, for_data=owed.rotated is not None)
 
     async def _paid(self, owed: Owed, index: int, workload: Workload, already: Collection[str]) -> VsoError | None:
         if str(workload) in already:
@@ -115,7 +113,7 @@ class Restarts:
             if self._is_shared(workload):
                 await self._together(owed, workload)
             else:
-                await restart(self._client, workload, {owed.mark: owed.digest}, owed.rotated)
+                await restart(self._client, workload, owed.marks, owed.rotated)
         except VsoError as error:
             return error
         return None
@@ -126,7 +124,7 @@ class Restarts:
             batch.join(owed)
             await batch.paid.wait()
         else:
-            batch = self._open[workload] = _Batch(owed.rotated)
+            batch = self._open[workload] = _Batch()
             batch.join(owed)
             await self._collect(workload, batch)
         if batch.error is not None:

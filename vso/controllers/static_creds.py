@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from vso.api.secrets import VaultDynamicSecretStatus
-from vso.controllers import dynamic_status, static_creds_status
+from vso.controllers import debts, dynamic_status, static_creds_status
 from vso.controllers.destinations import DynamicLook
 from vso.controllers.dynamic_acts import RESYNC_ANNOTATIONS, DynamicConfig, LeaseActs, overlap_of
 from vso.controllers.leases import Door, LeaseDesk
@@ -132,7 +132,7 @@ class StaticCreds:
         since = look.status.last_sync_time or look.now
         if landed is not None and changed:
             since = landed.written.set_at or look.now
-        restarted = None if adopted else await self._acts.restart(look, mac, since)
+        restarted = await self._acts.restart(look, "" if adopted else mac, since)
         done = Synced(
             because=because or Because.ROTATED,
             mac=mac,
@@ -148,6 +148,7 @@ class StaticCreds:
         context = Context(
             shape=shape_of(spec),
             resync=look.resync_wanted(RESYNC_ANNOTATIONS),
+            asked=debts.acknowledged(look, done.restarted),
             pod_uid=self._config.pod_uid,
             overlap=overlap_of(spec),
             now=look.now,

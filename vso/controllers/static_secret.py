@@ -10,17 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from vso.api.meta import Resource
 from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus
+from vso.controllers import debts
 from vso.controllers.destinations import Destinations, StaticLook
 from vso.controllers.instant import InstantUpdates, wants
 from vso.controllers.looks import Look
 from vso.controllers.passes import ObjectReconciler, PassParts
 from vso.controllers.report import Telling
 from vso.controllers.resolver import Path, Resolver
-from vso.controllers.restarts import Owed, Restarted, Restarts
+from vso.controllers.restarts import Restarts
 from vso.controllers.sources import Source, SourceReader, failed_fingerprint
 from vso.controllers.static_status import Synced, is_rotation, news_of, outcome_of, source_mark, status_of
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
@@ -173,8 +174,8 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
             secret_drifted=drift.drifted,
             drift_check_due=self._rooms.destinations.check_due(look),
             source_changed=look.notes.source_changed,
-            restart_due=bool(spec.rollout_restart_targets)
-            and sync.restart_owed(status.rolled_out_digest, status.secret_mac),
+            restart_due=debts.unacknowledged(look)
+            or (bool(spec.rollout_restart_targets) and sync.restart_owed(status.rolled_out_digest, status.secret_mac)),
         )
 
     async def _read(
@@ -243,22 +244,9 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
         untouched = landed is not None and landed.untouched
         adopted = untouched and not sync.restart_owed(status.rolled_out_digest, status.secret_mac)
         since = rotated or status.last_sync_time or look.now
-        restarted = None if adopted else await self._restart(look, digest, since)
+        fresh = "" if adopted or not spec.hmac_secret_data else digest
+        restarted = await debts.pay(self._rooms.restarts, Kind.VAULT_STATIC_SECRET, look, fresh, since)
         return Synced(why, digest, version, landed, rotated, restarted)
-
-    async def _restart(self, look: StaticLook, digest: str, since: datetime) -> Restarted | None:
-        """Restart what is owed for data of that moment; the moment is the one that the status goes on to tell."""
-        targets, status, notes = look.cr.spec.rollout_restart_targets, look.status, look.notes
-        if not targets or not look.cr.spec.hmac_secret_data:
-            return None
-        if not sync.restart_owed(status.rolled_out_digest, digest):
-            return None
-        if notes.rolled != digest:
-            notes.rolled, notes.rolled_targets = digest, frozenset()
-        owed = Owed(Kind.VAULT_STATIC_SECRET, look.key, digest, since)
-        restarted = await self._rooms.restarts.restart(owed, targets, already=notes.rolled_targets)
-        notes.rolled_targets = notes.rolled_targets.union(restarted.done)
-        return restarted
 
 
 def _known_digest(look: StaticLook) -> str:

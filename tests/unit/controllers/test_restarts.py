@@ -13,15 +13,20 @@ from tests.fakes.cluster import FakeCluster
 from tests.fakes.kube_transport import FakeApiServer, connected, serving
 from vso.api.shared import RolloutTarget
 from vso.controllers.restarts import Owed, Restarted, Restarts
-from vso.core.keys import Kind, ObjectKey
+from vso.core.keys import ObjectKey
+from vso.kube.workloads import digest_mark
 
 WEB = RolloutTarget(kind="Deployment", name="web")
 DAEMON = RolloutTarget(kind="DaemonSet", name="agent")
 ROLLOUT = RolloutTarget(kind="argo.Rollout", name="canary")
 
 
-def owed(name: str, rotated: datetime = T0) -> Owed:
-    return Owed(Kind.VAULT_STATIC_SECRET, ObjectKey("app", name), "digest-2", rotated)
+def mark(name: str) -> str:
+    return digest_mark(f"VaultStaticSecret/{name}")
+
+
+def owed(name: str, rotated: datetime | None = T0) -> Owed:
+    return Owed(ObjectKey("app", name), {mark(name): "digest-2"}, rotated)
 
 
 async def restart(
@@ -48,7 +53,7 @@ async def test_the_patch_names_the_rotation_and_the_data() -> None:
     assert restarted == Restarted(("Deployment app/web",), ())
     assert template(api.requests[0].json) == {
         "vso.secrets.hashicorp.com/restartedAt": "2026-01-01T12:00:00Z",
-        owed("db").mark: "digest-2",
+        mark("db"): "digest-2",
     }
 
 
@@ -89,7 +94,7 @@ class Shared:
     api: FakeApiServer
     restarts: Restarts
 
-    def owe(self, group: asyncio.TaskGroup, name: str, rotated: datetime = T0) -> asyncio.Task[Restarted]:
+    def owe(self, group: asyncio.TaskGroup, name: str, rotated: datetime | None = T0) -> asyncio.Task[Restarted]:
         return group.create_task(self.restarts.restart(owed(name, rotated), [WEB]))
 
     @property
@@ -116,10 +121,22 @@ async def test_those_that_come_within_the_window_share_one_restart_of_the_latest
     assert shared.patches == [
         {
             "vso.secrets.hashicorp.com/restartedAt": "2026-01-01T12:00:01Z",
-            owed("one").mark: "digest-2",
-            owed("two").mark: "digest-2",
+            mark("one"): "digest-2",
+            mark("two"): "digest-2",
         }
     ]
+
+
+async def test_one_that_was_asked_for_shares_the_restart_and_leaves_the_time_to_the_others(shared: Shared) -> None:
+    for rotations in ((None, None), (T0, None)):
+        async with asyncio.TaskGroup() as group:
+            for name, rotated in zip(("one", "two"), rotations, strict=True):
+                shared.owe(group, name, rotated)
+            await settle()
+            await shared.clock.advance(WINDOW)
+        shared.cluster.workload("/apis/apps/v1/namespaces/app/deployments", "web")["spec"] = {}
+    marks = {mark("one"): "digest-2", mark("two"): "digest-2"}
+    assert shared.patches == [marks, {"vso.secrets.hashicorp.com/restartedAt": "2026-01-01T12:00:00Z", **marks}]
 
 
 async def test_whoever_comes_after_the_window_restarts_it_again(shared: Shared) -> None:
@@ -128,7 +145,7 @@ async def test_whoever_comes_after_the_window_restarts_it_again(shared: Shared) 
             shared.owe(group, name)
             await settle()
             await shared.clock.advance(WINDOW)
-    assert [owed(name).mark in patch for name, patch in zip(("one", "two"), shared.patches, strict=True)] == [
+    assert [mark(name) in patch for name, patch in zip(("one", "two"), shared.patches, strict=True)] == [
         True,
         True,
     ]
