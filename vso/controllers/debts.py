@@ -9,10 +9,12 @@ acknowledged and not paid: its consumers have just started.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from vso.controllers.destinations import SecretLook
+from vso.controllers.memory import Unsettled
 from vso.controllers.restarts import Owed, Restarted, Restarts, owner_name
 from vso.core.errors import Reason
 from vso.core.keys import Kind
@@ -20,19 +22,40 @@ from vso.decide import sync
 from vso.decide.assess import News
 from vso.decide.conditions import Finding
 from vso.kube.workloads import digest_mark, restart_mark
+from vso.runtime.reconcile import Result
 
 RESTART_ANNOTATION: Final = "vso.hashicorp.com/restart"
 ROLLOUT_RESTART: Final = "RolloutRestart"
 _TOKEN_BYTES: Final = 8
 
 
-async def pay(restarts: Restarts, kind: Kind, look: SecretLook, digest: str, since: datetime) -> Restarted | None:
-    """Restart the consumers for data of that digest and moment, and as was asked; None where neither is owed.
+def unsettled(look: SecretLook, digest: str, since: datetime, done: object = None) -> Unsettled:
+    """Return what this pass has done, for data of that digest and moment."""
+    return Unsettled(look.record.generation, look.record.look, look.now, digest, since, done)
 
-    An empty digest stands for data that nobody is restarted for.
+
+def take_up(look: SecretLook) -> Unsettled | None:
+    """Return what an earlier pass could not settle, if the object still asks for the same."""
+    found, look.notes.unsettled = look.notes.unsettled, None
+    if found is None or (found.generation, found.look) != (look.record.generation, look.record.look):
+        return None
+    return found
+
+
+def come_back(work: Unsettled) -> Result:
+    """Return when to take up what waits for the company of others."""
+    return Result(requeue_after=work.wait, urgent=True)
+
+
+async def pay(restarts: Restarts, kind: Kind, look: SecretLook, work: Unsettled) -> Restarted | None:
+    """Restart the consumers for new data, and as was asked; None where neither is owed.
+
+    What waits for the company of others is left unsettled in the notes: the pass ends without a word, and the
+    next one takes it up.
     """
     targets, notes = look.cr.spec.rollout_restart_targets, look.notes
-    owed = _owed(kind, look, digest, since)
+    owed = _owed(kind, look, work)
+    notes.unsettled = None
     if not targets or not owed.marks:
         return None
     paying = " ".join(owed.marks.values())
@@ -40,6 +63,8 @@ async def pay(restarts: Restarts, kind: Kind, look: SecretLook, digest: str, sin
         notes.rolled, notes.rolled_targets = paying, frozenset()
     restarted = await restarts.restart(owed, targets, already=notes.rolled_targets)
     notes.rolled_targets = notes.rolled_targets.union(restarted.done)
+    if restarted.wait is not None:
+        notes.unsettled = replace(work, wait=restarted.wait)
     return restarted
 
 
@@ -92,14 +117,14 @@ def _made(restarted: Restarted) -> str:
     return f"restarted {', '.join(restarted.done)}" + ("" if restarted.for_data else ", as was asked for")
 
 
-def _owed(kind: Kind, look: SecretLook, digest: str, since: datetime) -> Owed:
+def _owed(kind: Kind, look: SecretLook, work: Unsettled) -> Owed:
     owner, marks = owner_name(kind, look.key), {}
-    for_data = bool(digest) and sync.restart_owed(look.status.rolled_out_digest, digest)
+    for_data = bool(work.digest) and sync.restart_owed(look.status.rolled_out_digest, work.digest)
     if for_data:
-        marks[digest_mark(owner)] = digest
+        marks[digest_mark(owner)] = work.digest
     if unacknowledged(look) and sync.synced_before(look.status):
         marks[restart_mark(owner)] = _token(look)
-    return Owed(look.key, marks, since if for_data else None)
+    return Owed(kind, look.key, marks, work.since if for_data else None)
 
 
 def _wanted(look: SecretLook) -> str:
