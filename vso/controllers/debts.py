@@ -57,6 +57,7 @@ async def pay(restarts: Restarts, kind: Kind, look: SecretLook, work: Unsettled)
     owed = _owed(kind, look, work)
     notes.unsettled = None
     if not targets or not owed.marks:
+        restarts.leave(kind, look.key)
         return None
     paying = " ".join(owed.marks.values())
     if notes.rolled != paying:

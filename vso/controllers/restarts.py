@@ -168,11 +168,13 @@ class Restarts:
     def _drop(self, owner: Owner, but: Collection[Workload] = ()) -> None:
         joined = self._joined.get(owner, {})
         for workload in [workload for workload in joined if workload not in but]:
-            del joined[workload]
+            joined.pop(workload).members.pop(owner, None)
         if not joined:
             self._joined.pop(owner, None)
         for workload, batch in list(self._collecting.items()):
-            if workload not in but and batch.members.pop(owner, None) is not None and not batch.members:
+            if workload not in but:
+                batch.members.pop(owner, None)
+            if not batch.members:
                 del self._collecting[workload]
 
     async def _paid(
@@ -182,12 +184,17 @@ class Restarts:
             return None
         try:
             object_name(workload.name, f"spec.rolloutRestartTargets[{index}].name")
-            if self._is_shared(workload) or workload in self._joined.get(owed.owner, {}):
+            if self._is_shared(workload) or self._has_company(owed.owner, workload):
                 return await self._together(owed, workload)
             await restart(self._client, workload, owed.marks, owed.rotated)
         except VsoError as error:
             return error
         return None
+
+    def _has_company(self, owner: Owner, workload: Workload) -> bool:
+        """Tell whether a batch has the object still, whoever shares the workload now."""
+        collecting = self._collecting.get(workload)
+        return workload in self._joined.get(owner, {}) or (collecting is not None and owner in collecting.members)
 
     async def _together(self, owed: Owed, workload: Workload) -> VsoError | _Wait | None:
         batch = self._join(owed, workload)
@@ -235,8 +242,9 @@ class Restarts:
 
     def _keep_together(self, workload: Workload, unpaid: _Batch, *, told: bool) -> None:
         """Keep what could not be paid for whoever tries again; where it was broken off there is nothing to hear."""
-        batch = self._collecting.setdefault(workload, _Batch(math.inf))
-        batch.members = {**unpaid.members, **batch.members}
+        if unpaid.members:
+            batch = self._collecting.setdefault(workload, _Batch(math.inf))
+            batch.members = {**unpaid.members, **batch.members}
         for owner in () if told else unpaid.members:
             self._heard(owner, workload)
 

@@ -79,6 +79,20 @@ async def test_data_that_changes_meanwhile_is_written_and_restarted_for_once(sha
     assert shared.cluster.secret_data("db")["password"] == "s3cret-3"
 
 
+async def test_data_that_changes_back_meanwhile_restarts_nobody(shared: House) -> None:
+    await change(shared)
+    await shared.pass_over()
+    await shared.clock.advance(6)
+    shared.holds({"password": "s3cret-1"}, version=3)
+    shared.notes().source_changed = True
+    assert await shared.pass_over() == Result()
+    other = Owed(STATIC, ObjectKey("app", "other"), {"other": "digest"}, None)
+    await shared.restarts.restart(other, [RolloutTarget(kind="Deployment", name="web")])
+    await shared.clock.advance(WINDOW)
+    await shared.restarts.restart(other, [RolloutTarget(kind="Deployment", name="web")])
+    assert [patch["spec"]["template"]["metadata"]["annotations"] for patch in restarts(shared)] == [{"other": "digest"}]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -96,6 +96,8 @@ class Shared:
     api: FakeApiServer
     restarts: Restarts
     woken: list[str]
+    alone: bool = False
+    """Nobody else has the workload for a target at the moment."""
 
     async def owe(self, name: str, rotated: datetime | None = T0, digest: str = "digest-2") -> Restarted:
         return await self.restarts.restart(owed(name, rotated, digest), [WEB])
@@ -125,10 +127,14 @@ class Shared:
 async def shared() -> AsyncIterator[Shared]:
     clock, cluster, woken = FakeClock(), with_workloads(), list[str]()
     async with serving(cluster) as api, connected(api, clock=clock) as kube:
-        restarts = Restarts(
-            kube, window=WINDOW, is_shared=lambda workload: True, wake=lambda kind, key: woken.append(key.name)
+        made = Shared(clock, cluster, api, Restarts(kube), woken)
+        made.restarts = Restarts(
+            kube,
+            window=WINDOW,
+            is_shared=lambda workload: not made.alone,
+            wake=lambda kind, key: woken.append(key.name),
         )
-        yield Shared(clock, cluster, api, restarts, woken)
+        yield made
 
 
 async def test_those_that_come_within_the_window_share_one_restart_of_the_latest_time(shared: Shared) -> None:
@@ -217,6 +223,33 @@ async def test_one_that_leaves_is_not_paid_for(shared: Shared) -> None:
     assert await shared.paid("two") == ["two"]
     assert shared.company == [["two"]]
     assert shared.woken == []
+
+
+async def test_one_that_leaves_while_it_is_paid_for_in_vain_is_not_paid_for_again(shared: Shared) -> None:
+    shared.cluster.workloads.clear()
+    await shared.waits("one", "two")
+    await shared.clock.advance(WINDOW)
+    shared.cluster.refuse = lambda request: shared.restarts.leave(Kind.VAULT_STATIC_SECRET, ObjectKey("app", "one"))
+    assert (await shared.owe("two")).problem == MISSING
+    shared.cluster.refuse = None
+    shared.appears()
+    assert await shared.paid("two") == ["two"]
+    assert shared.company[-1] == ["two"]
+
+
+async def test_what_failed_in_company_is_forgotten_once_it_is_paid_alone(shared: Shared) -> None:
+    shared.cluster.workloads.clear()
+    await shared.waits("one", "two")
+    await shared.clock.advance(WINDOW)
+    await shared.paid("one", "two")
+    shared.appears()
+    shared.alone = True
+    assert await shared.owe("one", digest="digest-3") == PAID
+    shared.alone = False
+    await shared.owe("three")
+    await shared.clock.advance(WINDOW)
+    assert await shared.paid("three") == ["three"]
+    assert [patch.get(mark("one")) for patch in shared.patches if patch] == ["digest-3", None]
 
 
 async def test_what_was_owed_under_an_earlier_lead_is_not_paid_under_the_next(shared: Shared) -> None:
