@@ -16,6 +16,7 @@ from tests.testbed.database import AnyDatabase
 from tests.testbed.proxy import Proxy, Status
 
 KIND = "VaultDynamicSecret"
+RESTART = "vso.hashicorp.com/restart"
 FINALIZER = "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
 
 
@@ -236,6 +237,27 @@ def test_a_resync_annotation_brings_new_credentials_once(team: Team, role: str) 
     eventually(lambda: status(team).get("lastHandledResync") == "1", message="it is acknowledged")
     team.patch({"metadata": {"labels": {"touched": "yes"}}}, KIND, "db")
     always(lambda: team.data("db") == now, during=3)
+
+
+def test_a_restart_that_is_asked_for_keeps_the_credentials(team: Team, role: str) -> None:
+    labels = {"app": "app"}
+    pod = {"containers": [{"name": "app", "image": "app:1"}]}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "app", "namespace": team.ns},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+    team.bed.kube.apply(deployment)
+    targets = [{"kind": "Deployment", "name": "app"}]
+    data = ready(team, role, rolloutRestartTargets=targets, metadata={"annotations": {RESTART: "from-git"}})
+    assert status(team)["lastHandledRestart"] == "from-git"
+    for value, generation in (("one", 2), ("one", 2), ("two", 3)):
+        team.patch({"metadata": {"annotations": {RESTART: value}}}, KIND, "db")
+        eventually(lambda: status(team)["lastHandledRestart"] == value, message="it is acknowledged")  # noqa: B023
+        assert team.bed.kube.find("Deployment", team.ns, "app")["metadata"]["generation"] == generation
+    assert team.data("db") == data
+    assert len(status(team)["history"]) == 1
 
 
 def test_an_outage_of_vault_keeps_the_credentials_ready_and_they_are_renewed_afterwards(

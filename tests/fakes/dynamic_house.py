@@ -24,7 +24,6 @@ from vso.controllers.leaving import Leaving
 from vso.controllers.memory import Memories
 from vso.controllers.passes import PassParts
 from vso.controllers.resolver import Resolver
-from vso.controllers.restarts import Restarts
 from vso.controllers.retired import Retired
 from vso.controllers.static_creds import StaticCreds
 from vso.controllers.trust import TrustPolicy, TrustStore
@@ -69,7 +68,7 @@ def process(home: House, *, full: bool = True) -> Process:
     destinations = Destinations(DYNAMIC, writer, home.caches.secrets, may_delete=full, drift_interval=600.0)
     deadlines: LeaseScheduler[ObjectKey] = LeaseScheduler(home.clock, lambda key: None)
     leaked: list[int] = []
-    acts = LeaseActs(desk, destinations, Restarts(home.kube), finalizers, reporter, config)
+    acts = LeaseActs(desk, destinations, home.restarts, finalizers, reporter, config)
     rooms = DynamicRooms(
         desk=desk,
         destinations=destinations,
@@ -159,9 +158,11 @@ class DynamicHouse:
 
 
 @asynccontextmanager
-async def dynamic_house(*, full: bool = True, ttl: float = 600, token_ttl: float = 3600) -> AsyncIterator[DynamicHouse]:
+async def dynamic_house(
+    *, full: bool = True, ttl: float = 600, token_ttl: float = 3600, company: float = 0.0
+) -> AsyncIterator[DynamicHouse]:
     """Open a house with one VaultDynamicSecret that nobody has looked at yet."""
-    async with house(full=full) as home:
+    async with house(full=full, company=company) as home:
         fate = Fate()
         home.tokens.ttl = token_ttl
         vault = LeaseVault(home.vault, home.tokens, home.clock, fate, ttl)

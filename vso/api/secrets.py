@@ -58,7 +58,7 @@ class VaultStaticSecretSpec(ApiModel):
     refresh_after: Duration | None = None
     """How often Vault is asked, for example 30s, 5m or 1h; every minute if not given, unless hmacSecretData is off."""
     hmac_secret_data: Defaulted[bool] = True
-    """Compare by keyed digests what was written with what is there; without it no rollout target is restarted."""
+    """Compare by keyed digests what was written with what is there; without it no change restarts a rollout target."""
     rollout_restart_targets: tuple[RolloutTarget, ...] = ()
     """Workloads to restart when the data has changed; not for the first sync."""
     destination: Destination

@@ -99,7 +99,7 @@ class Parts:
     deadlines: LeaseTimers
     queues: Mapping[Kind, WorkQueue[ObjectKey]]
     controllers: tuple[Controller[ObjectKey], ...]
-    memories: tuple[Memories[Any], ...]
+    memories: tuple[Memories[Any] | Restarts, ...]
 
 
 class _Builder:
@@ -118,8 +118,13 @@ class _Builder:
         )
         self.caches: Caches = self.feeds.caches()
         self.relations = Relations(self.caches, settings.namespace)
-        self.restarts = Restarts(base.kube, window=settings.restart_window, is_shared=self.relations.is_shared)
         self.queues = {kind: self._queue(kind) for kind in Kind}
+        self.restarts = Restarts(
+            base.kube,
+            window=settings.restart_window,
+            is_shared=self.relations.is_shared,
+            wake=lambda kind, key: self.queues[kind].add(key),
+        )
         self.events = EventRecorder(base.kube, clock, "vault-secrets-operator", instance=base.identity)
         self.voices = Voices(self.events, base.metrics)
         self.memories: dict[Kind, Memories[Any]] = {kind: Memories() for kind in Kind}
@@ -144,7 +149,7 @@ class _Builder:
             group=lambda source: source.session_key.connection_uid,
         )
         ears = ears_of(self.poller, self.queues[Kind.VAULT_STATIC_SECRET], base.metrics.vault)
-        self.deadlines = LeaseTimers(clock, self._on_deadline, base.metrics.timer_lost)
+        self.deadlines = LeaseTimers(clock, self.queues[Kind.VAULT_DYNAMIC_SECRET].add, base.metrics.timer_lost)
         config = StreamConfig(settings.backoff, settings.config_recheck_interval)
         self.streams = EventStreams(clock, rng, ears, config)
 
@@ -172,7 +177,7 @@ class _Builder:
             self.deadlines,
             self.queues,
             controllers,
-            tuple(self.memories.values()),
+            (*self.memories.values(), self.restarts),
         )
 
     def _readings(self) -> Readings:
@@ -236,9 +241,6 @@ class _Builder:
     def _failing_on(self, connection: str) -> list[tuple[Kind, ObjectKey]]:
         # Those with a lease first: they have an end.
         return [(kind, key) for kind in reversed(_SECRETS) for key in self.memories[kind].failing_on(connection)]
-
-    def _on_deadline(self, key: ObjectKey) -> None:
-        self.queues[Kind.VAULT_DYNAMIC_SECRET].add(key, Lane.URGENT)
 
     def _on_cautions(self, auth: str) -> None:
         namespace, _, name = auth.partition("/")

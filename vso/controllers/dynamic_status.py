@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
+from vso.controllers import debts
 from vso.controllers.restarts import Restarted
 from vso.core.errors import Reason
 from vso.decide.assess import News
@@ -22,7 +23,6 @@ from vso.kube.secret_plan import Written
 
 HISTORY = 5
 LEASE_RENEWAL = "LeaseRenewal"
-ROLLOUT_RESTART = "RolloutRestart"
 _IN_ORDER = "the Secret holds live credentials"
 
 
@@ -51,6 +51,8 @@ class Settled:
     restarted: Restarted | None
     shape: str
     resync: str
+    asked: str
+    """The restart that was asked for last, once every target took it."""
     meta: tuple[str, str]
     pod_uid: str
 
@@ -69,7 +71,6 @@ def settled(
     status: VaultDynamicSecretStatus, done: Settled, now: datetime, overlap: timedelta
 ) -> VaultDynamicSecretStatus:
     """Say that the Secret holds the new credentials; the old lease lives on for a while."""
-    failed = done.restarted is not None and bool(done.restarted.failed)
     at = done.written.set_at or now
     update: dict[str, object] = {
         **_granted(done.grant, now),
@@ -81,8 +82,9 @@ def settled(
             name=done.written.name, uid=done.written.uid, resource_version=done.written.resource_version
         ),
         "source_version": done.shape,
-        "rolled_out_digest": status.rolled_out_digest if failed else done.digest,
+        "rolled_out_digest": status.rolled_out_digest if debts.pending(done.restarted) else done.digest,
         "last_handled_resync": done.resync,
+        "last_handled_restart": done.asked,
         "last_sync_time": _whole(at),
         "last_runtime_pod_uid": done.pod_uid,
         "vault_client_meta": VaultClientMeta(cache_key=done.meta[0], id=done.meta[1]),
@@ -101,14 +103,14 @@ def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> Va
 
 
 def followed(
-    status: VaultDynamicSecretStatus, written: Written | None, restarted: Restarted | None, digest: str
+    status: VaultDynamicSecretStatus, written: Written | None, restarted: Restarted | None, digest: str, asked: str
 ) -> VaultDynamicSecretStatus:
     """Say that the Secret's metadata follows the spec, and that what was owed to its consumers is paid."""
-    update: dict[str, object] = {}
+    update: dict[str, object] = {"last_handled_restart": asked}
     if written is not None and status.destination is not None:
         moved = {"uid": written.uid, "resource_version": written.resource_version}
         update["destination"] = status.destination.model_copy(update=moved)
-    if restarted is not None and not restarted.failed:
+    if restarted is not None and restarted.for_data and not restarted.failed:
         update["rolled_out_digest"] = digest
     return status.model_copy(update=update)
 
@@ -125,12 +127,7 @@ def in_order(restarted: Restarted | None = None, *, renewed: bool = False) -> In
     also: list[Finding] = []
     if renewed:
         also.append(Finding(LEASE_RENEWAL, "True", Reason.LEASE_RENEWED, "the lease is renewed in time"))
-    if restarted is not None and restarted.failed:
-        also.append(Finding(ROLLOUT_RESTART, "False", Reason.ROLLOUT_RESTART_FAILED, restarted.problem))
-    elif restarted is not None:
-        text = f"restarted {', '.join(restarted.done)}"
-        also.append(Finding(ROLLOUT_RESTART, "True", Reason.ROLLOUT_RESTART_TRIGGERED, text))
-    return InOrder(_IN_ORDER, tuple(also))
+    return InOrder(_IN_ORDER, (*also, *debts.finding_of(restarted)))
 
 
 def news_of(done: Settled, *, first: bool) -> News:
@@ -177,7 +174,7 @@ def _ends(grant: Grant, now: datetime) -> datetime:
 
 
 def _entry(done: Settled, at: datetime) -> HistoryEntry:
-    told = "" if done.restarted is None else "Failed" if done.restarted.failed else "Triggered"
+    told = debts.told(done.restarted)
     return HistoryEntry(time=_whole(at), lease=done.digest, reason=done.because.value, restart=told)
 
 
