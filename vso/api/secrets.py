@@ -168,6 +168,8 @@ class LeaseRef(StatusModel):
     """Name of the lease."""
     not_after: Time | None = None
     """When it ends or is revoked, at the latest."""
+    client_id: str = Field(default="", alias="clientID")
+    """Hash that names the Vault token that it was issued under, as in vaultClientMeta."""
 
 
 class VaultDynamicSecretStatus(SecretStatus):

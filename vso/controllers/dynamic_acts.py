@@ -101,7 +101,7 @@ class LeaseActs:
             restarted=restarted,
             shape=dynamic.shape_of(look.cr.spec),
             resync=look.resync_wanted(RESYNC_ANNOTATIONS),
-            meta=door.meta,
+            cache_key=door.meta[0],
             pod_uid=self._config.pod_uid,
         )
         overlap = overlap_of(look.cr.spec)
@@ -152,7 +152,7 @@ class LeaseActs:
         digest = self._desk.digest(pending.id)
         if seen is not None and seen.annotations.get(LEASE_ANNOTATION) == digest:
             try:
-                grant = await self._desk.lookup(door, pending.id)
+                grant = replace(await self._desk.lookup(door, pending.id), client_id=pending.client_id)
             except LeaseGoneError:
                 return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
             written = Written(

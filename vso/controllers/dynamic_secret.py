@@ -75,7 +75,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         if spec.suspend:
             return await self._rest(look, door)
         look = await self._rooms.acts.heal(look, door)
-        parent = await door.session.parent(look.status.secret_lease.id) if look.status.secret_lease.id else None
+        parent = await door.parent(look.status)
         done = await self._act(look, door, parent)
         return await self._after(done, door)
 
@@ -194,7 +194,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
     async def _rest(self, look: DynamicLook, door: Door) -> Result:
         """The object is suspended: its lease is renewed still, and nothing else happens."""
         lease_id = look.status.secret_lease.id
-        parent = await door.session.parent(lease_id) if lease_id else None
+        parent = await door.parent(look.status)
         lease = self._lease(look, parent)
         plan = plan_lease(lease, look.now, self._policy(look)) if lease is not None and lease_id else None
         if isinstance(plan, Renew) and lease is not None:
@@ -215,7 +215,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         look.notes.failing_on = ""
         look, retired_due = await self._rooms.retired.see_to(look, door)
         lease_id = look.status.secret_lease.id
-        parent = await door.session.parent(lease_id) if lease_id else None
+        parent = await door.parent(look.status)
         lease = self._lease(look, parent)
         plan = None if lease is None else plan_lease(lease, look.now, self._policy(look))
         waits = [plan.until - look.now if isinstance(plan, Wait) else timedelta(0)] if plan is not None else []

@@ -35,6 +35,8 @@ class Grant:
     renewable: bool
     request_id: str
     token_ends: datetime | None
+    client_id: str = ""
+    """What names the token that it was issued under; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,14 @@ class Settled:
     restarted: Restarted | None
     shape: str
     resync: str
-    meta: tuple[str, str]
+    cache_key: str
     pod_uid: str
 
 
 def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
     """Name a lease that the Secret does not hold yet."""
-    ends = _whole(_ends(grant, now))
-    return status.model_copy(update={"pending_lease": LeaseRef(id=grant.lease_id, not_after=ends)})
+    ref = LeaseRef(id=grant.lease_id, not_after=_whole(_ends(grant, now)), client_id=grant.client_id)
+    return status.model_copy(update={"pending_lease": ref})
 
 
 def settled(
@@ -79,7 +81,7 @@ def settled(
         "last_handled_resync": done.resync,
         "last_sync_time": _whole(at),
         "last_runtime_pod_uid": done.pod_uid,
-        "vault_client_meta": VaultClientMeta(cache_key=done.meta[0], id=done.meta[1]),
+        "vault_client_meta": VaultClientMeta(cache_key=done.cache_key, id=done.grant.client_id),
         "history": (_entry(done, at), *status.history)[:HISTORY],
     }
     return status.model_copy(update=update)

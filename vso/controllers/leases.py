@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from vso.api.secrets import VaultDynamicSecretSpec
+from vso.api.secrets import VaultDynamicSecretSpec, VaultDynamicSecretStatus
 from vso.controllers.dynamic_status import Grant
 from vso.controllers.resolver import Resolver
 from vso.core.clock import Clock
@@ -22,6 +22,7 @@ from vso.core.sensitive import keyed_digest
 from vso.decide.dynamic import request_of
 from vso.decide.references import vault_namespace
 from vso.vault import leases
+from vso.vault.keeping import client_id
 from vso.vault.leases import Issued, IssueRequest
 from vso.vault.parents import Parent
 from vso.vault.session import Session
@@ -41,6 +42,13 @@ class Door:
     def meta(self) -> tuple[str, str]:
         """What the status tells of the session."""
         return self.session.client_meta(self.namespace)
+
+    async def parent(self, status: VaultDynamicSecretStatus) -> Parent | None:
+        """Return how long the token lives that the object's lease hangs on; None when it is not in our hands."""
+        if not status.secret_lease.id:
+            return None
+        named = status.vault_client_meta
+        return await self.session.parent(status.secret_lease.id, named.id if named else "")
 
 
 class LeaseDesk:
@@ -78,7 +86,8 @@ class LeaseDesk:
         request = IssueRequest(spec.mount, spec.path, asked.method, asked.body)
         issued = await leases.issue(door.session, request, namespace=door.namespace)
         ends = await self._token_ends(door, issued) if issued.lease_id else None
-        grant = Grant(issued.lease_id, issued.duration, issued.renewable, issued.request_id, ends)
+        known_as = client_id(issued.held.token.accessor)
+        grant = Grant(issued.lease_id, issued.duration, issued.renewable, issued.request_id, ends, known_as)
         return issued, grant
 
     async def _token_ends(self, door: Door, issued: Issued) -> datetime | None:
