@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -19,6 +19,7 @@ from tests.testbed.bed import Bed, VaultError, always, eventually
 from tests.testbed.database import AnyDatabase
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.postgres import Login
+from tests.testbed.process import Exit
 
 KIND = "VaultDynamicSecret"
 TOKEN_TTL = 18
@@ -187,7 +188,10 @@ def test_without_the_right_to_renew_by_accessor_new_credentials_come_in_time(
     assert operator.log_text(since_start=True).count("a kept Vault token is not restored") == 1
 
 
-def test_a_standby_takes_the_token_over(team: Team, role: str, database: AnyDatabase, stage: Stage) -> None:
+@pytest.mark.parametrize("end", [Operator.kill, Operator.stop], ids=["killed", "stopped"])
+def test_a_standby_takes_the_token_over(
+    end: Callable[[Operator], Exit], team: Team, role: str, database: AnyDatabase, stage: Stage
+) -> None:
     first = keeping(stage, "direct-unencrypted")
     args = ("--secrets-access=full", "--client-cache-persistence-model=direct-unencrypted", *ELECTION)
     second = Operator(stage.bed, *args, setting=Setting(name="second"))
@@ -195,7 +199,7 @@ def test_a_standby_takes_the_token_over(team: Team, role: str, database: AnyData
     try:
         second.wait_ready()
         data, mark = ready(team, role), stage.bed.mark()
-        first.kill()
+        end(first)
         eventually(lambda: second.leads, timeout=20, message="the standby leads")
         stays(team, database, data, 1.5 * TOKEN_TTL)
         calls = [call.path for call in stage.bed.vault_audit(mark)]

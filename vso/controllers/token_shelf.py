@@ -82,13 +82,13 @@ class TokenShelf:
             return
         self._loaded = self._open = False
         try:
-            found = [await self._kube.get(secret_path(self._config.namespace, name)) for name in SECRETS]
+            found = await within(self._clock, _PATIENCE, self._read())
         except (NotFoundError, ForbiddenError) as error:
             self._loaded = True
             where = ", ".join(SECRETS)
             self._warn("no Vault token is kept over a restart", error, secrets=where, remedy=_REMEDY)
             return
-        except VsoError as error:
+        except (VsoError, TimeoutError) as error:
             self._warn("kept Vault tokens cannot be read yet", error)
             return
         self._loaded = self._open = True
@@ -159,6 +159,9 @@ class TokenShelf:
 
     # Behind it.
 
+    async def _read(self) -> list[JsonObject]:
+        return [await self._kube.get(secret_path(self._config.namespace, name)) for name in SECRETS]
+
     async def _with_token(self, entry: Entry, token: Sensitive) -> Entry:
         """Return the entry with as much of the token as the model keeps, and as can be had."""
         if self._config.model is Model.CLEAR:
@@ -218,8 +221,8 @@ class TokenShelf:
     async def _clear(self) -> None:
         for secret in SECRETS:
             try:
-                await self._patch(secret, None)
-            except VsoError:
+                await within(self._clock, _PATIENCE, self._patch(secret, None))
+            except (VsoError, TimeoutError):
                 return  # not installed, as is usual with nothing to keep; or not to be reached, and inert
 
     async def _patch(self, secret: str, data: JsonObject | None) -> None:

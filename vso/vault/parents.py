@@ -106,9 +106,12 @@ class Parents:
         return self._tokens.get(lease_id)
 
     def share(self) -> None:
-        """Another process may have hung leases on these tokens, and kept others."""
+        """Another process may have used these tokens, and renewed them: Vault is to say how long they live."""
+        now = self._clock.monotonic()
         for held in self._named.values():
             held.shared, held.keep_at = True, -math.inf
+            if not held.final:
+                held.renew_at, held.expires_at = now, max(held.expires_at, now + held.token.ttl)
 
     async def keep(self, lease_id: str, known_as: str = "") -> Parent | None:
         """Renew the lease's token if that is due; None when the token is not in our hands, or not any more.
@@ -237,4 +240,5 @@ class Parents:
 
 def _worth_keeping(held: Held) -> bool:
     """Tell whether a later process could keep it alive: renewed, and not used up by somebody who cannot count."""
-    return bool(held.token.accessor) and held.token.renewable and not held.token.num_uses and not held.final
+    lasts = held.shared or not held.final  # what is on the shelf stays there to its end
+    return bool(held.token.accessor) and held.token.renewable and not held.token.num_uses and lasts

@@ -267,3 +267,11 @@ async def test_an_api_server_that_never_answers_holds_nobody_up(bench: Bench) ->
     putting = asyncio.ensure_future(shelf.put(KEPT))
     await bench.clock.advance(6)
     assert not await putting
+
+
+@pytest.mark.parametrize("model", [Model.NONE, Model.ACCESSOR])
+async def test_an_api_server_that_never_answers_does_not_hold_up_the_start(bench: Bench, model: Model) -> None:
+    bench.cluster.refuse = lambda _: Reply(hang=True)
+    starting = asyncio.ensure_future(bench.shelf(model))
+    await bench.clock.advance(6)
+    assert await (await starting).put(KEPT) is (model is Model.NONE)

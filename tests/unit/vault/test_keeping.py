@@ -130,6 +130,7 @@ async def test_the_end_that_nothing_moves_is_told_after_a_restart_too(bench: Ben
     assert parent is not None
     assert parent.final
     assert (parent.ends - bench.clock.now()).total_seconds() == pytest.approx(145)
+    assert bench.shelf.puts == 2, "it is asked for, and so stays on the shelf"
 
 
 async def test_by_its_accessor_a_token_is_renewed_under_a_new_one(bench: Bench) -> None:
@@ -211,3 +212,18 @@ async def test_tokens_that_ended_with_leases_on_them_go_when_the_next_is_kept(be
     await bench.clock.advance(400)
     await bench.lent()
     assert set(bench.shelf.kept) == {client_id("accessor-of-hvs.canary-2")}
+
+
+async def test_a_process_that_leads_again_does_not_take_its_old_knowledge_for_the_tokens_end(bench: Bench) -> None:
+    lease_id, before = await bench.lent(), bench.session
+    between = bench.process()
+    for _ in range(5):
+        await bench.clock.advance(100)
+        assert await between.parent(lease_id, FIRST) is not None
+    before.share()
+    assert await before.parent(lease_id, FIRST) is not None
+    assert set(bench.shelf.kept) == {FIRST}
+    bench.tokens.revoked.add("hvs.canary-1")
+    before.share()
+    assert await before.parent(lease_id, FIRST) is None
+    assert bench.shelf.kept == {}
