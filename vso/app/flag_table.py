@@ -60,7 +60,7 @@ ZAP_LEVEL: Final = Form("LEVEL", v.zap_level)
 ENCODER: Final = Form("FORMAT", v.one_of("", "json", "console"))
 OUTPUT: Final = Form("FORMAT", v.one_of("", "yaml", "json"))
 TIMES: Final = Form("NAME", v.one_of("epoch", "millis", "nano", "iso8601", "rfc3339", "rfc3339nano"))
-PERSISTENCE: Final = Form("MODEL", v.persistence_model)
+PERSISTENCE: Final = Form("MODEL", v.one_of("", "none", "accessor", "direct-encrypted", "direct-unencrypted"))
 
 CLUSTER: Final = "the cluster"
 RIGHTS: Final = "rights and limits"
@@ -164,8 +164,9 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "client-cache-persistence-model",
         LEADER,
         PERSISTENCE,
-        "none",
-        "Vault tokens that leases hang on, kept over a restart: none, accessor, direct-encrypted, direct-unencrypted",
+        "",
+        "keep the Vault tokens that leases hang on over a restart: accessor, direct-encrypted or direct-unencrypted; "
+        "none: clear what was kept; empty: nothing is kept",
     ),
     Flag("once", LEADER, BOOL, "false", "bring everything in order once, then end"),
     Flag("leader-elect", LEADER, BOOL, "true", "work only while holding the Lease"),

@@ -112,11 +112,6 @@ def one_of(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-def persistence_model(value: str) -> str:
-    """Return how much of a Vault token is kept over a restart; nothing when nothing is said."""
-    return one_of("none", "accessor", "direct-encrypted", "direct-unencrypted")(value or "none")
-
-
 def zap_level(value: str) -> str:
     """Return the log level that a --zap-log-level means; a number is a verbosity there, 1 is debug."""
     if value.isascii() and value.isdigit() and int(value) > 0:

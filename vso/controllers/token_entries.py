@@ -26,7 +26,10 @@ _PURPOSE = b"client-cache\0"
 class Model(StrEnum):
     """How much of a token is kept."""
 
+    UNSAID = ""
+    """Nothing, and nothing is looked for either: most installs have no Secrets for it and no right to them."""
     NONE = "none"
+    """Nothing, and what an earlier model has left is cleared."""
     ACCESSOR = "accessor"
     CLEAR = "direct-unencrypted"
     ENCRYPTED = "direct-encrypted"

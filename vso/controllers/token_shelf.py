@@ -30,7 +30,8 @@ from vso.vault.keeping import KeptToken
 _PATIENCE = 5.0
 _LOAD_AGAIN = 10.0
 _CLAIM_WITHIN = 3600.0
-_REMEDY = "apply manifests/rbac/client-cache, or set --client-cache-persistence-model=none"
+_KEEPS_NOTHING = (Model.UNSAID, Model.NONE)
+_REMEDY = "apply manifests/rbac/client-cache, or leave --client-cache-persistence-model out"
 
 _log = structlog.get_logger("vso.tokens")
 
@@ -70,15 +71,16 @@ class TokenShelf:
         self._unclaimed: set[str] = set()
         self._open = False
         """Whether the Secrets are there and ours to use."""
-        self._loaded = config.model is Model.NONE
+        self._loaded = config.model in _KEEPS_NOTHING
         self._told: set[str] = set()
 
     # The life of a leader.
 
     async def load(self) -> None:
         """Read what an earlier leader has kept; with nothing to keep, clear what an earlier model has left."""
-        if self._config.model is Model.NONE:
-            await self._clear()
+        if self._config.model in _KEEPS_NOTHING:
+            if self._config.model is Model.NONE:
+                await self._clear()
             return
         self._loaded = self._open = False
         try:

@@ -209,8 +209,8 @@ def test_the_pods_uid_comes_from_the_environment_or_its_file() -> None:
 @pytest.mark.parametrize(
     ("argv", "env", "expected"),
     [
-        pytest.param([], {}, "none", id="nothing-said"),
-        pytest.param(["--client-cache-persistence-model="], {}, "none", id="nothing-meant"),
+        pytest.param([], {}, "", id="nothing-said"),
+        pytest.param(["--client-cache-persistence-model=none"], {}, "none", id="none"),
         pytest.param(["--client-cache-persistence-model=accessor"], {}, "accessor", id="flag"),
         pytest.param(
             ["--client-cache-persistence-model=accessor"],

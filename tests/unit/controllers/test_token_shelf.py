@@ -236,6 +236,14 @@ async def test_without_the_secrets_nothing_is_kept_and_one_line_says_so(bench: B
     assert logs == [], "whoever wants nothing to be kept misses nothing"
 
 
+async def test_where_nothing_is_said_nothing_is_asked_for(bench: Bench) -> None:
+    shelf = await bench.shelf(Model.UNSAID)
+    assert await shelf.put(KEPT)
+    assert await shelf.find(KEPT.id, "session") is None
+    await shelf.drop(KEPT.id, ended=True)
+    assert bench.api.requests == []
+
+
 async def test_an_api_server_that_fails_is_asked_again(bench: Bench) -> None:
     bench.write(STORED)
     bench.cluster.refuse = lambda _: status(500, "InternalError")
