@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 from vso.core.errors import Reason, VsoError
@@ -17,9 +18,15 @@ class MemoryShelf:
     failing: bool = False
     accessors_only: bool = False
     complaints: list[Reason] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Puts wait for it; open unless a test closes it."""
+
+    def __post_init__(self) -> None:
+        self.gate.set()
 
     async def put(self, kept: KeptToken) -> bool:
         self.puts += 1
+        await self.gate.wait()
         if self.failing:
             return False
         self.kept[kept.id] = replace(kept, token=None) if self.accessors_only else kept

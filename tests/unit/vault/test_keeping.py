@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.lease_vault import LeaseVault
 from tests.fakes.shelf import MemoryShelf
-from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to
+from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, until
 from tests.fakes.vault_server import VaultServer, errors
 from vso.core.errors import Reason
 from vso.core.sensitive import Sensitive
@@ -77,6 +78,18 @@ async def test_a_token_is_put_on_the_shelf_once_with_its_first_lease(bench: Benc
     assert set(bench.shelf.kept) == {FIRST}
     await bench.session.let_go(second)
     assert bench.shelf.kept == {}
+
+
+async def test_no_lease_is_used_before_its_token_is_kept_whoever_gives_up_meanwhile(bench: Bench) -> None:
+    bench.shelf.gate.clear()
+    first, second = (asyncio.ensure_future(bench.lent()) for _ in range(2))
+    await until(lambda: bench.shelf.puts == 1 and len(bench.vault.lent) == 2)
+    first.cancel()
+    await until(lambda: bench.shelf.puts == 2)
+    assert not second.done()
+    bench.shelf.gate.set()
+    await second
+    assert set(bench.shelf.kept) == {FIRST}
 
 
 async def test_a_token_that_could_not_be_kept_is_put_again_a_minute_later(bench: Bench) -> None:
