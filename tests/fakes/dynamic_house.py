@@ -35,6 +35,7 @@ from vso.kube.secrets import SecretWriter
 from vso.kube.tokens import TokenMinter
 from vso.runtime.lease_scheduler import LeaseScheduler
 from vso.runtime.reconcile import Result
+from vso.vault.keeping import Shelf
 from vso.vault.sessions import Sessions
 
 DYNAMIC = Kind.VAULT_DYNAMIC_SECRET
@@ -55,9 +56,9 @@ class Process:
     leaked: list[int]
 
 
-def process(home: House, *, full: bool = True) -> Process:
+def process(home: House, *, full: bool = True, shelf: Shelf | None = None) -> Process:
     """Start a process that knows nothing yet."""
-    sessions = Sessions(home.clock, ServiceAccountTokens(TokenMinter(home.kube)), Observed())
+    sessions = Sessions(home.clock, ServiceAccountTokens(TokenMinter(home.kube)), Observed(), shelf=shelf)
     trust = TrustStore(home.kube, home.clock, TrustPolicy(OPERATOR))
     resolver = Resolver(home.caches, trust, home.clients, sessions, OPERATOR)
     memories: Memories[VaultDynamicSecretStatus] = Memories()
@@ -100,10 +101,10 @@ class DynamicHouse:
         self.spec = {name: value for name, value in {**self.spec, **changes}.items() if value is not None}
         self.home.cluster.put(DYNAMIC, "db", self.spec, **metadata)
 
-    def restart(self) -> None:
+    def restart(self, shelf: Shelf | None = None) -> None:
         """The process is gone, and a new one takes its place."""
         self.fate.dead = False
-        self.running = process(self.home, full=self.full)
+        self.running = process(self.home, full=self.full, shelf=shelf)
 
     async def pass_over(self) -> Result:
         """Let the watches catch up and run one pass."""

@@ -153,7 +153,7 @@ class Keeper:
             grant.lease_id, grant.duration, grant.renewable, grant.request_id, parent.ends if parent else None
         )
         written = Written(KEY.name, "uid", "1", "patched", "")
-        done = Settled(because, grant, "digest", written, None, "shape", "", ("", ""), "pod")
+        done = Settled(because, grant, "digest", written, None, "shape", "", "", "", "pod")
         overlap = timedelta(seconds=self.vault.terms.overlap)
         self.status = dynamic_status.settled(self.status, done, self.clock.now(), overlap)
         self._seen = self._probed = self.clock.now()

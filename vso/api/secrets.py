@@ -174,6 +174,9 @@ class LeaseRef(StatusModel):
 class PendingLease(LeaseRef):
     """A lease that was issued, and that the Secret may hold already."""
 
+    client_id: str = Field(default="", alias="clientID")
+    """Hash that names the Vault token that it was issued under, as in vaultClientMeta."""
+
     token_expire_time: Time | None = None
     """When the token ends under which the lease was issued, and the lease with it."""
 

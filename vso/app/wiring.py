@@ -16,7 +16,7 @@ from typing import Any
 
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
-from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets
+from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets, token_shelf
 from vso.app.feeds import FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
@@ -39,6 +39,8 @@ from vso.controllers.restarts import Restarts
 from vso.controllers.sources import Source, SourceReader
 from vso.controllers.static_secret import Rooms, StaticSecretConfig, StaticSecretReconciler
 from vso.controllers.status import StatusWriter
+from vso.controllers.token_cipher import TransitCipher
+from vso.controllers.token_shelf import TokenShelf
 from vso.controllers.triggers import ReferrerTrigger, SecretTrigger, SelfTrigger
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.controllers.unsupported import NEVER, NOT_YET, UnsupportedReconciler
@@ -92,6 +94,7 @@ class Parts:
     caches: Caches
     clients: ClientPool
     sessions: Sessions
+    shelf: TokenShelf
     events: EventRecorder
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
@@ -109,13 +112,8 @@ class _Builder:
         self._base = base
         settings, clock, rng = base.settings, base.clock, base.rng
         self.full = settings.secrets_access == "full"
-        self.feeds = make_feeds(
-            base.kube,
-            clock,
-            rng,
-            FeedConfig(settings.watch_namespaces, self.full, settings.namespace),
-            base.metrics,
-        )
+        feeds = FeedConfig(settings.watch_namespaces, self.full, settings.namespace)
+        self.feeds = make_feeds(base.kube, clock, rng, feeds, base.metrics)
         self.caches: Caches = self.feeds.caches()
         self.relations = Relations(self.caches, settings.namespace)
         self.queues = {kind: self._queue(kind) for kind in Kind}
@@ -132,14 +130,11 @@ class _Builder:
         self.reporters = {kind: self._reporter(kind) for kind in Kind}
         self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced, self._on_trial)
         credentials = ServiceAccountTokens(TokenMinter(base.kube))
-        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions)
-        self.resolver = Resolver(
-            self.caches,
-            TrustStore(base.kube, clock, self._trust_policy()),
-            self.clients,
-            self.sessions,
-            settings.namespace,
-        )
+        cipher = TransitCipher(self.caches[Kind.VAULT_AUTH], lambda: self.resolver, settings.namespace)
+        self.shelf = token_shelf(settings, clock, base.kube, base.mac_key, cipher)
+        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, self.shelf)
+        trust = TrustStore(base.kube, clock, self._trust_policy())
+        self.resolver = Resolver(self.caches, trust, self.clients, self.sessions, settings.namespace)
         self.reader = SourceReader(clock, base.mac_key.reveal())
         self.poller: Poller[Source, ObjectKey] = Poller(
             clock,
@@ -170,6 +165,7 @@ class _Builder:
             self.caches,
             self.clients,
             self.sessions,
+            self.shelf,
             self.events,
             self.reader,
             self.poller,

@@ -100,7 +100,7 @@ class LeaseActs:
             shape=dynamic.shape_of(look.cr.spec),
             resync=look.resync_wanted(RESYNC_ANNOTATIONS),
             asked="",
-            meta=door.meta,
+            cache_key=door.meta[0],
             pod_uid=self._config.pod_uid,
         )
         return await self.settle(look, debts.unsettled(look, digest, written.set_at or look.now, done), done)
@@ -142,7 +142,7 @@ class LeaseActs:
     async def probe(self, look: DynamicLook, door: Door, lease: Lease) -> DynamicLook | None:
         """Ask whether the lease is still there; return the look with new credentials where it is not."""
         try:
-            await self._desk.lookup(door, lease.id)
+            await self._desk.probe(door, lease.id)
         except LeaseGoneError:
             await door.session.let_go(lease.id)
             return await self.issue(look, door, Because.GONE)
@@ -173,7 +173,7 @@ class LeaseActs:
     async def _told_of(self, door: Door, pending: PendingLease) -> Grant | None:
         """Return the lease as it was granted; None where it has ended, or nobody may know when it does."""
         try:
-            return await self._desk.lookup(door, pending.id, pending.token_expire_time)
+            return await self._desk.lookup(door, pending)
         except (LeaseGoneError, PermissionDeniedError):
             return None
 

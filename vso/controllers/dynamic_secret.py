@@ -79,7 +79,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             return await self._rest(look, door)
         look, restarted = await self._take_up(look, door)
         if restarted:
-            parent = await door.session.parent(look.status.secret_lease.id) if look.status.secret_lease.id else None
+            parent = await door.parent(look.status)
             look = await self._act(look, door, parent)
         return await self._after(look, door)
 
@@ -222,7 +222,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         """The object is suspended: its lease is renewed still, and nothing else happens."""
         self._rooms.acts.restart_nobody(look.key)
         lease_id = look.status.secret_lease.id
-        parent = await door.session.parent(lease_id) if lease_id else None
+        parent = await door.parent(look.status)
         lease = self._lease(look, parent)
         plan = plan_lease(lease, look.now, self._policy(look)) if lease is not None and lease_id else None
         if isinstance(plan, Renew) and lease is not None:
@@ -248,7 +248,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             return debts.come_back(work)
         look, retired_due = await self._rooms.retired.see_to(look, door)
         lease_id = look.status.secret_lease.id
-        parent = await door.session.parent(lease_id) if lease_id else None
+        parent = await door.parent(look.status)
         lease = self._lease(look, parent)
         plan = None if lease is None else plan_lease(lease, look.now, self._policy(look))
         waits = [plan.until - look.now if isinstance(plan, Wait) else timedelta(0)] if plan is not None else []

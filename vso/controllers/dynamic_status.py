@@ -37,6 +37,8 @@ class Grant:
     token_ends: datetime | None
     age: timedelta = timedelta(0)
     """How long ago that was."""
+    client_id: str = ""
+    """What names the token that it was issued under; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Settled:
     resync: str
     asked: str
     """The restart that was asked for last, once every target took it."""
-    meta: tuple[str, str]
+    cache_key: str
     pod_uid: str
 
 
@@ -63,6 +65,7 @@ def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> Va
         id=grant.lease_id,
         not_after=_whole(_ends(grant, now)),
         token_expire_time=_whole(grant.token_ends) if grant.token_ends else None,
+        client_id=grant.client_id,
     )
     return status.model_copy(update={"pending_lease": named})
 
@@ -87,7 +90,7 @@ def settled(
         "last_handled_restart": done.asked,
         "last_sync_time": _whole(at),
         "last_runtime_pod_uid": done.pod_uid,
-        "vault_client_meta": VaultClientMeta(cache_key=done.meta[0], id=done.meta[1]),
+        "vault_client_meta": VaultClientMeta(cache_key=done.cache_key, id=done.grant.client_id),
         "history": (_entry(done, at), *status.history)[:HISTORY],
     }
     return status.model_copy(update=update)

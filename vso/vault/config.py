@@ -108,6 +108,13 @@ class SessionKey:
     digest: str
     """Of what matters for the token and is not told by the generations (a merged global, say)."""
 
+    @property
+    def told(self) -> str:
+        """The key as text that is the same in every process and release."""
+        auth = f"{self.auth_uid}-{self.auth_generation}"
+        connection = f"{self.connection_uid}-{self.connection_generation}"
+        return f"{auth}.{connection}.{self.identity.namespace}/{self.identity.service_account}.{self.digest}"
+
 
 def session_key(connection: ConnectionConfig, login: LoginConfig) -> SessionKey:
     """Return the key of the session that these two describe.

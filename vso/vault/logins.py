@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from vso.core.clock import Clock
@@ -21,6 +21,7 @@ from vso.vault.auth.refusal import LoginRefusedError
 from vso.vault.auth.token import Token
 from vso.vault.client import VaultClient
 from vso.vault.config import Identity, LoginConfig
+from vso.vault.keeping import NoShelf, Shelf
 from vso.vault.login_limits import PER_SOURCE, SPACING, Refusals
 from vso.vault.observer import VaultObserver
 
@@ -53,6 +54,15 @@ class Held:
     """How many leases were issued under it and are still wanted: they end with it."""
     final: bool = False
     """Its end cannot be moved any more."""
+    shared: bool = False
+    """Another process may have hung leases on it that nobody here knows of: it is never revoked."""
+    keep_at: float = -math.inf
+    """When the shelf is to be asked to keep it; infinite while it is kept."""
+
+    @property
+    def by_accessor(self) -> bool:
+        """Whether only its accessor is at hand: it can be renewed, and not sent."""
+        return not len(self.token.token)
 
     def usable(self, now: float) -> bool:
         """Tell whether the token may still be sent."""
@@ -68,6 +78,8 @@ class LoginParts:
     observer: VaultObserver
     noticed: Callable[[str], None] = lambda _: None
     """Hears the name of a VaultAuth whose tokens' cautions have changed."""
+    shelf: Shelf = field(default_factory=NoShelf)
+    """Where tokens that leases hang on are kept over a restart."""
 
 
 class Logins:

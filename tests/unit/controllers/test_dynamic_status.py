@@ -31,7 +31,7 @@ def lasting(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-GRANT = Grant("lease-new", lasting(600), renewable=True, request_id="r", token_ends=after(3600.9))
+GRANT = Grant("lease-new", lasting(600), renewable=True, request_id="r", token_ends=after(3600.9), client_id="client")
 NO_LEASE = Grant("", lasting(0), renewable=False, request_id="r", token_ends=None)
 DONE = Settled(
     because=Because.ASKED,
@@ -41,7 +41,8 @@ DONE = Settled(
     restarted=None,
     shape="shape",
     resync="again",
-    meta=("cache", "client"),
+    asked="restart-1",
+    cache_key="cache",
     pod_uid="pod",
 )
 OLD = VaultDynamicSecretStatus(
@@ -75,6 +76,7 @@ def test_new_credentials_take_the_place_of_all_that_was_said_of_the_old_ones() -
             "source_version": "shape",
             "rolled_out_digest": "digest-of-new",
             "last_handled_resync": "again",
+            "last_handled_restart": "restart-1",
             "last_sync_time": T0,
             "last_runtime_pod_uid": "pod",
             "vault_client_meta": VaultClientMeta(cache_key="cache", id="client"),
@@ -111,7 +113,7 @@ def test_a_token_without_an_end_bounds_nothing() -> None:
     assert status.expires == after(600)
     assert dump_status(status)["secretLease"]["tokenExpireTime"] == "9999-12-31T23:59:59Z"
     assert dynamic_status.pending(OLD, endless, NOW).pending_lease == PendingLease(
-        id="lease-new", not_after=after(600), token_expire_time=endless.token_ends
+        id="lease-new", not_after=after(600), token_expire_time=endless.token_ends, client_id="client"
     )
 
 
@@ -179,7 +181,10 @@ def test_a_pending_lease_is_named_with_its_ends_and_nothing_else_moves(
 ) -> None:
     status = dynamic_status.pending(OLD, replace(GRANT, token_ends=ends), NOW)
     named = PendingLease(
-        id="lease-new", not_after=after(not_after), token_expire_time=None if token is None else after(token)
+        id="lease-new",
+        not_after=after(not_after),
+        token_expire_time=None if token is None else after(token),
+        client_id="client",
     )
     assert status == OLD.model_copy(update={"pending_lease": named})
 
@@ -247,7 +252,9 @@ def test_what_follows_the_spec_leaves_the_lease_alone(
     restarted: Restarted | None,
     changes: dict[str, object],
 ) -> None:
-    assert dynamic_status.followed(status, written, restarted, "owed") == status.model_copy(update=changes)
+    assert dynamic_status.followed(status, written, restarted, "owed", "asked") == status.model_copy(
+        update={"last_handled_restart": "asked", **changes}
+    )
 
 
 @pytest.mark.parametrize(
