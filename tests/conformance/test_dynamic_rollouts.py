@@ -50,7 +50,6 @@ def stage(prepared: Bed, kube_proxy: Proxy) -> Iterator[Stage]:
 def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
     """The operator, well before and after."""
     operator = stage.operator
-    assert operator is not None
     yield operator
     kube_proxy.clear()
     if not operator.running:
