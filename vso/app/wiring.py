@@ -6,6 +6,7 @@ outlive the controllers; controllers drain before their feeds are cancelled.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -61,6 +62,7 @@ from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig
 from vso.vault.events import EventStreams, StreamConfig
 from vso.vault.sessions import Sessions
+from vso.vault.surroundings import Surroundings
 
 USER_AGENT = "vso"
 _SECRETS = (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET)
@@ -129,7 +131,9 @@ class _Builder:
         self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced, self._on_trial)
         materials = Materials(base.kube, FilePolicy(settings.namespace, settings.allowed_file_prefixes))
         credentials = Credentials(TokenMinter(base.kube), materials)
-        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions)
+        ambient, allows = bool(settings.allowed_file_prefixes), settings.allows_vault_address
+        around = Surroundings(os.environ, settings.namespace, ambient, allows)
+        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, around)
         trust = TrustStore(materials, clock, self._trust_policy())
         self.resolver = Resolver(self.caches, trust, self.clients, self.sessions, settings.namespace)
         self.reader = SourceReader(clock, base.mac_key.reveal())

@@ -23,6 +23,7 @@ from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig
 from vso.vault.login_limits import PER_SOURCE, SPACING, Refusals
 from vso.vault.observer import VaultObserver
+from vso.vault.surroundings import NOTHING, Surroundings
 from vso.vault.way import CredentialSource, Visit
 
 
@@ -59,6 +60,7 @@ class LoginParts:
     observer: VaultObserver
     noticed: Callable[[str], None] = lambda _: None
     """Hears the name of a VaultAuth whose tokens' cautions have changed."""
+    surroundings: Surroundings = NOTHING
 
 
 class Logins:
@@ -88,7 +90,8 @@ class Logins:
     async def fetch(self, client: VaultClient) -> Held:
         """Log in once."""
         client.check()  # before anybody is asked for a credential that nobody would take
-        visit = Visit(client, self._login, self._parts.credentials, self._parts.clock, self._kept)
+        parts = self._parts
+        visit = Visit(client, self._login, parts.credentials, parts.clock, self._kept, parts.surroundings)
         way = self._login.way
         shown = await way.show(visit)
         if self._refusals.exhausted(self._parts.clock.monotonic(), shown.source):

@@ -18,6 +18,7 @@ from vso.vault.config import LoginConfig, SessionKey, session_key
 from vso.vault.logins import LoginParts
 from vso.vault.observer import VaultObserver
 from vso.vault.session import Session
+from vso.vault.surroundings import NOTHING, Surroundings
 from vso.vault.way import CredentialSource
 
 _CLOSE_WITHIN = 3.0
@@ -44,8 +45,9 @@ class Sessions:
         credentials: CredentialSource,
         observer: VaultObserver,
         noticed: Callable[[str], None] = lambda _: None,
+        surroundings: Surroundings = NOTHING,
     ) -> None:
-        self._parts = LoginParts(clock, credentials, observer, noticed)
+        self._parts = LoginParts(clock, credentials, observer, noticed, surroundings)
         self._sessions: dict[_Place, Session] = {}
         self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
 

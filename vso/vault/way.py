@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vso.core.sensitive import Sensitive
+from vso.vault.surroundings import NOTHING, Surroundings
 
 if TYPE_CHECKING:
     from vso.core.clock import Clock
@@ -84,6 +85,7 @@ class Visit:
     clock: Clock
     kept: dict[str, Sensitive] = field(default_factory=dict, repr=False)
     """What a credential that can be used once was exchanged for, by its source; as long as the session lives."""
+    surroundings: Surroundings = NOTHING
 
 
 @dataclass(frozen=True)
