@@ -83,7 +83,7 @@ def _plain(url: str) -> bool:
     except ValueError:
         return False
     host = (parts.hostname or "").lower()
-    odd = "@" in parts.netloc or parts.query or parts.fragment or not _PATH.fullmatch(parts.path)
+    odd = any(char in url for char in "@?#") or not _PATH.fullmatch(parts.path)
     return parts.scheme in ("http", "https") and host not in ("", *_METADATA) and not odd and not _of_machine(host)
 
 

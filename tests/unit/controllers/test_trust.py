@@ -82,7 +82,9 @@ async def test_nothing_said_means_the_systems_own_trust() -> None:
         pytest.param(
             {"caCertConfigMapRef": {"name": "no"}}, Reason.REFERENCE_NOT_FOUND, "ConfigMap app/no", id="no-config-map"
         ),
-        pytest.param({"caCertSecretRef": "empty"}, Reason.REFERENCE_NOT_FOUND, "'ca.crt'; its keys: none", id="no-data"),
+        pytest.param(
+            {"caCertSecretRef": "empty"}, Reason.REFERENCE_NOT_FOUND, "'ca.crt'; its keys: none", id="no-data"
+        ),
         pytest.param(
             {"caCertConfigMapRef": {"name": "ca", "key": "x"}},
             Reason.REFERENCE_NOT_FOUND,
