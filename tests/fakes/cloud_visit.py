@@ -48,8 +48,10 @@ async def shown(
 ) -> Shown:
     """What the way shows in a login of namespace team-a by the VaultAuth."""
     login = replace(LOGIN, name=auth, way=way, consumer="team-a")
+    accounts = accounts or Accounts()
+    accounts.surroundings = surroundings
     async with client_to("http://127.0.0.1:9") as client:
-        return await way.show(Visit(client, login, accounts or Accounts(), FakeClock(), {}, surroundings))
+        return await way.show(Visit(client, login, accounts, FakeClock()))
 
 
 def text(value: str | Sensitive) -> str:

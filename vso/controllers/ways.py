@@ -126,6 +126,8 @@ def _ldap(spec: VaultAuthSpec, consumer: str) -> Way:
 
 def _password(method: str, block: PasswordAuth) -> Way:
     _needed(method, (f"spec.{method}.username", block.username), (f"spec.{method}.secretRef", block.secret_ref))
+    if "/" in block.username:
+        raise ConfigError(Reason.INVALID_SPEC, f"spec.{method}.username must not contain a slash: it is part of a path")
     return PasswordWay(block.username, object_name(block.secret_ref, f"spec.{method}.secretRef"), block.password_key)
 
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from vso.core.clock import Clock
 from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig, SessionKey, session_key
+from vso.vault.keeping import NoShelf, Shelf
 from vso.vault.logins import LoginParts
 from vso.vault.observer import VaultObserver
 from vso.vault.session import Session
-from vso.vault.surroundings import NOTHING, Surroundings
 from vso.vault.way import CredentialSource
 
 _CLOSE_WITHIN = 3.0
@@ -45,9 +45,9 @@ class Sessions:
         credentials: CredentialSource,
         observer: VaultObserver,
         noticed: Callable[[str], None] = lambda _: None,
-        surroundings: Surroundings = NOTHING,
+        shelf: Shelf | None = None,
     ) -> None:
-        self._parts = LoginParts(clock, credentials, observer, noticed, surroundings)
+        self._parts = LoginParts(clock, credentials, observer, noticed, shelf or NoShelf())
         self._sessions: dict[_Place, Session] = {}
         self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
 
@@ -82,6 +82,11 @@ class Sessions:
         for place, session in list(self._sessions.items()):
             if predicate(session.key):
                 self._replaced.append(self._sessions.pop(place))
+
+    def share(self) -> None:
+        """Another process may have used our tokens meanwhile: none of them is ours alone to revoke."""
+        for session in (*self._sessions.values(), *self._replaced):
+            session.share()
 
     async def close(self) -> None:
         """Revoke every token, best effort, within a few seconds in all."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vso.core.sensitive import Sensitive
-from vso.vault.surroundings import NOTHING, Surroundings
+from vso.vault.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from vso.core.clock import Clock
@@ -45,6 +45,11 @@ class SecretData:
 
 class CredentialSource(Protocol):
     """Where the credentials of logins come from; each call looks anew."""
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What stands around the operator."""
+        ...
 
     async def jwt(self, identity: Identity) -> tuple[Sensitive, str]:
         """Return a fresh token of the ServiceAccount and the ServiceAccount's uid."""
@@ -85,7 +90,11 @@ class Visit:
     clock: Clock
     kept: dict[str, Sensitive] = field(default_factory=dict, repr=False)
     """What a credential that can be used once was exchanged for, by its source; as long as the session lives."""
-    surroundings: Surroundings = NOTHING
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What of the operator's own may be used."""
+        return self.sources.surroundings
 
 
 @dataclass(frozen=True)

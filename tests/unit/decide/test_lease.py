@@ -35,6 +35,7 @@ SHORT = replace(LEASE, duration=timedelta(seconds=5))
 FIXED = replace(LEASE, renewable=False)
 ADOPTED = replace(LEASE, parent_kept=False, parent_end=after(1000))
 STRAY = replace(LEASE, parent_kept=False, parent_end=None)
+FINAL = replace(LEASE, parent_end=after(30), parent_final=True)
 POLICY = LeasePolicy(renewal_percent=60, phase=0.0, adopted_at=T0)
 # T0 is a whole number of minutes, hence of the period of 60 s: the grid point of phase 0.5 is 30 s on.
 HALF = replace(POLICY, phase=0.5)
@@ -67,6 +68,27 @@ HALF = replace(POLICY, phase=0.5)
             POLICY,
             Replace(Because.TOKEN_ENDS),
             id="its-token-nears-its-end",
+        ),
+        pytest.param(replace(FINAL, parent_end=after(200)), 10, POLICY, Wait(after(60)), id="final-and-renewed-before"),
+        pytest.param(
+            replace(FINAL, granted_at=after(100), parent_end=after(200)),
+            160,
+            POLICY,
+            Replace(Because.TOKEN_ENDS),
+            id="final-and-replaced-as-early-as-it-is-renewed",
+        ),
+        pytest.param(FINAL, 0, POLICY, Wait(after(15)), id="granted-near-the-tokens-end-is-not-replaced-at-once"),
+        pytest.param(FINAL, 15, POLICY, Replace(Because.TOKEN_ENDS), id="granted-near-the-tokens-end"),
+        pytest.param(FINAL, 19, HALF, Wait(after(19.5)), id="granted-near-the-tokens-end-each-at-its-own-place"),
+        pytest.param(
+            replace(FINAL, renewable=False), 15, POLICY, Replace(Because.TOKEN_ENDS), id="not-renewable-by-its-token"
+        ),
+        pytest.param(
+            replace(FIXED, parent_kept=False, parent_end=after(50)),
+            5,
+            POLICY,
+            Replace(Because.TOKEN_ENDS),
+            id="not-renewable-and-adopted",
         ),
         pytest.param(STRAY, 1, POLICY, Wait(after(6)), id="unknown-token-soon"),
         pytest.param(STRAY, 6, POLICY, Replace(Because.TOKEN_ENDS), id="unknown-token-by-the-first-renewal"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -37,7 +38,7 @@ async def refused(
     *,
     auth: str = AUTH,
     ambient: bool = True,
-    **env: str,
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> VsoError:
     with pytest.raises(VsoError) as caught:
         await shown(way, around({**entra.env, **env}, ambient=ambient), accounts, auth=auth)
@@ -136,7 +137,7 @@ async def test_the_operators_identity_is_refused_before_anything_is_asked(
     mounted = tmp_path / "token"
     mounted.write_text("canary")
     for env in ({}, {"AZURE_FEDERATED_TOKEN_FILE": str(mounted)}):
-        error = await refused(entra, OWN, auth=auth, ambient=ambient, **env)
+        error = await refused(entra, OWN, auth=auth, ambient=ambient, env=env)
         assert error.reason is Reason.INVALID_SPEC
         assert "--allowed-file-prefixes" in error.message
         assert "spec.azure.serviceAccount" in error.message
@@ -180,8 +181,8 @@ async def test_the_operators_mounted_token_comes_before_the_machine(entra: Entra
     found = await shown(OWN, around({**entra.env, **env}), auth=AUTH)
     assert (found.source, found.uid) == ("own client-1", "")
     mounted.unlink()
-    assert "AZURE_FEDERATED_TOKEN_FILE names cannot be read" in (await refused(entra, OWN, **env)).message
-    missing = await refused(entra, OWN, **{**env, "AZURE_FEDERATED_TOKEN_FILE": "/dev/null", "AZURE_CLIENT_ID": ""})
+    assert "AZURE_FEDERATED_TOKEN_FILE names cannot be read" in (await refused(entra, OWN, env=env)).message
+    missing = await refused(entra, OWN, env={**env, "AZURE_FEDERATED_TOKEN_FILE": "/dev/null", "AZURE_CLIENT_ID": ""})
     assert "spec.azure.clientID must be set (the operator's ServiceAccount)" in missing.message
 
 

@@ -49,6 +49,12 @@ def test_login_headers_cannot_override_the_namespace() -> None:
         replace(LOGIN, headers=(("X-Vault-Namespace", "other"),))
 
 
+def test_fields_of_the_method_are_not_for_params_to_set() -> None:
+    with pytest.raises(ConfigError, match=r"spec\.params may not set jwt or role") as caught:
+        replace(LOGIN, params=(("jwt", "x"), ("role", "admin"), ("a", "b")))
+    assert caught.value.reason is Reason.INVALID_SPEC
+
+
 def test_a_session_key_tells_configurations_apart_but_not_trust_material() -> None:
     base = connection("https://vault:8200")
     key = session_key(base, LOGIN)

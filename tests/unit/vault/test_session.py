@@ -304,14 +304,6 @@ async def test_an_answer_without_a_token_is_not_vaults(server: VaultServer, cloc
         assert (await refusal(session)).reason is Reason.VAULT_ANSWER_INVALID
 
 
-async def test_reserved_params_are_refused(server: VaultServer, clock: FakeClock) -> None:
-    async with client_to(server.url, clock) as client:
-        sessions = Sessions(clock, Credentials(), Observed())
-        error = await refusal(sessions.session(client, replace(LOGIN, params=(("jwt", "x"), ("a", "b")))))
-    assert (error.reason, "jwt" in error.message) == (Reason.INVALID_SPEC, True)
-    assert server.seen == []
-
-
 async def test_params_and_headers_go_with_the_login_alone(server: VaultServer, clock: FakeClock) -> None:
     Tokens(server, clock).secret(PATH)
     login = replace(LOGIN, params=(("extra", "1"),), headers=(("X-Login", "yes"),), namespace="ns")
