@@ -241,6 +241,7 @@ class Entra(Endpoint):
     """Token service and keys of one tenant, and the metadata service of a virtual machine."""
 
     TENANT, RESOURCE = "7f6c-tenant", "api://vault"
+    SUBSCRIPTION = "33333333-3333-4333-8333-333333333333"
 
     def __init__(self, tls: KeyPair | None = None) -> None:
         super().__init__(tls)
@@ -263,7 +264,12 @@ class Entra(Endpoint):
     def machine(self, client: str) -> None:
         """Have a machine with one identity."""
         self.on("GET", "/metadata/identity/oauth2/token", lambda asked: self._of_machine(asked, client))
-        compute = {"subscriptionId": "sub-1", "resourceGroupName": "rg-1", "name": "vm-1", "vmScaleSetName": ""}
+        compute = {
+            "subscriptionId": self.SUBSCRIPTION,
+            "resourceGroupName": "rg-1",
+            "name": "vm-1",
+            "vmScaleSetName": "",
+        }
         self.on("GET", "/metadata/instance/compute", Said(200, compute))
 
     def token(self, client: str, audience: str) -> str:

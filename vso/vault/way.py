@@ -127,6 +127,11 @@ class Way(ABC):
     async def show(self, visit: Visit) -> Shown:
         """Fetch the credential; a ConfigError names what is missing."""
 
+    def refused_by(self, failure: str) -> bool:
+        """Tell whether a failure of Vault's own (5xx), by its text, says that the credential is not accepted."""
+        del failure
+        return False
+
     def pointed_at(self, message: str) -> str:
         """Return what Vault's refusal points at, in the words of the VaultAuth; empty message: no reason given."""
         return message or f"permission denied to {self.who}; perhaps nothing is mounted there"

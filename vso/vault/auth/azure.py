@@ -30,6 +30,15 @@ _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 _WORD = re.compile(r"[A-Za-z_]{1,64}")
 _AADSTS = re.compile(r"AADSTS[0-9]{3,8}")
 _UNTRUSTED = frozenset({"AADSTS70021", "AADSTS700211", "AADSTS700212", "AADSTS700213"})
+_NOT_ACCEPTED = (
+    "oidc: expected audience",
+    "oidc: id token issued by a different provider",
+    "oidc: token is expired",
+    "failed to verify id token signature",
+    "not authorized",
+    "bound_service_principal_ids",
+)
+"""What the method, which answers 500 to every token that it does not accept, says of the token or the role."""
 _PASSING = frozenset({"temporarily_unavailable", "server_error"})
 
 
@@ -75,13 +84,18 @@ class AzureWay(Way):
             return await self._of_operator(visit.surroundings.env, mounted)
         return await self._of_machine(visit.surroundings.env)
 
+    def refused_by(self, failure: str) -> bool:
+        """Tell a token that is not accepted from a Vault that does not work, or does not reach Azure."""
+        return any(text in failure for text in _NOT_ACCEPTED)
+
     def pointed_at(self, message: str) -> str:
         """Return what Vault's text points at."""
-        lower = message.lower()
-        if "invalid role name" in lower:
+        if "invalid role name" in message:
             return f"there is no role {self.role!r}"
-        if "audience" in lower or "aud " in lower:
+        if "expected audience" in message:
             return f"the mount is configured for another resource than spec.azure.resource, {self.resource}"
+        if "not authorized" in message:
+            return f"role {self.role!r} is not bound to the identity: {message}"
         return super().pointed_at(message)
 
     async def _of_account(self, visit: Visit) -> Shown:

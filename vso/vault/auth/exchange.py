@@ -34,7 +34,8 @@ async def exchange(visit: Visit, shown: Shown) -> Token:
     except (InvalidTokenError, NothingThereError):
         raise _refused(config, "") from None
     except VsoError as error:
-        if error.reason is not Reason.VAULT_REQUEST_INVALID:
+        failed = error.reason is Reason.VAULT_UNAVAILABLE and config.way.refused_by(error.message)
+        if not failed and error.reason is not Reason.VAULT_REQUEST_INVALID:
             raise
         raise _refused(config, error.message) from None
     return token_from(answer.body, config.path)
