@@ -100,7 +100,6 @@ def test_a_killed_operator_issues_nothing_anew_when_it_starts(
     borrowers: Borrowers, stage: Stage, figures: Figures
 ) -> None:
     operator = stage.operator
-    assert operator is not None
     before = borrowers.live()
     operator.kill()
     mark = stage.bed.mark()

@@ -39,7 +39,6 @@ def reads(team: Team, mark: Mark, path: str = "app") -> int:
 
 def counted(stage: Stage, name: str, **labels: str) -> float:
     operator = stage.operator
-    assert operator is not None
     families = text_string_to_metric_families(operator.metrics())
     samples = (sample for family in families for sample in family.samples)
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())

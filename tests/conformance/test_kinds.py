@@ -139,7 +139,6 @@ def test_an_object_of_an_older_schema_is_stalled_with_the_field_and_keeps_its_se
     team.static()
     team.wait_ready()
     operator = team.stage.operator
-    assert operator is not None
     operator.stop()
     field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/type/enum"
     crd = ("patch", "crd", "vaultstaticsecrets.secrets.hashicorp.com", "--type=json", "-p")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.stage import Json, Stage, Team
+from tests.conformance.stage import MANIFESTS, Json, Stage, Team, documents
 from tests.testbed.bed import Bed, always, eventually
 from tests.testbed.operator import Setting
 from tests.testbed.real import RealBed
@@ -64,6 +64,16 @@ def app(team: Team, method: str, mount: str, *, address: str | None = None, **bl
     team.static()
 
 
+def example(team: Team, method: str, *, address: str | None = None) -> None:
+    """The same, with the VaultAuth as the examples have it."""
+    (auth,) = documents(MANIFESTS / "example" / "logins" / f"{method}.yaml")
+    team.put("app", {"password": "v1"})
+    ca = {} if address is None else {"caBundle": authority_of(team)}
+    team.apply("VaultConnection", "vault", {"address": address or team.bed.vault.url, **ca})
+    team.bed.kube.apply({**auth, "metadata": {**auth["metadata"], "namespace": team.ns}})
+    team.static(vaultAuthRef=auth["metadata"]["name"])
+
+
 def authority_of(team: Team) -> str:
     return base64.b64encode(team.bed.authority.certificate.read_bytes()).decode()
 
@@ -77,16 +87,16 @@ def told(team: Team) -> str:
     return str(team.wait_condition("Stalled", reason="VaultLoginRefused")["message"])
 
 
-def approle(team: Team) -> tuple[str, str]:
+def approle(team: Team, name: str | None = None) -> tuple[str, str]:
     """A role of the team's, and a secret id of it."""
-    vault = team.bed.vault
-    vault.write(f"auth/approle/role/{team.ns}", {"token_policies": team.ns, "token_ttl": "20m"})
-    role_id = vault.read(f"auth/approle/role/{team.ns}/role-id")["data"]["role_id"]
-    return role_id, secret_id(team)
+    vault, role = team.bed.vault, f"auth/approle/role/{name or team.ns}"
+    vault.write(role, {"token_policies": team.ns, "token_ttl": "20m"})
+    role_id = vault.read(f"{role}/role-id")["data"]["role_id"]
+    return role_id, secret_id(team, name)
 
 
-def secret_id(team: Team) -> str:
-    return str(team.bed.vault.write(f"auth/approle/role/{team.ns}/secret-id")["data"]["secret_id"])
+def secret_id(team: Team, name: str | None = None) -> str:
+    return str(team.bed.vault.write(f"auth/approle/role/{name or team.ns}/secret-id")["data"]["secret_id"])
 
 
 def wrapped(team: Team, path: str) -> str:
@@ -110,7 +120,7 @@ def issuer(vault: RealBed) -> RealBed:
     return vault
 
 
-def jwt_role(team: Team) -> None:
+def jwt_role(team: Team, name: str | None = None) -> None:
     role = {
         "role_type": "jwt",
         "user_claim": "sub",
@@ -118,12 +128,12 @@ def jwt_role(team: Team) -> None:
         "bound_subject": f"system:serviceaccount:{team.ns}:app",
         "token_policies": team.ns,
     }
-    team.bed.vault.write(f"auth/jwt/role/{team.ns}", role)
+    team.bed.vault.write(f"auth/jwt/role/{name or team.ns}", role)
 
 
 def test_a_service_accounts_token_is_a_jwt_that_vault_verifies_by_itself(team: Team, issuer: RealBed) -> None:
-    jwt_role(team)
-    app(team, "jwt", "jwt", jwt={"role": team.ns, "serviceAccount": "app", "audiences": ["vault"]})
+    jwt_role(team, "app")
+    example(team, "jwt")
     works(team)
 
 
@@ -143,6 +153,15 @@ def test_the_wrong_audience_and_the_wrong_role_are_told_apart(team: Team, issuer
 
 
 # approle.
+
+
+@pytest.mark.parametrize("method", ["approle", "generic"])
+def test_a_role_id_and_a_secret_id_log_in(team: Team, vault: RealBed, method: str) -> None:
+    approle(team, "app")
+    vault.vault.write("auth/approle/role/app/role-id", {"role_id": "app-role-id"})
+    team.keep("approle", id=secret_id(team, "app"))
+    example(team, method)
+    works(team)
 
 
 def test_a_secret_id_in_a_secret_logs_in_and_a_new_one_is_taken_within_seconds(team: Team, vault: RealBed) -> None:
@@ -240,6 +259,13 @@ def test_a_wrapping_of_something_else_is_refused_unopened(team: Team, vault: Rea
 # userpass.
 
 
+def test_a_user_of_vaults_logs_in(team: Team, vault: RealBed) -> None:
+    vault.vault.write("auth/userpass/users/app", {"password": "pw", "token_policies": team.ns})
+    team.keep("app-user", password="pw")
+    example(team, "userpass")
+    works(team)
+
+
 def test_a_user_logs_in_and_a_changed_password_is_taken(team: Team, vault: RealBed) -> None:
     vault.vault.write(
         f"auth/userpass/users/{team.ns}", {"password": "first", "token_policies": team.ns, "token_ttl": "8s"}
@@ -268,7 +294,7 @@ def test_a_wrong_password_is_said_to_be_one(team: Team, vault: RealBed) -> None:
 # cert.
 
 
-def certified(team: Team) -> Json:
+def certified(team: Team, role_name: str | None = None, secret: str = "client") -> Json:
     """A role that the bed's authority vouches for, and a client certificate of the team's in a TLS Secret."""
     authority = team.bed.authority
     role = {
@@ -276,15 +302,16 @@ def certified(team: Team) -> Json:
         "allowed_common_names": [team.ns],
         "token_policies": team.ns,
     }
-    team.bed.vault.write(f"auth/cert/certs/{team.ns}", role)
+    team.bed.vault.write(f"auth/cert/certs/{role_name or team.ns}", role)
     pair = authority.client(team.ns)
     entries = {"tls.crt": pair.certificate.read_text(), "tls.key": pair.key.read_text()}
-    team.keep("client", **entries)
-    return {"name": team.ns, "secretRef": "client"}
+    team.keep(secret, **entries)
+    return {"name": team.ns, "secretRef": secret}
 
 
 def test_a_client_certificate_of_the_consumer_logs_in(team: Team, vault: RealBed) -> None:
-    app(team, "cert", "cert", cert=certified(team), address=vault.vault_tls_url)
+    certified(team, "app", "app-client")
+    example(team, "cert", address=vault.vault_tls_url)
     works(team)
 
 
@@ -327,7 +354,6 @@ def test_a_given_token_is_used_renewed_and_never_revoked(team: Team, stage: Stag
     team.put("app", {"password": "v2"})
     works(team, "v2")
     operator = stage.operator
-    assert operator is not None
     operator.stop()
     looked = vault.vault.read("auth/token/lookup-self", token=token)
     operator.start()
@@ -337,10 +363,10 @@ def test_a_given_token_is_used_renewed_and_never_revoked(team: Team, stage: Stag
 
 def test_a_token_that_is_replaced_in_its_secret_is_taken_when_the_old_one_ends(team: Team, vault: RealBed) -> None:
     old = token_of(team)
-    team.keep("given", token=old)
-    app(team, "token", "", token={"secretRef": "given"})
+    team.keep("app-token", token=old)
+    example(team, "token")
     works(team)
-    team.keep("given", token=token_of(team))
+    team.keep("app-token", token=token_of(team))
     vault.vault.write("auth/token/revoke", {"token": old})
     team.put("app", {"password": "v2"})
     works(team, "v2")
@@ -354,20 +380,8 @@ def test_a_dead_token_is_said_to_be_one(team: Team, vault: RealBed) -> None:
     assert "canary" not in message
 
 
-# Any other endpoint.
-
-
-def test_any_login_endpoint_takes_a_body_of_ones_own(team: Team, vault: RealBed) -> None:
-    role_id, secret = approle(team)
-    team.keep("approle", id=secret)
-    body = {"body": {"role_id": role_id}, "bodyFrom": [{"field": "secret_id", "secretRef": "approle", "key": "id"}]}
-    app(team, "generic", "approle", generic=body)
-    works(team)
-
-
 def test_no_credential_appears_in_the_log(stage: Stage, vault: RealBed) -> None:
     operator = stage.operator
-    assert operator is not None
     lines = [json.loads(line) for line in operator.log_text().splitlines() if line.startswith("{")]
     text = json.dumps(lines)
     assert "canary" not in text

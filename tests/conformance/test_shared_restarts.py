@@ -116,7 +116,6 @@ def test_one_that_changes_later_restarts_it_again(team: Team) -> None:
 
 def test_a_crash_while_they_wait_for_each_other_leads_to_exactly_one_restart(team: Team, stage: Stage) -> None:
     operator = stage.operator
-    assert operator is not None
     ready(team)
     mark = team.bed.mark()
     rotate(team, *NAMES)

@@ -125,7 +125,6 @@ def test_without_refresh_after_nothing_is_read_before_the_rotation_and_a_restart
     before = status(team)
     mark = stage.bed.mark()
     operator = stage.operator
-    assert operator is not None
     operator.stop()
     operator.start()
     operator.wait_ready()

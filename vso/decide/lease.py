@@ -196,10 +196,9 @@ def _before_its_token_ends(lease: Lease, policy: LeasePolicy) -> datetime | None
             return None
         # As early as a renewal would be, and spread over as much again: all its leases are replaced together.
         early = lease.parent_end - (lease.duration - _period(lease, policy)) * (1 + policy.phase)
-        if early > lease.granted_at + _RESOLUTION:
-            return early
-        # Granted as near the token's end as that, and the next one may be too: replaced at once it would be for ever.
-        return lease.granted_at + (lease.ends - lease.granted_at) * _within(_LATE_FROM, _LATE_TO, policy)
+        # One that was granted near the token's end, as the next one may be too, would be replaced again and again.
+        late = lease.granted_at + (lease.ends - lease.granted_at) * _within(_LATE_FROM, _LATE_TO, policy)
+        return max(early, late)
     # Another token renews it too, but Vault drops it with its parent all the same, and does not say when.
     end = lease.granted_at + _period(lease, policy) if lease.parent_end is None else lease.parent_end
     return policy.adopted_at + max(timedelta(0), end - policy.adopted_at) * _within(_ADOPTED_FROM, _ADOPTED_TO, policy)

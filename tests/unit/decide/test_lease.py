@@ -207,6 +207,19 @@ def test_the_end_that_nothing_moves_is_seen_by_the_first_renewal_that_meets_it(
     assert latest - due >= life * 0.04
 
 
+@given(st.integers(10, 3600), st.integers(10, 5000), st.integers(0, 90), st.floats(0, 0.99))
+def test_under_a_token_at_its_end_credentials_stay_for_half_of_what_life_they_are_given(
+    life: int, rest: int, percent: int, place: float
+) -> None:
+    lease = replace(LEASE, duration=timedelta(seconds=min(life, rest)), parent_end=after(rest), parent_final=True)
+    policy = LeasePolicy(percent, place, T0)
+    half = T0 + (lease.ends - T0) * 0.499
+    assert not isinstance(plan_lease(lease, half, policy), Replace)
+    assert isinstance(
+        plan_lease(lease, lease.ends - timedelta(seconds=min(life, rest) * 0.19), policy), Replace | Renew
+    )
+
+
 @pytest.mark.parametrize(("seconds", "expected"), [(0, 12.5), (60, 5), (95, 1), (99.9, 1)])
 def test_a_failed_renewal_is_tried_again_several_times_in_what_life_remains(seconds: float, expected: float) -> None:
     assert retry_in(LEASE, after(seconds)).total_seconds() == expected
