@@ -50,10 +50,7 @@ def login_config(auth: VaultAuth, consumer: str) -> LoginConfig:
     method = spec.method or ""
     make = _MAKERS.get(method)
     if make is None:
-        raise ConfigError(
-            Reason.NOT_IMPLEMENTED if method else Reason.INVALID_SPEC,
-            f"{where}: method {method!r} is not acted on yet" if method else f"{where}: spec.method is empty",
-        )
+        raise ConfigError(Reason.INVALID_SPEC, f"{where}: spec.method is empty")
     try:
         _needed(method, ("spec.mount", spec.mount or method in _WITHOUT_MOUNT))
         way = make(spec, consumer)
