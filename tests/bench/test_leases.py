@@ -16,7 +16,6 @@ from tests.bench.borrowers import Borrowers
 from tests.bench.figures import Figures
 from tests.conformance.stage import Stage
 from tests.testbed.bed import always, eventually
-from tests.testbed.operator import Setting
 from tests.testbed.real import RealBed
 
 pytestmark = pytest.mark.bench
@@ -37,7 +36,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with RealBed(tmp_path_factory.mktemp("bank")) as bed:
         stage = Stage(bed)
         stage.install()
-        stage.start_operator(setting=Setting(in_cluster=True))
+        stage.start_operator()
         yield stage
         stage.close()
 

@@ -42,7 +42,11 @@ def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
     stage = Stage(prepared, mode=getattr(request.module, "SECRETS_ACCESS", "full"))
     proxied = getattr(request.module, "BEHIND_A_PROXY", False)
     server = request.getfixturevalue("kube_proxy").url if proxied else None
-    setting = Setting(name=f"operator-of-{request.module.__name__.rpartition('.')[2]}", server=server)
+    setting = Setting(
+        name=f"operator-of-{request.module.__name__.rpartition('.')[2]}",
+        server=server,
+        kubeconfig=getattr(request.module, "WITH_A_KUBECONFIG", False),
+    )
     stage.start_operator(*getattr(request.module, "OPERATOR_ARGS", ()), setting=setting)
     yield stage
     stage.close()
