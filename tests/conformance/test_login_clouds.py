@@ -104,7 +104,7 @@ def policy(team: Team, vault: VaultAdmin) -> str:
     return team.ns
 
 
-def aws_role(team: Team, vault: VaultAdmin, arn: str, **changes: Any) -> str:
+def aws_role(team: Team, vault: VaultAdmin, arn: str, *, mount: str = "aws", **changes: Any) -> str:
     role = {
         "auth_type": "iam",
         "bound_iam_principal_arn": arn,
@@ -112,7 +112,7 @@ def aws_role(team: Team, vault: VaultAdmin, arn: str, **changes: Any) -> str:
         "token_policies": policy(team, vault),
         **changes,
     }
-    vault.write(f"auth/aws/role/{team.ns}", role)
+    vault.write(f"auth/{mount}/role/{team.ns}", role)
     return team.ns
 
 
@@ -128,12 +128,12 @@ def gcp_role(team: Team, vault: VaultAdmin) -> str:
     return team.ns
 
 
-def app(team: Team, method: str, address: str, *, auth: str = "auth", **block: Any) -> None:
+def app(team: Team, method: str, address: str, *, mount: str = "", **block: Any) -> None:
     """A VaultConnection, a VaultAuth of the method, and a VaultStaticSecret behind them."""
     team.apply("VaultConnection", "vault", {"address": address})
-    spec = {"vaultConnectionRef": "vault", "method": method, "mount": method, method: block}
-    team.apply("VaultAuth", auth, spec)
-    team.static(vaultAuthRef=auth)
+    spec = {"vaultConnectionRef": "vault", "method": method, "mount": mount or method, method: block}
+    team.apply("VaultAuth", "auth", spec)
+    team.static()
 
 
 def operators(team: Team, method: str, address: str, **block: Any) -> None:
@@ -243,6 +243,28 @@ def test_an_aws_identity_that_the_role_is_not_bound_to_is_named(team: Team, clou
     message = told(team, "VaultLoginRefused")
     assert f"role '{role}' is not bound to the AWS identity" in message
     assert arn in message
+
+
+@pytest.mark.real
+def test_a_vault_that_does_not_reach_aws_is_no_refusal_and_the_login_goes_on_when_it_does(
+    team: Team, clouds: Clouds, vault: VaultAdmin
+) -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:user/{team.ns}"
+    with Aws() as aws:
+        made = aws.key(arn, temporary=False)
+        keys(team, made)
+        vault.write("sys/auth/aws-away", {"type": "aws"})
+        vault.write("auth/aws-away/config/client", {"sts_endpoint": aws.url, "max_retries": 0})
+        role = aws_role(team, vault, arn, mount="aws-away")
+        works_again = aws.answer_of("POST", "/")
+        aws.on("POST", "/", Said(503))
+        app(team, "aws", vault.url, mount="aws-away", role=role, secretRef="aws-keys", stsEndpoint=aws.url)
+        assert "Vault does not reach the cloud that verifies the logins of auth/aws-away" in told(
+            team, "CloudUnavailable"
+        )
+        eventually(lambda: len(aws.asked) > 6, message="it is tried again and again")
+        aws.on("POST", "/", works_again)
+        works(team)
 
 
 @pytest.mark.real

@@ -87,8 +87,12 @@ class Endpoint:
         return self._tls
 
     def on(self, method: str, path: str, answer: Answer) -> None:
-        """Say what a path answers from now on; a path that ends with * stands for all below."""
+        """Say what a path answers from now on."""
         self._answers[(method, path)] = answer
+
+    def answer_of(self, method: str, path: str) -> Answer:
+        """What a path answers now."""
+        return self._answers[(method, path)]
 
     def asked_of(self, path: str) -> list[Asked]:
         """What was asked of a path, or of all that begin with it where it ends with a slash."""

@@ -6,6 +6,7 @@ the machine answers is asked of the machine and never of a proxy. A failure here
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ MAX_BODY = 256 * 1024
 _PATIENCE = 10.0
 _AT_HAND = 3.0
 """Seconds for the machine's own endpoints: they answer at once, or a firewall swallows the question."""
+
+_UNREACHED = re.compile(r"dial tcp|giving up after|no such host|i/o timeout|Client\.Timeout|response code (429|5\d\d)")
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ async def ask(request: CloudRequest, env: Mapping[str, str]) -> CloudAnswer:
     except (aiohttp.ClientError, OSError, ValueError) as error:
         named = unavailable(request.who, failure_text(error) or unreachable(error) or DROPPED)
     raise named from None
+
+
+def unreached(text: str) -> bool:
+    """Tell whether a text of Vault's says that Vault has had no answer from a cloud."""
+    return _UNREACHED.search(text) is not None
 
 
 def unavailable(who: str, what: str, retry_after: float | None = None) -> TransientError:

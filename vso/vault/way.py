@@ -127,6 +127,11 @@ class Way(ABC):
     async def show(self, visit: Visit) -> Shown:
         """Fetch the credential; a ConfigError names what is missing."""
 
+    def passes(self, refusal: str) -> bool:
+        """Tell whether a refusal of Vault's (4xx), by its text, says only that Vault does not reach somebody else."""
+        del refusal
+        return False
+
     def refused_by(self, failure: str) -> bool:
         """Tell whether a failure of Vault's own (5xx), by its text, says that the credential is not accepted."""
         del failure

@@ -9,16 +9,13 @@ from types import MappingProxyType
 
 import pytest
 
-from tests.fakes.clock import FakeClock
 from tests.fakes.cloud_visit import CANARY, OPERATOR, Accounts, around, shown, text
-from tests.fakes.vault_parts import LOGIN, SA_UID, client_to
-from tests.fakes.vault_server import VaultServer, errors
+from tests.fakes.vault_parts import SA_UID
 from tests.testbed.endpoint import Said
 from tests.testbed.providers import Entra, claims_of
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.vault.auth.azure import AzureWay
-from vso.vault.auth.exchange import exchange
-from vso.vault.way import Identity, Shown, Visit
+from vso.vault.way import Identity
 
 SUBJECT = "system:serviceaccount:team-a:app"
 WAY = AzureWay("app", Entra.RESOURCE, "client-1", Entra.TENANT, "team-a", "app")
@@ -192,30 +189,6 @@ async def test_the_operators_mounted_token_comes_before_the_machine(entra: Entra
     assert "AZURE_FEDERATED_TOKEN_FILE names cannot be read" in (await refused(entra, OWN, env=env)).message
     missing = await refused(entra, OWN, env={**env, "AZURE_FEDERATED_TOKEN_FILE": "/dev/null", "AZURE_CLIENT_ID": ""})
     assert "spec.azure.clientID must be set (the operator's ServiceAccount)" in missing.message
-
-
-@pytest.mark.parametrize(
-    ("text", "reason", "told"),
-    [
-        ('oidc: expected audience "api://vault" got ["x"]', Reason.VAULT_LOGIN_REFUSED, "another resource than"),
-        ("oidc: token is expired (Token Expiry: now)", Reason.VAULT_LOGIN_REFUSED, "token is expired"),
-        ("failed to verify signature: failed to verify id token signature", Reason.VAULT_LOGIN_REFUSED, "signature"),
-        ("service principal not authorized: object-1", Reason.VAULT_LOGIN_REFUSED, "role 'app' is not bound to"),
-        ("groups not authorized: []", Reason.VAULT_LOGIN_REFUSED, "role 'app' is not bound to the identity"),
-        ("failed to verify signature: fetching keys oidc: get keys failed", Reason.VAULT_UNAVAILABLE, "fetching keys"),
-        ("internal error", Reason.VAULT_UNAVAILABLE, "internal error"),
-    ],
-)
-async def test_a_token_that_vault_fails_on_is_told_from_a_vault_that_fails(
-    server: VaultServer, text: str, reason: Reason, told: str
-) -> None:
-    server.on("PUT", "auth/azure/login", errors(500, text))
-    login = replace(LOGIN, way=WAY, mount="azure", method="azure")
-    async with client_to(server.url) as client:
-        with pytest.raises(VsoError) as caught:
-            await exchange(Visit(client, login, Accounts(), FakeClock()), Shown({"role": "app"}, "source"))
-    assert caught.value.reason is reason
-    assert told in caught.value.message
 
 
 def test_a_refusal_of_vaults_points_at_the_field() -> None:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from vso.core.errors import ConfigError, Reason
 from vso.core.sensitive import Sensitive
 from vso.vault.auth.aws_credentials import FORM, VERSION, AwsKeys, KeySource, error_code
+from vso.vault.cloud_http import unreached
 from vso.vault.way import Shown, Visit, Way
 
 BODY = f"Action=GetCallerIdentity&Version={VERSION}".encode()
@@ -66,9 +67,15 @@ class AwsWay(Way):
         unsigned = Unsigned(endpoint if urlsplit(endpoint).path else f"{endpoint}/", headers, BODY, region)
         return Shown(self._body(unsigned.url, signed(unsigned, keys, visit.clock.now())), keys.source, keys.uid)
 
+    def passes(self, refusal: str) -> bool:
+        """Tell a Vault that does not reach AWS from a refusal: both are answered 400."""
+        return unreached(refusal)
+
     def pointed_at(self, message: str) -> str:
         """Return what Vault's text points at."""
         lower = message.lower()
+        if "body of getcalleridentity is invalid" in lower:
+            return "what the mount's sts_endpoint answers is not AWS's"
         if "<code>" in lower or "upstream request" in lower or "from sts" in lower:
             return f"AWS does not accept the signature: {error_code(message) or 'its answer says no more'}"
         if SERVER_ID.lower() in lower:

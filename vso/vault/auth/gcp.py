@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from vso.core.sensitive import Sensitive
 from vso.vault.auth.annotated import annotated
-from vso.vault.cloud_http import CloudAnswer, CloudRequest, ask, refused, unavailable
+from vso.vault.cloud_http import CloudAnswer, CloudRequest, ask, refused, unavailable, unreached
 from vso.vault.json import JsonObject
 from vso.vault.way import Identity, Shown, Visit, Way
 
@@ -71,6 +71,10 @@ class GcpWay(Way):
         jwt, uid = await visit.sources.jwt(Identity(self.namespace, self.service_account, (cluster.pool,), 600))
         access = await self._exchanged(visit, cluster, jwt)
         return Shown({"role": self.role, "jwt": await self._id_token(visit, cluster, email, access)}, uid, uid)
+
+    def passes(self, refusal: str) -> bool:
+        """Tell a Vault that does not reach Google from a refusal: both are answered 400."""
+        return unreached(refusal)
 
     def pointed_at(self, message: str) -> str:
         """Return what Vault's text points at."""
