@@ -444,8 +444,9 @@ def test_no_credential_of_a_cloud_is_told_anywhere(team: Team, clouds: Clouds, s
     assert stage.operator is not None
     asked = [*clouds.aws.asked, *clouds.google.asked, *clouds.entra.asked]
     assert asked  # by the scenarios before
-    objects = [team.bed.kube.list(kind, "") for kind in ("VaultStaticSecret", "VaultAuth", "Event")]
+    objects = [team.bed.kube.list(kind) for kind in ("VaultStaticSecret", "VaultAuth", "Event")]
     said = stage.operator.log_text() + stage.operator.metrics() + json.dumps(objects)
+    assert "CloudRefused" in said
     assert "canary" not in said
     tokens = {
         value for a in asked for name, value in a.form.items() if name in ("WebIdentityToken", "client_assertion")

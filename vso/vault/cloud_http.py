@@ -93,11 +93,10 @@ def refused(who: str, what: str) -> ConfigError:
 
 
 async def _ask(request: CloudRequest, env: Mapping[str, str]) -> CloudAnswer:
+    tls = ssl_context(TlsConfig()) if request.url.startswith("https:") else True
     async with (
         # Logins are rare: no socket is kept open between them.
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=ssl_context(TlsConfig())), cookie_jar=aiohttp.DummyCookieJar()
-        ) as session,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), cookie_jar=aiohttp.DummyCookieJar()) as session,
         session.request(
             request.method,
             URL(request.url, encoded=True),

@@ -50,10 +50,12 @@ class Surroundings:
         if not path:
             return None
         try:
-            return Sensitive(Path(path).read_bytes().strip())
+            return Sensitive.of(Path(path).read_text(encoding="utf-8").strip())
         except OSError as error:
-            text = f"the file that {variable} names cannot be read: {error.strerror}"
-        raise ConfigError(Reason.INVALID_SPEC, text)
+            text = str(error.strerror)
+        except UnicodeDecodeError:
+            text = "it is not text"
+        raise ConfigError(Reason.INVALID_SPEC, f"the file that {variable} names cannot be read: {text}")
 
     def check_endpoint(self, url: str, name: str) -> None:
         """Raise a ConfigError unless the URL in the field may be asked."""

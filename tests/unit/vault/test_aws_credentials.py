@@ -64,6 +64,8 @@ def annotated(**annotations: str) -> Accounts:
     [
         ({"access_key_id": "canary"}, "Secret team-a/keys has no key 'secret_access_key'; its keys: access_key_id"),
         ({"secret_access_key": "canary"}, "Secret team-a/keys has no key 'access_key_id'; its keys: secret_access_key"),
+        ({"access_key_id": "canary", "secret_access_key": " \n"}, "Secret team-a/keys: the value of key 'secret_access_key' can be no key of AWS's"),
+        ({"access_key_id": "canäry", "secret_access_key": "x"}, "Secret team-a/keys: the value of key 'access_key_id' can be no key of AWS's"),
         ({"access_key_id": "canary", "secret_access_key": ""}, "Secret team-a/keys: the value of key 'secret_access_key' is empty"),
     ],
 )  # fmt: skip
@@ -231,3 +233,4 @@ async def test_a_metadata_service_that_is_away_is_told_and_passes(aws: Aws) -> N
     error = await refused(aws, OwnIdentity(), around(env), auth=OWN)
     assert isinstance(error, TransientError)
     assert error.reason is Reason.CLOUD_UNAVAILABLE
+    assert "hop limit" in error.message

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from vso.core.errors import ConfigError, Reason
+from vso.core.sensitive import Sensitive
 from vso.vault.surroundings import Surroundings
 
 FIELD = "spec.aws.stsEndpoint"
@@ -71,3 +74,18 @@ def test_what_is_no_plain_address_or_the_machines_own_is_never_asked(url: str) -
 
 def test_the_repr_shows_no_environment() -> None:
     assert "canary" not in repr(Surroundings({"AWS_CONTAINER_AUTHORIZATION_TOKEN": "canary"}))
+
+
+def test_a_file_of_the_environment_is_read_anew_and_named_by_its_variable(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    around = Surroundings({"TOKEN_FILE": str(file)})
+    assert around.file("OTHER") is None
+    file.write_text("canary-1\n")
+    assert around.file("TOKEN_FILE") == Sensitive.of("canary-1")
+    file.write_bytes(b"canary\xff")
+    with pytest.raises(ConfigError, match="TOKEN_FILE names cannot be read: it is not text") as caught:
+        around.file("TOKEN_FILE")
+    assert "canary" not in str(caught.value)
+    file.unlink()
+    with pytest.raises(ConfigError, match="TOKEN_FILE names cannot be read: No such file"):
+        around.file("TOKEN_FILE")

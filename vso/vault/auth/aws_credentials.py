@@ -21,7 +21,7 @@ from vso.vault.auth.entries import entry
 from vso.vault.cloud_http import CloudAnswer, CloudRequest, ask, refused, unavailable
 from vso.vault.json import JsonObject
 from vso.vault.surroundings import Surroundings
-from vso.vault.way import Identity, Visit
+from vso.vault.way import Identity, SecretData, Visit
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 VERSION = "2011-06-15"
@@ -75,10 +75,9 @@ class SecretKeys(KeySource):
         """Read the Secret."""
         del endpoint
         found = await visit.sources.secret(visit.config.consumer, self.secret)
-        token = _stripped(entry(found, "session_token")) if "session_token" in found.entries else None
-        access_key_id, secret = entry(found, "access_key_id"), entry(found, "secret_access_key")
-        source = f"{found.uid}@{found.version}"
-        return AwsKeys(access_key_id.reveal_text().strip(), _stripped(secret), token, source, found.uid)
+        token = _text(found, "session_token") if "session_token" in found.entries else None
+        access_key_id, secret = _text(found, "access_key_id"), _text(found, "secret_access_key")
+        return AwsKeys(access_key_id.reveal_text(), secret, token, f"{found.uid}@{found.version}", found.uid)
 
 
 @dataclass(frozen=True)
@@ -239,9 +238,11 @@ async def _of_node(env: Mapping[str, str]) -> AwsKeys:
         raise refused(who, "AWS_EC2_METADATA_DISABLED forbids to ask it, and the pod has no other AWS identity")
     base = (env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or _IMDS).rstrip("/")
     session = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
-    token = await ask(CloudRequest(who, f"{base}/latest/api/token", "PUT", session, at_hand=True), env)
+    # Where the hop limit of the node is 1, the answer does not reach a pod: told of every failure of this request.
+    asking = f"{who} (to pods it answers with a hop limit of 2 or more)"
+    token = await ask(CloudRequest(asking, f"{base}/latest/api/token", "PUT", session, at_hand=True), env)
     if not token.ok:
-        raise refused(who, f"it gives no session ({token.status}); the hop limit for pods must be at least 2")
+        raise refused(asking, f"it gives no session ({token.status})")
     shown = {"X-aws-ec2-metadata-token": token.text}
     roles = f"{base}/latest/meta-data/iam/security-credentials/"
     found = await ask(CloudRequest(who, roles, headers=shown, at_hand=True), env)
@@ -262,5 +263,9 @@ def _keys(found: JsonObject, who: str, token: str, source: str, uid: str = "") -
     return AwsKeys(access_key_id, Sensitive.of(secret), Sensitive.of(session), source, uid)
 
 
-def _stripped(value: Sensitive) -> Sensitive:
-    return Sensitive(value.reveal().strip())
+def _text(secret: SecretData, key: str) -> Sensitive:
+    """Return an entry without the whitespace around it; a ConfigError says that it can be no key."""
+    value = entry(secret, key).reveal().strip()
+    if not value or not value.isascii():
+        raise ConfigError(Reason.INVALID_SPEC, f"Secret {secret.name}: the value of key {key!r} can be no key of AWS's")
+    return Sensitive(value)
