@@ -330,7 +330,6 @@ def test_a_cloud_that_is_away_says_nothing_against_vault(team: Team, clouds: Clo
 
 
 def test_no_credential_of_a_cloud_is_told_anywhere(team: Team, clouds: Clouds, stage: Stage) -> None:
-    assert stage.operator is not None
     asked = [*clouds.aws.asked, *clouds.google.asked, *clouds.entra.asked]
     assert asked  # by the scenarios before
     objects = [team.bed.kube.list(kind) for kind in ("VaultStaticSecret", "VaultAuth", "Event")]

@@ -104,7 +104,6 @@ def test_a_team_cannot_use_what_is_mounted_into_the_operators_pod(team: Team, cl
 def test_without_the_administrators_word_nobody_uses_it(
     team: Team, stage: Stage, clouds: Clouds, mounted: dict[str, str]
 ) -> None:
-    assert stage.operator is not None
     stage.operator.stop()
     stage.start_operator(*ARGS, setting=Setting(name="not-as-itself", env={**clouds.env, **mounted}))
     before = clouds.asked

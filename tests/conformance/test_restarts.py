@@ -12,6 +12,8 @@ from tests.testbed.bed import Bed, KubeError, Mark, always, eventually
 from tests.testbed.operator import Operator
 from tests.testbed.proxy import BlackHole, Cut, Proxy, path_has
 
+WAITS = 60
+
 BEHIND_A_PROXY = True
 OPERATOR_ARGS = (
     "--backoff-initial-interval=500ms",

@@ -13,6 +13,8 @@ from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.database import AnyDatabase
 
+WAITS = 70
+
 KIND = "VaultDynamicSecret"
 
 
