@@ -28,8 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _patience(item: pytest.Item) -> int:
-    """How long the tests of the item's file wait: `WAITS` of the module, in seconds in all."""
-    return int(getattr(getattr(item, "module", None), "WAITS", 0))
+    """How long the tests of the item's file take: `LASTS` of the module, in seconds in all."""
+    return int(getattr(getattr(item, "module", None), "LASTS", 0))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,7 +15,7 @@ import pytest
 from tests.testbed.waiting import eventually
 from vso.app.demo.story import PASSWORDS, STORY
 
-WAITS = 30
+LASTS = 30
 
 pytestmark = pytest.mark.sandbox
 

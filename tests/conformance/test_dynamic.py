@@ -15,7 +15,7 @@ from tests.testbed.bed import always, eventually
 from tests.testbed.database import AnyDatabase
 from tests.testbed.proxy import Proxy, Status
 
-WAITS = 100
+LASTS = 100
 
 KIND = "VaultDynamicSecret"
 RESTART = "vso.hashicorp.com/restart"

@@ -12,7 +12,7 @@ from tests.conformance.stage import OPERATOR_USER, Stage, Team
 from tests.testbed.bed import Mark, always, eventually
 from tests.testbed.event_vault import EventVault
 
-WAITS = 40
+LASTS = 40
 
 INSTANT = {"instantUpdates": True}
 SUBSCRIBE = "sys/events/subscribe/kv*"

@@ -13,7 +13,7 @@ from tests.testbed.operator import Operator
 from tests.testbed.proxy import Cut, Freeze, Proxy, Status, path_has
 from tests.testbed.real import RealBed
 
-WAITS = 60
+LASTS = 60
 
 BEHIND_A_PROXY = True
 OPERATOR_ARGS = (

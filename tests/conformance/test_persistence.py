@@ -22,7 +22,7 @@ from tests.testbed.postgres import Login
 from tests.testbed.process import Exit
 
 APART = True  # each has an operator of its own
-WAITS = 300
+LASTS = 300
 KIND = "VaultDynamicSecret"
 TOKEN_TTL = 18
 ELECTION = (

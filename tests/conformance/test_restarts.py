@@ -12,7 +12,7 @@ from tests.testbed.bed import Bed, KubeError, Mark, always, eventually
 from tests.testbed.operator import Operator
 from tests.testbed.proxy import BlackHole, Cut, Proxy, path_has
 
-WAITS = 60
+LASTS = 60
 
 BEHIND_A_PROXY = True
 OPERATOR_ARGS = (

@@ -9,7 +9,7 @@ import pytest
 from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
 from tests.testbed.bed import Bed, Mark, eventually
 
-WAITS = 40
+LASTS = 40
 
 NAMES = ("one", "two", "three")
 WINDOW = 6

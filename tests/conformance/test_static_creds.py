@@ -13,7 +13,7 @@ from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.database import AnyDatabase
 
-WAITS = 70
+LASTS = 70
 
 KIND = "VaultDynamicSecret"
 
