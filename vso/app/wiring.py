@@ -20,8 +20,10 @@ from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets
 from vso.app.feeds import FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
+from vso.app.references import join_references
 from vso.app.settings import Settings
 from vso.controllers.access import AuthReconciler, ConnectionReconciler
+from vso.controllers.auth_global import AuthGlobalReconciler
 from vso.controllers.cache import Caches
 from vso.controllers.clients import ClientPool
 from vso.controllers.credentials import Credentials
@@ -40,7 +42,7 @@ from vso.controllers.restarts import Restarts
 from vso.controllers.sources import Source, SourceReader
 from vso.controllers.static_secret import Rooms, StaticSecretConfig, StaticSecretReconciler
 from vso.controllers.status import StatusWriter
-from vso.controllers.triggers import ReferrerTrigger, SecretTrigger, SelfTrigger
+from vso.controllers.triggers import SecretTrigger, SelfTrigger
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.controllers.unsupported import NEVER, NOT_YET, UnsupportedReconciler
 from vso.core.clock import Clock
@@ -131,7 +133,14 @@ class _Builder:
         credentials = Credentials(TokenMinter(base.kube), materials)
         self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions)
         trust = TrustStore(materials, clock, self._trust_policy())
-        self.resolver = Resolver(self.caches, trust, self.clients, self.sessions, settings.namespace)
+        self.resolver = Resolver(
+            self.caches,
+            trust,
+            self.clients,
+            self.sessions,
+            settings.namespace,
+            allow_default_globals=settings.allow_default_globals,
+        )
         self.reader = SourceReader(clock, base.mac_key.reveal())
         self.poller: Poller[Source, ObjectKey] = Poller(
             clock,
@@ -151,6 +160,7 @@ class _Builder:
         reconcilers: dict[Kind, Reconciler[ObjectKey]] = {
             Kind.VAULT_CONNECTION: self._connections(),
             Kind.VAULT_AUTH: self._auths(),
+            Kind.VAULT_AUTH_GLOBAL: self._auth_globals(),
             Kind.VAULT_STATIC_SECRET: self._statics(),
             Kind.VAULT_DYNAMIC_SECRET: self._dynamics(),
         }
@@ -245,22 +255,16 @@ class _Builder:
             self.queues[Kind.VAULT_STATIC_SECRET].add(key, Lane.REFRESH)
 
     def _join_triggers(self) -> None:
-        auths, relations = self.queues[Kind.VAULT_AUTH], self.relations
+        join_references(self.feeds, self.queues, self.relations, _SECRETS)
         for kind in Kind:
             for feed in self.feeds.of(kind):
                 feed.add_handler(SelfTrigger(self.queues[kind], partial(attrgetter("synced"), feed)))
                 feed.add_handler(self._foreign_writer(kind))
                 feed.add_handler(self.memories[kind].seen)
-        for feed in self.feeds.of(Kind.VAULT_CONNECTION):
-            feed.add_handler(ReferrerTrigger(auths, relations.auths_by_connection))
         for kind in _SECRETS:
-            queue, find = self.queues[kind], self.memories[kind].find
-            for feed in self.feeds.of(Kind.VAULT_AUTH):
-                feed.add_handler(ReferrerTrigger(queue, partial(relations.by_auth, kind)))
-            for feed in self.feeds.of(Kind.VAULT_CONNECTION):
-                feed.add_handler(ReferrerTrigger(queue, partial(relations.by_connection, kind)))
+            owner, find = partial(self.relations.by_uid, kind), self.memories[kind].find
             for feed in self.feeds.secrets.values():
-                feed.add_handler(SecretTrigger(queue, partial(relations.by_uid, kind), find))
+                feed.add_handler(SecretTrigger(self.queues[kind], owner, find))
 
     def _connections(self) -> ConnectionReconciler:
         parts = self._pass_parts(Kind.VAULT_CONNECTION)
@@ -269,6 +273,10 @@ class _Builder:
 
     def _auths(self) -> AuthReconciler:
         return AuthReconciler(self._pass_parts(Kind.VAULT_AUTH), self.resolver, self.sessions)
+
+    def _auth_globals(self) -> AuthGlobalReconciler:
+        parts = replace(self._pass_parts(Kind.VAULT_AUTH_GLOBAL), finalizers=None)
+        return AuthGlobalReconciler(parts, self.relations.referrers)
 
     def _statics(self) -> StaticSecretReconciler:
         rooms = Rooms(
