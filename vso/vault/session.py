@@ -55,6 +55,7 @@ class Session:
         self._clock = parts.clock
         self._logins = Logins(login, parts, repr(self.key))
         self._noticed = parts.noticed
+        self._used_at = parts.clock.monotonic()
         self._held: Held | None = None
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
@@ -160,6 +161,16 @@ class Session:
         identifier = hashlib.blake2b(accessor.encode(), digest_size=32).hexdigest() if accessor else ""
         return cache_key, identifier
 
+    def unused_for(self, seconds: float) -> bool:
+        """Tell whether nobody has used the session for so long."""
+        return self._clock.monotonic() - self._used_at >= seconds
+
+    async def give_back(self) -> None:
+        """Revoke the token as soon as no request and no lease needs it; whoever comes later logs in again."""
+        held, self._held = self._held, None
+        if held is not None:
+            await self._retire(held)
+
     async def revoke(self) -> None:
         """Give the token back, best effort and bounded; the next read logs in again."""
         held, self._held = self._held, None
@@ -257,6 +268,7 @@ class Session:
             yield
         finally:
             held.users -= 1
+            self._used_at = self._clock.monotonic()
             if held.retired and held.users == 0:
                 await self._discard(held)
 
