@@ -48,7 +48,7 @@ class AuthGlobalReconciler(ObjectReconciler[VaultAuthGlobal, VaultAuthGlobalStat
 
     def telling(self, look: Look[Resource, VaultAuthGlobalStatus], error: VsoError) -> Telling[VaultAuthGlobalStatus]:
         """`valid` and `error` speak of the spec; a count is a count whatever the spec says."""
-        usable = still_valid(error, was=look.status.valid and look.is_current)
+        usable = still_valid(error, was=look.status.valid is True and look.is_current)
         told = {"valid": usable, "error": "" if usable else error.message, "referrers": self._referrers(look.key)}
         return Telling(change=lambda status: status.model_copy(update=told))
 
