@@ -147,8 +147,7 @@ def test_vault_sees_the_params_that_the_strategy_leaves(
     team.apply(KIND, "defaults", complete(team, **defaults, kubernetes={"role": "nobody"}))
     merging = {} if strategy is None else {"mergeStrategy": {"params": strategy}}
     jwt = team.bed.token_for(team.ns, "app", [AUDIENCE])
-    said = {"params": mine} if own else {}
-    app(team, {"name": "defaults", **merging}, generic={"body": {"jwt": jwt}}, **said)
+    app(team, {"name": "defaults", **merging}, generic={"body": {"jwt": jwt}}, params=mine if own else {})
     if goes:
         team.wait_ready()
     else:
@@ -277,6 +276,32 @@ def test_an_edit_moves_everybody_to_a_new_login_and_gives_the_old_token_back(tea
     assert len(tokens(proxy)) == proxy.count(LOGIN) == 2
     assert team.get("VaultAuth", "auth")["status"]["specHash"] != spec_hash
     assert generations(team) == before
+
+
+def test_an_edit_takes_no_live_credentials_away(team: Team, proxy: Proxy, stage: Stage) -> None:
+    database = stage.bed.database()
+    database.role(team.ns, default_ttl="1h", max_ttl="24h")
+    team.policy(f'path "{database.mount}/creds/{team.ns}" {{ capabilities = ["read"] }}')
+    team.apply(KIND, "defaults", complete(team, headers={"x-edit": "1"}))
+    team.apply("VaultConnection", "vault", {"address": proxy.url})
+    ref = {"name": "defaults", "mergeStrategy": {"headers": "union"}}
+    team.apply("VaultAuth", "auth", {"vaultAuthGlobalRef": ref})
+    spec = {
+        "vaultAuthRef": "auth",
+        "mount": database.mount,
+        "path": f"creds/{team.ns}",
+        "destination": {"name": "db", "create": True},
+    }
+    team.apply("VaultDynamicSecret", "db", spec)
+    team.wait_ready("db", "VaultDynamicSecret", timeout=30)
+    user, (old,) = team.the_data("db")["username"], tokens(proxy)
+    team.wait_ready("auth", "VaultAuth")
+    spec_hash = team.get("VaultAuth", "auth")["status"]["specHash"]
+    team.patch({"spec": {"headers": {"x-edit": "2"}}}, KIND, "defaults")
+    eventually(lambda: team.get("VaultAuth", "auth")["status"]["specHash"] != spec_hash, message="the edit is seen")
+    always(lambda: user in database.users(team.ns) and looked_up(team, old) != {}, during=8)
+    current = team.the_data("db")["username"]
+    assert current in database.users(team.ns)
 
 
 def test_a_deletion_is_told_and_the_secret_stays_until_the_global_is_back(team: Team) -> None:
