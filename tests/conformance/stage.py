@@ -179,6 +179,23 @@ class Team:
             **changes,
         }
 
+    def grant(self, resource: str, name: str) -> None:
+        """Let the operator read one Secret or ConfigMap of the team's."""
+        meta = {"name": f"read-{name}", "namespace": self.ns}
+        rbac = "rbac.authorization.k8s.io"
+        rule: Json = {"apiGroups": [""], "resources": [resource], "resourceNames": [name], "verbs": ["get"]}
+        subject = {"kind": "ServiceAccount", "name": "vault-secrets-operator", "namespace": OPERATOR_NAMESPACE}
+        role = {"apiGroup": rbac, "kind": "Role", "name": meta["name"]}
+        self.bed.kube.apply({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": meta, "rules": [rule]})
+        binding = {"kind": "RoleBinding", "metadata": meta, "roleRef": role, "subjects": [subject]}
+        self.bed.kube.apply({"apiVersion": f"{rbac}/v1", **binding})
+
+    def keep(self, name: str, **entries: str) -> None:
+        """Keep a Secret of the team's own, which the operator may read."""
+        meta = {"name": name, "namespace": self.ns}
+        self.bed.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": entries})
+        self.grant("secrets", name)
+
     def manifest(self, kind: str, name: str, spec: Json, **metadata: Any) -> Json:
         """An object of the API group in the team's namespace."""
         return {

@@ -19,6 +19,7 @@ from vso.api.rules import ALL_RULES
 from vso.api.scheme import dump_status
 from vso.api.secrets import (
     LeaseRef,
+    PendingLease,
     SecretLease,
     StaticCredsMetaData,
     VaultDynamicSecretStatus,
@@ -124,7 +125,7 @@ STATUSES: list[tuple[Kind, Status]] = [
             last_runtime_pod_uid="pod",
             vault_client_meta=CLIENT,
             expires=NOON,
-            pending_lease=LeaseRef(id="p", not_after=NOON),
+            pending_lease=PendingLease(id="p", not_after=NOON, token_expire_time=NOON),
             retired_leases=(LeaseRef(id="o", not_after=NOON),),
         ),
     ),

@@ -16,6 +16,7 @@ from tests.testbed.database import AnyDatabase
 from tests.testbed.proxy import Proxy, Status
 
 KIND = "VaultDynamicSecret"
+RESTART = "vso.hashicorp.com/restart"
 FINALIZER = "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
 
 
@@ -238,6 +239,27 @@ def test_a_resync_annotation_brings_new_credentials_once(team: Team, role: str) 
     always(lambda: team.data("db") == now, during=3)
 
 
+def test_a_restart_that_is_asked_for_keeps_the_credentials(team: Team, role: str) -> None:
+    labels = {"app": "app"}
+    pod = {"containers": [{"name": "app", "image": "app:1"}]}
+    deployment = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "app", "namespace": team.ns},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+    team.bed.kube.apply(deployment)
+    targets = [{"kind": "Deployment", "name": "app"}]
+    data = ready(team, role, rolloutRestartTargets=targets, metadata={"annotations": {RESTART: "from-git"}})
+    assert status(team)["lastHandledRestart"] == "from-git"
+    for value, generation in (("one", 2), ("one", 2), ("two", 3)):
+        team.patch({"metadata": {"annotations": {RESTART: value}}}, KIND, "db")
+        eventually(lambda: status(team)["lastHandledRestart"] == value, message="it is acknowledged")  # noqa: B023
+        assert team.bed.kube.find("Deployment", team.ns, "app")["metadata"]["generation"] == generation
+    assert team.data("db") == data
+    assert len(status(team)["history"]) == 1
+
+
 def test_an_outage_of_vault_keeps_the_credentials_ready_and_they_are_renewed_afterwards(
     team: Team, role: str, proxy: Proxy, database: AnyDatabase
 ) -> None:
@@ -282,15 +304,49 @@ def test_suspended_leases_are_renewed_and_not_replaced(team: Team, role: str) ->
     assert team.data("db") == data
 
 
+def test_under_a_token_that_cannot_be_renewed_credentials_stay_for_a_good_part_of_its_life(
+    team: Team, role: str, database: AnyDatabase
+) -> None:
+    database.role(role, default_ttl="1h")
+    team.role(token_type="batch", token_ttl="2m")
+    data = ready(team, role, renewalPercent=10)
+    always(lambda: team.data("db") == data, during=6, message="they are not replaced again and again")
+    assert database.users(role) == [data["username"]]
+
+
+def test_credentials_whose_pass_was_cut_off_are_settled_with_all_of_their_life_and_their_tokens_end(
+    team: Team, role: str, database: AnyDatabase, stage: Stage
+) -> None:
+    database.role(role, default_ttl="1h")
+    data = ready(team, role)
+    issued = status(team)["secretLease"]
+    assert stage.operator is not None
+    stage.operator.stop()
+    pending = {"id": issued["id"], "tokenExpireTime": issued["tokenExpireTime"]}
+    cut_off = {"pendingLease": pending, "secretLease": None, "expires": None, "lastRenewalTime": 0, "destination": None}
+    team.bed.kube.patch(KIND, team.ns, "db", {"status": cut_off}, subresource="status")
+    stage.operator.start()
+    stage.operator.wait_ready()
+    eventually(lambda: "pendingLease" not in status(team), timeout=20, message="it is settled")
+    told = status(team)
+    assert told["history"][0]["reason"] == "PendingFound"
+    assert told["secretLease"] == {**issued, "requestID": told["secretLease"]["requestID"]}
+    assert issued["duration"] == 3600
+    assert team.data("db") == data
+    assert database.users(role) == [data["username"]]
+
+
 @pytest.mark.real  # the next leader waits for the Lease to run out
 def test_a_killed_operator_issues_nothing_anew_while_the_parents_end_is_far(
     team: Team, role: str, database: AnyDatabase, stage: Stage
 ) -> None:
     database.role(role, default_ttl="1h")
     data = ready(team, role)
-    assert stage.operator is not None
-    stage.operator.kill()
-    stage.operator.start()
-    stage.operator.wait_ready()
+    operator = stage.operator
+    assert operator is not None
+    operator.kill()
+    operator.start()
+    operator.wait_ready()
+    eventually(lambda: operator.leads, timeout=40, message="it works again")
     always(lambda: team.data("db") == data, during=5)
     assert database.users(role) == [data["username"]]

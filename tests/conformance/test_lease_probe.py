@@ -8,22 +8,20 @@ import pytest
 
 from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import always, eventually
-from tests.testbed.database import Database
-from tests.testbed.real import RealBed
+from tests.testbed.database import AnyDatabase
 
-pytestmark = pytest.mark.real
 OPERATOR_ARGS = ("--lease-probe-interval=3s",)
 KIND = "VaultDynamicSecret"
 
 
 @pytest.fixture
-def database(real_bed: RealBed) -> Database:
+def database(stage: Stage) -> AnyDatabase:
     """The database behind Vault."""
-    return real_bed.database()
+    return stage.bed.database()
 
 
 @pytest.fixture
-def role(team: Team, database: Database) -> str:
+def role(team: Team, database: AnyDatabase) -> str:
     """A role of the team's own, whose credentials live an hour at a time."""
     database.role(team.ns, default_ttl="1h", max_ttl="24h")
     team.policy(
@@ -53,7 +51,7 @@ def lookups(stage: Stage, mark: Any, path: str = "sys/leases/lookup") -> int:
 
 
 def test_a_lease_revoked_behind_our_back_is_replaced_long_before_its_renewal(
-    team: Team, role: str, database: Database
+    team: Team, role: str, database: AnyDatabase
 ) -> None:
     data = ready(team, "database", f"creds/{role}")
     database.revoke(status(team)["secretLease"]["id"])

@@ -19,6 +19,7 @@ ARGS = (
 )
 RESTARTED_AT = "vso.secrets.hashicorp.com/restartedAt"
 MANUALLY_AT = "kubectl.kubernetes.io/restartedAt"
+RESTART = "vso.hashicorp.com/restart"
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 
 
@@ -313,14 +314,142 @@ def test_a_crash_between_the_restart_of_an_argo_rollout_and_the_status_restarts_
     assert restart_at() == first
 
 
-def crash_before_the_status(
-    team: Team, operator: Operator, kube_proxy: Proxy, restarted: Callable[[], str | None]
+def ask(team: Team, value: str | None) -> None:
+    """Ask for a restart, in the words of the value."""
+    team.patch({"metadata": {"annotations": {RESTART: value}}})
+
+
+def wait_acknowledged(team: Team, value: str) -> None:
+    eventually(lambda: team.get()["status"].get("lastHandledRestart") == value, message=f"{value} is acknowledged")
+
+
+def test_a_restart_that_is_asked_for_reaches_every_target_once_per_value(team: Team) -> None:
+    for kind in KINDS:
+        workload(team, kind, kind.lower())
+    mark = team.bed.mark()
+    ready(team, *(target(kind, kind.lower()) for kind in KINDS))
+    synced = team.get()["status"]
+    ask(team, "one")
+    wait_acknowledged(team, "one")
+    assert sorted(restarts(team, mark)) == sorted(kind.lower() for kind in KINDS)
+    assert "asked for" in team.condition("RolloutRestart")["message"]
+    wait_for_looks(team)
+    ask(team, None)
+    wait_for_looks(team)
+    ask(team, "one")  # GitOps took it away and put it back
+    wait_for_looks(team)
+    assert len(restarts(team, mark)) == len(KINDS)
+    ask(team, "two")
+    wait_acknowledged(team, "two")
+    assert len(restarts(team, mark)) == 2 * len(KINDS)
+    for kind in KINDS:
+        assert team.bed.kube.find(kind, team.ns, kind.lower())["metadata"]["generation"] == 3
+    found = team.get()["status"]
+    assert [found[name] for name in ("secretMAC", "history", "lastSyncTime", "rolledOutDigest")] == [
+        synced[name] for name in ("secretMAC", "history", "lastSyncTime", "rolledOutDigest")
+    ]
+
+
+def test_a_restart_that_an_object_was_created_with_is_acknowledged_and_not_made(team: Team) -> None:
+    workload(team, "Deployment", "app")
+    mark = team.bed.mark()
+    team.access()
+    team.put("app", {"password": "v1"})
+    team.static(rolloutRestartTargets=[target()], metadata={"annotations": {RESTART: "from-git"}})
+    wait_acknowledged(team, "from-git")
+    wait_for_looks(team)
+    assert restarts(team, mark) == []
+
+
+def test_a_suspended_object_makes_the_restart_that_is_asked_for_when_it_goes_on(team: Team) -> None:
+    workload(team, "Deployment", "app")
+    mark = team.bed.mark()
+    ready(team, target())
+    team.patch({"spec": {"suspend": True}})
+    eventually(
+        lambda: team.get()["status"]["observedGeneration"] == team.get()["metadata"]["generation"],
+        message="it rests",
+    )
+    ask(team, "now")
+    always(lambda: restarts(team, mark) == [], during=1.5)
+    assert "lastHandledRestart" not in team.get()["status"]
+    team.patch({"spec": {"suspend": False}})
+    wait_acknowledged(team, "now")
+    assert restarts(team, mark) == ["app"]
+
+
+def test_a_restart_that_is_asked_for_names_missing_targets_and_is_acknowledged_when_all_took_it(team: Team) -> None:
+    workload(team, "Deployment", "app")
+    ready(team, target(), target(name="late"))
+    mark = team.bed.mark()
+    ask(team, "now")
+    condition = team.wait_condition("RolloutRestart", "False", "RolloutRestartTriggeredFailed")
+    assert f"Deployment {team.ns}/late" in condition["message"]
+    assert "lastHandledRestart" not in team.get()["status"]
+    workload(team, "Deployment", "late")
+    wait_acknowledged(team, "now")
+    team.wait_condition("RolloutRestart")
+    assert sorted(restarts(team, mark)) == ["app", "late"]
+
+
+def test_a_restart_that_is_asked_for_together_with_new_data_is_one_restart(team: Team) -> None:
+    workload(team, "Deployment", "app")
+    mark = team.bed.mark()
+    team.access()
+    team.put("app", {"password": "v1"})
+    team.static(
+        refreshAfter="1h",
+        rolloutRestartTargets=[target()],
+        destination={"transformation": {"excludeRaw": True}},
+    )
+    team.wait_ready()
+    team.put("app", {"password": "v2"})
+    ask(team, "now")
+    wait_acknowledged(team, "now")
+    assert team.data() == {"password": "v2"}
+    assert restarts(team, mark) == ["app"]
+    assert team.get()["status"]["history"][0]["restart"] == "Triggered"
+
+
+@pytest.mark.usefixtures("rollouts")
+@pytest.mark.parametrize("kind", ["Deployment", "argo.Rollout"])
+def test_a_crash_before_a_restart_is_acknowledged_makes_no_second_one(
+    team: Team, operator: Operator, kube_proxy: Proxy, kind: str
 ) -> None:
-    """Kill the operator when a rotation has restarted its target and no status tells it yet."""
+    if kind == "Deployment":
+        workload(team, kind, "app")
+    else:
+        meta = {"name": "app", "namespace": team.ns}
+        team.bed.kube.apply(
+            {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta, "spec": {"replicas": 1}}
+        )
+    found = partial(team.bed.kube.find, kind.removeprefix("argo."), team.ns, "app")
+    before = found()["spec"]
+    ready(team, target(kind))
+    crash_before_the_status(team, operator, kube_proxy, lambda: found()["spec"] != before, partial(ask, team, "now"))
+    first = found()["spec"]
+    operator.start()
+    operator.wait_ready()
+    wait_acknowledged(team, "now")
+    wait_for_looks(team)
+    assert found()["spec"] == first
+
+
+def crash_before_the_status(
+    team: Team,
+    operator: Operator,
+    kube_proxy: Proxy,
+    restarted: Callable[[], object],
+    cause: Callable[[], None] | None = None,
+) -> None:
+    """Kill the operator when a rotation, or another cause, has restarted its target and no status tells it yet."""
     on_the_way = path_has("vaultstaticsecrets/app/status", method="PATCH")
     kube_proxy.fault(BlackHole(), on_the_way)
     mark = kube_proxy.count(on_the_way)
-    rotate(team)
+    if cause is None:
+        rotate(team)
+    else:
+        cause()
     eventually(restarted, message="the restart")
     eventually(lambda: kube_proxy.count(on_the_way) > mark, message="the status is on its way")
     operator.kill()

@@ -10,13 +10,14 @@ from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
 from tests.testbed.bed import Bed, Mark, eventually
 
 NAMES = ("one", "two", "three")
+WINDOW = 6
 
 
 @pytest.fixture(scope="module")
 def stage(prepared: Bed) -> Iterator[Stage]:
-    """One operator that waits for nobody when it was killed."""
+    """One operator that waits for nobody when it was killed, and has fewer workers than there are secrets."""
     stage = Stage(prepared)
-    stage.start_operator("--leader-elect=false")
+    stage.start_operator("--leader-elect=false", "--max-concurrent-reconciles=2", f"--restart-window={WINDOW}s")
     yield stage
     stage.close()
 
@@ -84,6 +85,20 @@ def test_secrets_that_change_together_restart_it_once(team: Team) -> None:
     ready(team)
     mark = team.bed.mark()
     rotate(team, *NAMES)
+    wait_settled(team, *NAMES)
+    assert restarts(team, mark) == 1
+
+
+def test_whoever_waits_for_the_others_holds_up_nobody(team: Team) -> None:
+    ready(team)
+    team.put("newcomer", {"password": "v1"})
+    mark = team.bed.mark()
+    rotate(team, *NAMES)
+    for name in NAMES:
+        team.wait_data({"password": "v2"}, name)
+    team.static("newcomer", "newcomer", destination={"name": "newcomer"})
+    team.wait_ready("newcomer")
+    assert restarts(team, mark) == 0
     wait_settled(team, *NAMES)
     assert restarts(team, mark) == 1
 

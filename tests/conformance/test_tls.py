@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.stage import OPERATOR_NAMESPACE, Stage, Team
-from tests.testbed.bed import Bed, Json, eventually
+from tests.conformance.stage import Stage, Team
+from tests.testbed.bed import Bed, eventually
 from tests.testbed.operator import Setting
 from tests.testbed.pki import Authority
 from tests.testbed.proxy import Proxy, path_has
@@ -77,18 +77,6 @@ def keep_ca(team: Team, *authorities: Authority) -> None:
     )
 
 
-def grant(team: Team, resource: str, name: str) -> None:
-    """Let the operator read that one object."""
-    meta = {"name": f"read-{name}", "namespace": team.ns}
-    rbac = "rbac.authorization.k8s.io"
-    rule: Json = {"apiGroups": [""], "resources": [resource], "resourceNames": [name], "verbs": ["get"]}
-    subject = {"kind": "ServiceAccount", "name": "vault-secrets-operator", "namespace": OPERATOR_NAMESPACE}
-    role = {"apiGroup": rbac, "kind": "Role", "name": meta["name"]}
-    team.bed.kube.apply({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": meta, "rules": [rule]})
-    binding = {"kind": "RoleBinding", "metadata": meta, "roleRef": role, "subjects": [subject]}
-    team.bed.kube.apply({"apiVersion": f"{rbac}/v1", **binding})
-
-
 def test_an_inline_bundle_is_trusted(team: Team, secure: Proxy, authority: Authority) -> None:
     ask(team, secure.url, caBundle=bundle(authority))
     trusts(team)
@@ -103,7 +91,7 @@ def test_a_ca_in_a_secret_needs_a_rule_for_that_name_and_the_reason_spells_it_ou
     for part in ("secrets", '"vault-ca"', "get", team.ns):
         assert part in message
     team.wait_condition("Ready", "False", "KubernetesForbidden", kind="VaultConnection", name="vault")
-    grant(team, "secrets", "vault-ca")
+    team.grant("secrets", "vault-ca")
     trusts(team)
 
 
@@ -111,7 +99,7 @@ def test_a_ca_in_a_config_map_is_trusted(team: Team, secure: Proxy, authority: A
     meta = {"name": "vault-ca", "namespace": team.ns}
     data = {"bundle.pem": pem(authority)}
     team.bed.kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
-    grant(team, "configmaps", "vault-ca")
+    team.grant("configmaps", "vault-ca")
     ask(team, secure.url, caCertConfigMapRef={"name": "vault-ca", "key": "bundle.pem"})
     trusts(team)
 
@@ -119,7 +107,7 @@ def test_a_ca_in_a_config_map_is_trusted(team: Team, secure: Proxy, authority: A
 def test_a_missing_key_of_the_ca_is_named(team: Team, secure: Proxy) -> None:
     meta = {"name": "vault-ca", "namespace": team.ns}
     team.bed.kube.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"other": "x"}})
-    grant(team, "configmaps", "vault-ca")
+    team.grant("configmaps", "vault-ca")
     ask(team, secure.url, caCertConfigMapRef={"name": "vault-ca", "key": "ca.crt"})
     message = team.wait_condition("Ready", "False", "ReferenceNotFound", kind="VaultConnection", name="vault")
     assert "ca.crt" in message["message"]
@@ -160,7 +148,7 @@ def test_a_ca_rotated_in_the_secret_needs_no_restart_and_no_gap(
     team: Team, secure: Proxy, authority: Authority, tmp_path: Path
 ) -> None:
     successor = Authority(tmp_path / "successor", "vault-ca")
-    grant(team, "secrets", "vault-ca")
+    team.grant("secrets", "vault-ca")
     keep_ca(team, authority)
     ask(team, secure.url, caCertSecretRef="vault-ca")
     trusts(team)
@@ -179,7 +167,7 @@ def test_a_ca_rotated_in_the_secret_needs_no_restart_and_no_gap(
 def test_a_ca_that_follows_its_server_late_ends_the_outage_without_any_event(
     team: Team, secure: Proxy, authority: Authority, stranger: Authority
 ) -> None:
-    grant(team, "secrets", "vault-ca")
+    team.grant("secrets", "vault-ca")
     keep_ca(team, authority)
     team.access(address=secure.url, connection={"caCertSecretRef": "vault-ca"})
     team.put("app", {"password": "v1"})

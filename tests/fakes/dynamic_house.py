@@ -25,7 +25,6 @@ from vso.controllers.materials import FilePolicy, Materials
 from vso.controllers.memory import Memories
 from vso.controllers.passes import PassParts
 from vso.controllers.resolver import Resolver
-from vso.controllers.restarts import Restarts
 from vso.controllers.retired import Retired
 from vso.controllers.static_creds import StaticCreds
 from vso.controllers.trust import TrustPolicy, TrustStore
@@ -37,6 +36,7 @@ from vso.kube.secrets import SecretWriter
 from vso.kube.tokens import TokenMinter
 from vso.runtime.lease_scheduler import LeaseScheduler
 from vso.runtime.reconcile import Result
+from vso.vault.keeping import Shelf
 from vso.vault.sessions import Sessions
 
 DYNAMIC = Kind.VAULT_DYNAMIC_SECRET
@@ -57,10 +57,10 @@ class Process:
     leaked: list[int]
 
 
-def process(home: House, *, full: bool = True) -> Process:
+def process(home: House, *, full: bool = True, shelf: Shelf | None = None) -> Process:
     """Start a process that knows nothing yet."""
     materials = Materials(home.kube, FilePolicy(OPERATOR))
-    sessions = Sessions(home.clock, Credentials(TokenMinter(home.kube), materials), Observed())
+    sessions = Sessions(home.clock, Credentials(TokenMinter(home.kube), materials), Observed(), shelf=shelf)
     trust = TrustStore(materials, home.clock, TrustPolicy())
     resolver = Resolver(home.caches, trust, home.clients, sessions, OPERATOR)
     memories: Memories[VaultDynamicSecretStatus] = Memories()
@@ -71,7 +71,7 @@ def process(home: House, *, full: bool = True) -> Process:
     destinations = Destinations(DYNAMIC, writer, home.caches.secrets, may_delete=full, drift_interval=600.0)
     deadlines: LeaseScheduler[ObjectKey] = LeaseScheduler(home.clock, lambda key: None)
     leaked: list[int] = []
-    acts = LeaseActs(desk, destinations, Restarts(home.kube), finalizers, reporter, config)
+    acts = LeaseActs(desk, destinations, home.restarts, finalizers, reporter, config)
     rooms = DynamicRooms(
         desk=desk,
         destinations=destinations,
@@ -103,10 +103,10 @@ class DynamicHouse:
         self.spec = {name: value for name, value in {**self.spec, **changes}.items() if value is not None}
         self.home.cluster.put(DYNAMIC, "db", self.spec, **metadata)
 
-    def restart(self) -> None:
+    def restart(self, shelf: Shelf | None = None) -> None:
         """The process is gone, and a new one takes its place."""
         self.fate.dead = False
-        self.running = process(self.home, full=self.full)
+        self.running = process(self.home, full=self.full, shelf=shelf)
 
     async def pass_over(self) -> Result:
         """Let the watches catch up and run one pass."""
@@ -161,9 +161,11 @@ class DynamicHouse:
 
 
 @asynccontextmanager
-async def dynamic_house(*, full: bool = True, ttl: float = 600, token_ttl: float = 3600) -> AsyncIterator[DynamicHouse]:
+async def dynamic_house(
+    *, full: bool = True, ttl: float = 600, token_ttl: float = 3600, company: float = 0.0
+) -> AsyncIterator[DynamicHouse]:
     """Open a house with one VaultDynamicSecret that nobody has looked at yet."""
-    async with house(full=full) as home:
+    async with house(full=full, company=company) as home:
         fate = Fate()
         home.tokens.ttl = token_ttl
         vault = LeaseVault(home.vault, home.tokens, home.clock, fate, ttl)

@@ -111,6 +111,7 @@ class House:
     freshness: Freshness
     reconciler: StaticSecretReconciler
     woken: list[frozenset[ObjectKey]]
+    restarts: Restarts
 
     def holds(self, data: Mapping[str, Any], version: int = 1, path: str = "kv/data/app/config") -> None:
         """Have Vault hold a secret (kv-v2)."""
@@ -195,8 +196,11 @@ def auth_spec(**changes: Any) -> Json:
 
 
 @asynccontextmanager
-async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIterator[House]:
-    """Open a house with a VaultConnection and a VaultAuth named vault in namespace app."""
+async def house(*, full: bool = True, drift_interval: float = 600.0, company: float = 0.0) -> AsyncIterator[House]:
+    """Open a house with a VaultConnection and a VaultAuth named vault in namespace app.
+
+    With `company` every workload is shared, and its restarts wait so many seconds for each other.
+    """
     clock, watches, freshness = FakeClock(), Watches(), Freshness()
     cluster = FakeCluster(FakeSecrets(clock))
     woken: list[frozenset[ObjectKey]] = []
@@ -228,7 +232,7 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
                 may_delete=full,
                 drift_interval=drift_interval,
             ),
-            restarts=Restarts(kube),
+            restarts=(restarts := restarts_of(kube, company)),
         )
         reporter: Reporter[VaultStaticSecretStatus] = Reporter(
             STATIC, StatusWriter(kube, STATIC), Voices(events, freshness), Policy()
@@ -237,9 +241,14 @@ async def house(*, full: bool = True, drift_interval: float = 600.0) -> AsyncIte
         made = House(
             clock, api, cluster, vault, Tokens(vault, clock), kube, watches, caches, memories, clients, sessions, resolver,
             reader, poller, streams, events, freshness, StaticSecretReconciler(parts, rooms, StaticSecretConfig(MAC_KEY)), woken,
+            restarts,
         )  # fmt: skip
         async with running(clients):
             yield made
+
+
+def restarts_of(kube: KubeClient, company: float) -> Restarts:
+    return Restarts(kube, window=company, is_shared=lambda workload: company > 0)
 
 
 @asynccontextmanager

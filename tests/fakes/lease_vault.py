@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from tests.fakes import kube_transport
@@ -107,6 +108,7 @@ class Lent:
     issued: float
     ends: float
     revoked: bool = False
+    renewed: float | None = None
 
 
 class LeaseVault:
@@ -121,6 +123,7 @@ class LeaseVault:
         self.max_ttl = 1_000_000.0
         self.token_max_ttl = 1_000_000.0
         self.renewable = True
+        self.accessors_allowed = True
         self.lent: dict[str, Lent] = {}
         self.most_live = 0
         self._begun: dict[str, float] = {}
@@ -130,6 +133,7 @@ class LeaseVault:
         server.on("PUT", CREDS, self.fate.vault(self._issue))
         server.on("PUT", "sys/leases/revoke", self.fate.vault(self.revoke))
         server.on("PUT", "auth/token/renew-self", self.fate.vault(self._renew_self))
+        server.on("PUT", "auth/token/renew-accessor", self.fate.vault(self._renew_accessor))
         for path, act in (("sys/leases/renew", self._renew), ("sys/leases/lookup", self._lookup)):
             server.on("PUT", path, self.fate.vault(act))
 
@@ -161,15 +165,26 @@ class LeaseVault:
         lease, now = self.lent.get(seen.body["lease_id"]), self.clock.monotonic()
         if lease is None or not self._lives(lease, now):
             return errors(400, GONE[seen.path])
-        lease.ends = min(now + seen.body["increment"], lease.issued + self.max_ttl)
+        lease.ends, lease.renewed = min(now + seen.body["increment"], lease.issued + self.max_ttl), now
         return Reply(200, {"request_id": "r", "lease_id": seen.body["lease_id"], **self._left(lease)})
 
     def _lookup(self, seen: Seen) -> Step:
         lease = self.lent.get(seen.body["lease_id"])
         if lease is None or not self._lives(lease, self.clock.monotonic()):
             return errors(400, GONE[seen.path])
-        left = self._left(lease)
-        return Reply(200, {"request_id": "r", "data": {"ttl": left["lease_duration"], "renewable": left["renewable"]}})
+        data = {
+            "issue_time": self._wall(lease.issued),
+            "expire_time": self._wall(lease.ends),
+            "last_renewal": None if lease.renewed is None else self._wall(lease.renewed),
+            "renewable": self.renewable,
+            "ttl": int(lease.ends - self.clock.monotonic()),
+        }
+        return Reply(200, {"request_id": "r", "data": data})
+
+    def _wall(self, monotonic: float) -> str:
+        """Return the time as Vault tells it; its clock is a minute off, as it may be."""
+        moment = self.clock.now() + timedelta(seconds=monotonic - self.clock.monotonic() + 60)
+        return moment.isoformat().replace("+00:00", "Z")
 
     def revoke(self, seen: Seen) -> Step:
         if lease := self.lent.get(seen.body["lease_id"]):
@@ -177,12 +192,26 @@ class LeaseVault:
         return Reply(204)
 
     def _renew_self(self, seen: Seen) -> Step:
-        now = self.clock.monotonic()
-        if seen.token in self.tokens.revoked or now >= self.tokens.ends[seen.token]:
+        if not self._token_lives(seen.token):
             return errors(403, "permission denied", "invalid token")
-        begun = self._begun.setdefault(seen.token, self.tokens.ends[seen.token] - self.tokens.ttl)
-        self.tokens.ends[seen.token] = min(now + self.tokens.ttl, begun + self.token_max_ttl)
-        auth = {"client_token": seen.token, "lease_duration": self.tokens.ends[seen.token] - now, "renewable": True}
+        return self._token_renewed(seen.token, seen.token)
+
+    def _renew_accessor(self, seen: Seen) -> Step:
+        if not self._token_lives(seen.token):
+            return errors(403, "permission denied", "invalid token")
+        if not self.accessors_allowed:
+            return errors(403, "1 error occurred:\n\t* permission denied\n\n")
+        token = seen.body["accessor"].removeprefix("accessor-of-")
+        return self._token_renewed(token, "") if self._token_lives(token) else errors(400, "invalid accessor")
+
+    def _token_lives(self, token: str) -> bool:
+        return token not in self.tokens.revoked and self.clock.monotonic() < self.tokens.ends.get(token, 0.0)
+
+    def _token_renewed(self, token: str, told: str) -> Step:
+        now = self.clock.monotonic()
+        begun = self._begun.setdefault(token, self.tokens.ends[token] - self.tokens.ttl)
+        self.tokens.ends[token] = min(now + self.tokens.ttl, begun + self.token_max_ttl)
+        auth = {"client_token": told, "lease_duration": self.tokens.ends[token] - now, "renewable": True}
         return Reply(200, {"auth": auth})
 
     def _left(self, lease: Lent) -> dict[str, object]:

@@ -54,6 +54,19 @@ listener "tcp" {{
   address     = "127.0.0.1:{port}"
   tls_disable = true
 }}
+listener "tcp" {{
+  address            = "127.0.0.1:{tls_port}"
+  tls_cert_file      = "{certificate}"
+  tls_key_file       = "{key}"
+  tls_client_ca_file = "{authority}"
+}}
+listener "tcp" {{
+  address                            = "127.0.0.1:{mutual_port}"
+  tls_cert_file                      = "{certificate}"
+  tls_key_file                       = "{key}"
+  tls_client_ca_file                 = "{authority}"
+  tls_require_and_verify_client_cert = true
+}}
 api_addr      = "http://127.0.0.1:{port}"
 disable_mlock = true
 ui            = false
@@ -71,6 +84,7 @@ class RealBed(Bed):
         self._etcd_port, self._peer_port, self._kube_port, self._manager_port, self._vault_port = (
             free_port() for _ in range(5)
         )
+        self._vault_tls_port, self._vault_mutual_port = free_port(), free_port()
         self.kube = KubeAdmin(
             KubeAccess(f"https://127.0.0.1:{self._kube_port}", self.authority.certificate, certificate=self._admin())
         )
@@ -88,6 +102,21 @@ class RealBed(Bed):
     def vault_url(self) -> str:
         """Where Vault listens."""
         return f"http://127.0.0.1:{self._vault_port}"
+
+    @property
+    def vault_tls_url(self) -> str:
+        """Where Vault speaks TLS, and takes a client's certificate if there is one."""
+        return f"https://127.0.0.1:{self._vault_tls_port}"
+
+    @property
+    def vault_mutual_tls_url(self) -> str:
+        """Where Vault speaks TLS with nobody who has no certificate of the bed's authority."""
+        return f"https://127.0.0.1:{self._vault_mutual_port}"
+
+    @property
+    def service_account_key(self) -> Path:
+        """The public key of what the API server signs."""
+        return self._signing.certificate
 
     def start(self) -> None:
         """Start everything; etcd and Vault first, the others wait for them."""
@@ -267,7 +296,18 @@ class RealBed(Bed):
 
     def _vault(self) -> Process:
         config = self.directory / "vault.hcl"
-        config.write_text(_VAULT_CONFIG.format(data=self.directory / "vault", port=self._vault_port))
+        pair = self.authority.serving("vault")
+        config.write_text(
+            _VAULT_CONFIG.format(
+                data=self.directory / "vault",
+                port=self._vault_port,
+                tls_port=self._vault_tls_port,
+                mutual_port=self._vault_mutual_port,
+                certificate=pair.certificate,
+                key=pair.key,
+                authority=self.authority.certificate,
+            )
+        )
         return self._process("vault", binaries().vault, "server", f"-config={config}")
 
     def _component(self, name: str) -> Path:

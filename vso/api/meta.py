@@ -56,6 +56,12 @@ def _omittable(model: type[StatusModel]) -> tuple[tuple[str, str, Any, bool], ..
     )
 
 
+@cache
+def always_written(model: type[StatusModel]) -> frozenset[str]:
+    """Return the fields that are written even at their default."""
+    return frozenset(name for name, _, _, wanted in _omittable(model) if wanted)
+
+
 class OwnerReference(ApiModel):
     """Who owns an object; the garbage collector follows it."""
 

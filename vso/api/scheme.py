@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from vso.api.fields import DURATION_PATTERN, DURATION_PATTERN_WITH_DAYS
-from vso.api.meta import Resource, Status
+from vso.api.meta import Resource, Status, always_written
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind
 
@@ -112,12 +112,15 @@ def dump_status(status: Status, only: set[str] | None = None) -> dict[str, Any]:
 def status_patch(old: Status, new: Status) -> dict[str, Any]:
     """Return the JSON merge patch (RFC 7386) that turns `old` into `new`; empty when they are the same.
 
-    Both are of one model. Only what differs is turned into JSON: most of a status stays as it was.
+    Both are of one model. Only what differs is turned into JSON: most of a status stays as it was. A patch
+    that is due anyway brings along what is always to be there and was never said, whatever its value.
     """
     moved = {name for name in type(new).model_fields if getattr(old, name) != getattr(new, name)}
     if not moved:
         return {}
-    return _merge_patch(dump_status(old, moved), dump_status(new, moved))
+    moved |= always_written(type(new)) - old.model_fields_set
+    said = old.model_dump(mode="json", by_alias=True, include=moved, exclude_unset=True)
+    return _merge_patch(said, dump_status(new, moved))
 
 
 def _merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

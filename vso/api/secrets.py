@@ -25,6 +25,7 @@ from vso.api.shared import (
 
 __all__ = [
     "LeaseRef",
+    "PendingLease",
     "SecretLease",
     "StaticCredsMetaData",
     "VaultDynamicSecret",
@@ -57,7 +58,7 @@ class VaultStaticSecretSpec(ApiModel):
     refresh_after: Duration | None = None
     """How often Vault is asked, for example 30s, 5m or 1h; every minute if not given, unless hmacSecretData is off."""
     hmac_secret_data: Defaulted[bool] = True
-    """Compare by keyed digests what was written with what is there; without it no rollout target is restarted."""
+    """Compare by keyed digests what was written with what is there; without it no change restarts a rollout target."""
     rollout_restart_targets: tuple[RolloutTarget, ...] = ()
     """Workloads to restart when the data has changed; not for the first sync."""
     destination: Destination
@@ -170,6 +171,16 @@ class LeaseRef(StatusModel):
     """When it ends or is revoked, at the latest."""
 
 
+class PendingLease(LeaseRef):
+    """A lease that was issued, and that the Secret may hold already."""
+
+    client_id: str = Field(default="", alias="clientID")
+    """Hash that names the Vault token that it was issued under, as in vaultClientMeta."""
+
+    token_expire_time: Time | None = None
+    """When the token ends under which the lease was issued, and the lease with it."""
+
+
 class VaultDynamicSecretStatus(SecretStatus):
     """Which credentials the Secret holds, and until when."""
 
@@ -187,7 +198,7 @@ class VaultDynamicSecretStatus(SecretStatus):
     """Which Vault session served this object."""
     expires: Time | None = None
     """When the credentials in the Secret end unless they are renewed."""
-    pending_lease: LeaseRef | None = None
+    pending_lease: PendingLease | None = None
     """A lease that Vault has issued and the Secret does not hold yet."""
     retired_leases: tuple[LeaseRef, ...] = ()
     """Leases that were replaced and live on until their users have changed over."""

@@ -22,6 +22,8 @@ from vso.controllers.resolver import Resolver
 from vso.controllers.restarts import Restarts
 from vso.controllers.retired import Retired
 from vso.controllers.static_creds import StaticCreds
+from vso.controllers.token_cipher import TransitCipher
+from vso.controllers.token_shelf import ShelfConfig, TokenShelf
 from vso.core.clock import Clock
 from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
@@ -51,6 +53,14 @@ class LeaseTimers:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._scheduler.run(), name="lease-timers")
             group.create_task(self._watchdog.run(), name="lease-watchdog")
+
+
+def token_shelf(
+    settings: Settings, clock: Clock, kube: KubeClient, mac_key: Sensitive, cipher: TransitCipher
+) -> TokenShelf:
+    """Return where the tokens of leases are kept over a restart."""
+    config = ShelfConfig(settings.namespace, settings.client_cache_persistence_model, mac_key)
+    return TokenShelf(kube, clock, config, cipher)
 
 
 @dataclass(frozen=True)

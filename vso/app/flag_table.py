@@ -60,7 +60,7 @@ ZAP_LEVEL: Final = Form("LEVEL", v.zap_level)
 ENCODER: Final = Form("FORMAT", v.one_of("", "json", "console"))
 OUTPUT: Final = Form("FORMAT", v.one_of("", "yaml", "json"))
 TIMES: Final = Form("NAME", v.one_of("epoch", "millis", "nano", "iso8601", "rfc3339", "rfc3339nano"))
-PERSISTENCE: Final = Form("MODEL", v.one_of("", "none", "direct-unencrypted", "direct-encrypted"))
+PERSISTENCE: Final = Form("MODEL", v.one_of("", "none", "accessor", "direct-encrypted", "direct-unencrypted"))
 
 CLUSTER: Final = "the cluster"
 RIGHTS: Final = "rights and limits"
@@ -160,6 +160,14 @@ FLAGS: Final[tuple[Flag, ...]] = (
     _known(
         "backoff-randomization-factor", RETRIES, NUMBER, "0.5", "how far a wait is spread both ways, from 0 to below 1"
     ),
+    _known(
+        "client-cache-persistence-model",
+        LEADER,
+        PERSISTENCE,
+        "",
+        "keep the Vault tokens that leases hang on over a restart: accessor, direct-encrypted or direct-unencrypted; "
+        "none: clear what was kept; empty: nothing is kept",
+    ),
     Flag("once", LEADER, BOOL, "false", "bring everything in order once, then end"),
     Flag("leader-elect", LEADER, BOOL, "true", "work only while holding the Lease"),
     Flag("leader-elect-lease-duration", LEADER, SPAN, "15s", "how long a silent leader keeps the Lease"),
@@ -197,14 +205,6 @@ FLAGS: Final[tuple[Flag, ...]] = (
     _inert("backoff-max-elapsed-time", SPAN_OR_ZERO, "0", "a failure is retried for as long as it lasts", env=True),
     _inert("client-cache-size", AMOUNT, "10000", "sessions are kept for as long as they are used", env=True),
     _inert("client-cache-num-locks", AMOUNT, "100", "there is no cache to lock", env=True),
-    _inert(
-        "client-cache-persistence-model",
-        PERSISTENCE,
-        "none",
-        "Vault tokens are not kept over a restart",
-        harmless=("",),
-        env=True,
-    ),
     _inert("max-concurrent-reconciles-vds", AMOUNT, "100", "--max-concurrent-reconciles holds for every kind"),
     _inert("min-refresh-after-hvsa", SPAN_OR_ZERO, "30s", "HCP Vault Secrets has no controller"),
     _inert("kube-client-qps", NUMBER, "0", "the API server's own flow control is obeyed instead", env=True),

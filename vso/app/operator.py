@@ -120,6 +120,7 @@ class Operator:
         """Run the controllers until told to stop; what they hold may finish within the grace."""
         parts = self._parts
         if self._led_before:
+            parts.sessions.share()
             self._look_at_everything()
         self._led_before = True
         try:
@@ -130,10 +131,12 @@ class Operator:
 
     async def _act(self) -> None:
         parts = self._parts
+        await parts.shelf.load()
         async with asyncio.TaskGroup() as acting:
             following = [
                 acting.create_task(parts.poller.run(), name="poller"),
                 acting.create_task(parts.deadlines.run(), name="lease-deadlines"),
+                acting.create_task(parts.shelf.run(), name="kept-tokens"),
             ]
             if not self._settings.once:
                 following.append(acting.create_task(parts.streams.run(), name="vault-events"))

@@ -17,6 +17,8 @@ LEASE: Final = "b0d477c0.hashicorp.com"
 """The Lease of the leader. The reference operator's: in one namespace the two never both act."""
 MAC_KEY: Final = "vso-cc-storage-hmac-key"
 """The Secret with the key of status.secretMAC."""
+CLIENT_CACHE: Final = tuple(f"vso-client-cache-{number}" for number in range(4))
+"""The Secrets with the Vault tokens that are kept over a restart; an install that keeps any makes them, empty."""
 _RBAC: Final = "rbac.authorization.k8s.io"
 _FINALIZED: Final = (
     Kind.VAULT_CONNECTION,
@@ -39,6 +41,22 @@ def objects(*, full: bool) -> tuple[Object, ...]:
         *_bound("Role", NAME, own_namespace_rules(), NAMESPACE),
         *_bound("ClusterRole", f"{NAME}-restarts", restart_rules()),
     )
+
+
+def client_cache_objects() -> tuple[Object, ...]:
+    """Return what --client-cache-persistence-model needs: empty Secrets, and the right to fill them and no others."""
+    labels = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/component": "client-cache-storage"}
+    secrets = [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+            "type": "Opaque",
+        }
+        for name in CLIENT_CACHE
+    ]
+    rules = [_rule("", ["secrets"], ["get", "patch"], *CLIENT_CACHE)]
+    return (*secrets, *_bound("Role", f"{NAME}-client-cache", rules, NAMESPACE))
 
 
 def cluster_rules(*, full: bool) -> list[Rule]:
@@ -76,9 +94,9 @@ def restart_rules() -> list[Rule]:
     ]
 
 
-def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], name: str = "") -> Rule:
+def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], *names: str) -> Rule:
     rule = {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
-    return rule | ({"resourceNames": [name]} if name else {})
+    return rule | ({"resourceNames": list(names)} if names else {})
 
 
 def _bound(kind: str, name: str, rules: list[Rule], namespace: str = "") -> tuple[Object, Object]:

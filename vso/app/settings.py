@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from vso.app.flag_table import FLAGS, Flag
 from vso.app.flag_values import Address, AddressRule, namespace
 from vso.app.flags import SettingsError, texts
+from vso.controllers.token_entries import Model
 from vso.core.backoff import Backoff
 
 __all__ = ["SecretsAccess", "Settings", "SettingsError", "from_args"]
@@ -71,6 +72,7 @@ class Settings(BaseModel):
     backoff_multiplier: float
     backoff_randomization_factor: float
 
+    client_cache_persistence_model: Model
     once: bool
     leader_elect: bool
     leader_elect_lease_duration: float

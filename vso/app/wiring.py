@@ -16,7 +16,7 @@ from typing import Any
 
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
-from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets
+from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets, token_shelf
 from vso.app.feeds import FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
@@ -42,6 +42,8 @@ from vso.controllers.restarts import Restarts
 from vso.controllers.sources import Source, SourceReader
 from vso.controllers.static_secret import Rooms, StaticSecretConfig, StaticSecretReconciler
 from vso.controllers.status import StatusWriter
+from vso.controllers.token_cipher import TransitCipher
+from vso.controllers.token_shelf import TokenShelf
 from vso.controllers.triggers import SecretTrigger, SelfTrigger
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.controllers.unsupported import NEVER, NOT_YET, UnsupportedReconciler
@@ -95,6 +97,7 @@ class Parts:
     caches: Caches
     clients: ClientPool
     sessions: Sessions
+    shelf: TokenShelf
     events: EventRecorder
     reader: SourceReader
     poller: Poller[Source, ObjectKey]
@@ -102,7 +105,7 @@ class Parts:
     deadlines: LeaseTimers
     queues: Mapping[Kind, WorkQueue[ObjectKey]]
     controllers: tuple[Controller[ObjectKey], ...]
-    memories: tuple[Memories[Any], ...]
+    memories: tuple[Memories[Any] | Restarts, ...]
 
 
 class _Builder:
@@ -112,17 +115,17 @@ class _Builder:
         self._base = base
         settings, clock, rng = base.settings, base.clock, base.rng
         self.full = settings.secrets_access == "full"
-        self.feeds = make_feeds(
-            base.kube,
-            clock,
-            rng,
-            FeedConfig(settings.watch_namespaces, self.full, settings.namespace),
-            base.metrics,
-        )
+        feeds = FeedConfig(settings.watch_namespaces, self.full, settings.namespace)
+        self.feeds = make_feeds(base.kube, clock, rng, feeds, base.metrics)
         self.caches: Caches = self.feeds.caches()
         self.relations = Relations(self.caches, settings.namespace)
-        self.restarts = Restarts(base.kube, window=settings.restart_window, is_shared=self.relations.is_shared)
         self.queues = {kind: self._queue(kind) for kind in Kind}
+        self.restarts = Restarts(
+            base.kube,
+            window=settings.restart_window,
+            is_shared=self.relations.is_shared,
+            wake=lambda kind, key: self.queues[kind].add(key),
+        )
         self.events = EventRecorder(base.kube, clock, "vault-secrets-operator", instance=base.identity)
         self.voices = Voices(self.events, base.metrics)
         self.memories: dict[Kind, Memories[Any]] = {kind: Memories() for kind in Kind}
@@ -131,15 +134,13 @@ class _Builder:
         self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced, self._on_trial)
         materials = Materials(base.kube, FilePolicy(settings.namespace, settings.allowed_file_prefixes))
         credentials = Credentials(TokenMinter(base.kube), materials)
-        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions)
+        cipher = TransitCipher(self.caches[Kind.VAULT_AUTH], lambda: self.resolver, settings.namespace)
+        self.shelf = token_shelf(settings, clock, base.kube, base.mac_key, cipher)
+        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, self.shelf)
         trust = TrustStore(materials, clock, self._trust_policy())
+        lenient = settings.allow_default_globals
         self.resolver = Resolver(
-            self.caches,
-            trust,
-            self.clients,
-            self.sessions,
-            settings.namespace,
-            allow_default_globals=settings.allow_default_globals,
+            self.caches, trust, self.clients, self.sessions, settings.namespace, allow_default_globals=lenient
         )
         self.reader = SourceReader(clock, base.mac_key.reveal())
         self.poller: Poller[Source, ObjectKey] = Poller(
@@ -150,7 +151,7 @@ class _Builder:
             group=lambda source: source.session_key.connection_uid,
         )
         ears = ears_of(self.poller, self.queues[Kind.VAULT_STATIC_SECRET], base.metrics.vault)
-        self.deadlines = LeaseTimers(clock, self._on_deadline, base.metrics.timer_lost)
+        self.deadlines = LeaseTimers(clock, self.queues[Kind.VAULT_DYNAMIC_SECRET].add, base.metrics.timer_lost)
         config = StreamConfig(settings.backoff, settings.config_recheck_interval)
         self.streams = EventStreams(clock, rng, ears, config)
 
@@ -172,6 +173,7 @@ class _Builder:
             self.caches,
             self.clients,
             self.sessions,
+            self.shelf,
             self.events,
             self.reader,
             self.poller,
@@ -179,7 +181,7 @@ class _Builder:
             self.deadlines,
             self.queues,
             controllers,
-            tuple(self.memories.values()),
+            (*self.memories.values(), self.restarts),
         )
 
     def _readings(self) -> Readings:
@@ -239,9 +241,6 @@ class _Builder:
     def _failing_on(self, connection: str) -> list[tuple[Kind, ObjectKey]]:
         # Those with a lease first: they have an end.
         return [(kind, key) for kind in reversed(_SECRETS) for key in self.memories[kind].failing_on(connection)]
-
-    def _on_deadline(self, key: ObjectKey) -> None:
-        self.queues[Kind.VAULT_DYNAMIC_SECRET].add(key, Lane.URGENT)
 
     def _on_cautions(self, auth: str) -> None:
         namespace, _, name = auth.partition("/")

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from vso.api.secrets import VaultDynamicSecretSpec, VaultDynamicSecretStatus
-from vso.controllers import dynamic_status
+from vso.api.secrets import PendingLease, VaultDynamicSecretSpec, VaultDynamicSecretStatus
+from vso.controllers import debts, dynamic_status
 from vso.controllers.destinations import Destinations, DynamicLook, Landed
 from vso.controllers.dynamic_status import Grant, Settled
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.leases import Door, LeaseDesk
 from vso.controllers.leaving import leases_of
-from vso.controllers.memory import moved_on
+from vso.controllers.memory import Unsettled, moved_on
 from vso.controllers.report import Reporter
-from vso.controllers.restarts import Owed, Restarted, Restarts
+from vso.controllers.restarts import Restarted, Restarts
 from vso.core.errors import Reason
-from vso.core.keys import Kind
+from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import dynamic, sync
 from vso.decide.lease import Because, Lease, truncated
@@ -85,29 +85,37 @@ class LeaseActs:
             if not named:  # a crash aside, nothing that was issued is lost
                 await self._desk.revoke(door, grant.lease_id)
         written = (await self.put(look, self.data_of(look, issued), self.mark(grant.lease_id))).written
-        return await self._settle(look, door, because, grant, written)
+        return await self._settle_new(look, door, because, grant, written)
 
-    async def _settle(
+    async def _settle_new(
         self, look: DynamicLook, door: Door, because: Because, grant: Grant, written: Written
     ) -> DynamicLook:
         digest = self._desk.digest(grant.lease_id or grant.request_id)
-        restarted = await self.restart(look, digest, written.set_at or look.now)
-        first = look.status.destination is None
         done = Settled(
             because=because,
             grant=grant,
             digest=digest,
             written=written,
-            restarted=restarted,
+            restarted=None,
             shape=dynamic.shape_of(look.cr.spec),
             resync=look.resync_wanted(RESYNC_ANNOTATIONS),
-            meta=door.meta,
+            asked="",
+            cache_key=door.meta[0],
             pod_uid=self._config.pod_uid,
         )
+        return await self.settle(look, debts.unsettled(look, digest, written.set_at or look.now, done), done)
+
+    async def settle(self, look: DynamicLook, work: Unsettled, done: Settled) -> DynamicLook:
+        """Restart the consumers and say what was done; neither as long as the former waits for company."""
+        restarted = await self.restart(look, work)
+        if look.notes.unsettled is not None:
+            return look
+        done = replace(done, restarted=restarted, asked=debts.acknowledged(look, restarted))
+        first = look.status.destination is None
         overlap = overlap_of(look.cr.spec)
         await self._reporter.in_order(
             look,
-            lambda status: dynamic_status.settled(status, done, look.now, overlap),
+            lambda status: dynamic_status.settled(status, done, work.now, overlap),
             dynamic_status.in_order(restarted),
             dynamic_status.news_of(done, first=first),
         )
@@ -134,7 +142,7 @@ class LeaseActs:
     async def probe(self, look: DynamicLook, door: Door, lease: Lease) -> DynamicLook | None:
         """Ask whether the lease is still there; return the look with new credentials where it is not."""
         try:
-            await self._desk.lookup(door, lease.id)
+            await self._desk.probe(door, lease.id)
         except LeaseGoneError:
             await door.session.let_go(lease.id)
             return await self.issue(look, door, Because.GONE)
@@ -149,21 +157,25 @@ class LeaseActs:
         if pending is None:
             return look
         seen = await self._destinations.inspect(look)
-        digest = self._desk.digest(pending.id)
-        if seen is not None and seen.annotations.get(LEASE_ANNOTATION) == digest:
-            try:
-                grant = await self._desk.lookup(door, pending.id)
-            except LeaseGoneError:
-                return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
+        written_by_us = seen is not None and seen.annotations.get(LEASE_ANNOTATION) == self._desk.digest(pending.id)
+        grant = await self._told_of(door, pending) if written_by_us else None
+        if seen is not None and grant is not None:
             written = Written(
                 look.cr.spec.destination.name, seen.uid, seen.resource_version, "patched", "", seen.set_at
             )
             self._destinations.accept(look, seen)
-            return await self._settle(look, door, Because.PENDING_FOUND, grant, written)
+            return await self._settle_new(look, door, Because.PENDING_FOUND, grant, written)
         error = await self._desk.revoke(door, pending.id)
         if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:
             raise error
         return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
+
+    async def _told_of(self, door: Door, pending: PendingLease) -> Grant | None:
+        """Return the lease as it was granted; None where it has ended, or nobody may know when it does."""
+        try:
+            return await self._desk.lookup(door, pending)
+        except (LeaseGoneError, PermissionDeniedError):
+            return None
 
     async def _make_room(self, look: DynamicLook, door: Door) -> DynamicLook:
         """Give back what was replaced before: never more than two leases of an object live at once."""
@@ -208,17 +220,13 @@ class LeaseActs:
         plan = sync.SyncPlan(write=True, metadata=True, data_changed=changed, orphan=renamed)
         return await self._destinations.apply(look, plan, data, mark)
 
-    async def restart(self, look: DynamicLook, digest: str, since: datetime) -> Restarted | None:
+    async def restart(self, look: DynamicLook, work: Unsettled) -> Restarted | None:
         """Restart the consumers if that is owed; None when it is not."""
-        targets, notes = look.cr.spec.rollout_restart_targets, look.notes
-        if not targets or not sync.restart_owed(look.status.rolled_out_digest, digest):
-            return None
-        if notes.rolled != digest:
-            notes.rolled, notes.rolled_targets = digest, frozenset()
-        owed = Owed(Kind.VAULT_DYNAMIC_SECRET, look.key, digest, since)
-        restarted = await self._restarts.restart(owed, targets, already=notes.rolled_targets)
-        notes.rolled_targets = notes.rolled_targets.union(restarted.done)
-        return restarted
+        return await debts.pay(self._restarts, Kind.VAULT_DYNAMIC_SECRET, look, work)
+
+    def restart_nobody(self, key: ObjectKey) -> None:
+        """Nothing is restarted for the object any more."""
+        self._restarts.leave(Kind.VAULT_DYNAMIC_SECRET, key)
 
     async def jot(self, look: DynamicLook, status: VaultDynamicSecretStatus) -> DynamicLook:
         """Write a status on the way, without a verdict."""

@@ -13,17 +13,20 @@ from datetime import timedelta
 
 from vso.api.meta import Resource
 from vso.api.secrets import VaultDynamicSecret, VaultDynamicSecretStatus
-from vso.controllers import dynamic_status
+from vso.controllers import debts, dynamic_status
 from vso.controllers.destinations import Destinations, DynamicLook
 from vso.controllers.dynamic_acts import RESYNC_ANNOTATIONS, LeaseActs
+from vso.controllers.dynamic_status import Settled
 from vso.controllers.lease_times import LeaseTimes
 from vso.controllers.leases import Door, LeaseDesk
 from vso.controllers.leaving import Leaving
 from vso.controllers.looks import Look
+from vso.controllers.memory import Unsettled
 from vso.controllers.passes import ObjectReconciler, PassParts
 from vso.controllers.report import Telling
 from vso.controllers.retired import Retired
 from vso.controllers.static_creds import StaticCreds
+from vso.controllers.static_creds_status import Synced
 from vso.core.errors import Reason, TransientError, VsoError
 from vso.core.keys import ObjectKey
 from vso.decide import dynamic, sync
@@ -74,10 +77,11 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             look.notes.adopted_at = look.now
         if spec.suspend:
             return await self._rest(look, door)
-        look = await self._rooms.acts.heal(look, door)
-        parent = await door.session.parent(look.status.secret_lease.id) if look.status.secret_lease.id else None
-        done = await self._act(look, door, parent)
-        return await self._after(done, door)
+        look, restarted = await self._take_up(look, door)
+        if restarted:
+            parent = await door.parent(look.status)
+            look = await self._act(look, door, parent)
+        return await self._after(look, door)
 
     def telling(
         self, look: Look[Resource, VaultDynamicSecretStatus], error: VsoError
@@ -105,8 +109,22 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         """Drop everything that is kept about an object."""
         super().forget(key)
         self._rooms.desk.forget(key)
+        self._rooms.acts.restart_nobody(key)
 
     # What is due.
+
+    async def _take_up(self, look: DynamicLook, door: Door) -> tuple[DynamicLook, bool]:
+        """Settle what waited for its restarts, or heal what was cut off; False where these have to be tried again."""
+        work = debts.take_up(look)
+        match work:
+            case Unsettled(done=Settled() as issued):
+                look = await self._rooms.acts.settle(look, work, issued)
+            case Unsettled(done=Synced() as synced):
+                look = await self._rooms.static_creds.settle(look, work, synced)
+            case _:
+                look = await self._rooms.acts.heal(look, door)
+                return look, look.notes.unsettled is None
+        return look, look.notes.unsettled is None and not look.notes.restart_failed
 
     async def _act(self, look: DynamicLook, door: Door, parent: Parent | None) -> DynamicLook:
         because = dynamic.plan_issue(await self._facts(look))
@@ -118,7 +136,9 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             case Replace(because=why):
                 return await self._rooms.acts.issue(look, door, why)
             case Renew() if lease is not None:
-                return await self._rooms.acts.renew(look, door, lease, parent)
+                renewed = await self._rooms.acts.renew(look, door, lease, parent)
+                # What is owed to the consumers waits for no other pass; a new lease has seen to it.
+                return await self._keep(renewed) if renewed.status.secret_lease.id == lease.id else renewed
             case Probe() if lease is not None:
                 return await self._rooms.acts.probe(look, door, lease) or await self._keep(look)
             case _:
@@ -174,6 +194,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         generation = look.record.generation
         digest = self._rooms.acts.digest_of(look.status)
         owed = bool(look.cr.spec.rollout_restart_targets) and sync.restart_owed(look.status.rolled_out_digest, digest)
+        owed = owed or debts.unacknowledged(look)
         standing = in_order(look.status, generation) and not look.notes.unsaid and not owed
         if standing and look.status.last_generation == generation:
             self._parts.reporter.as_it_stands(look)
@@ -181,11 +202,17 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         written = None
         if look.status.last_generation != generation:
             written = await self._rooms.destinations.relabel(look, self._rooms.acts.mark(look.status.secret_lease.id))
-        restarted = await self._rooms.acts.restart(look, digest, look.status.last_sync_time or look.now)
+        work = debts.unsettled(look, digest, look.status.last_sync_time or look.now)
+        restarted = await self._rooms.acts.restart(look, work)
+        if look.notes.unsettled is not None:
+            return look
         await self._parts.reporter.in_order(
             look,
-            lambda status: dynamic_status.followed(status, written, restarted, digest),
+            lambda status: dynamic_status.followed(
+                status, written, restarted, digest, debts.acknowledged(look, restarted)
+            ),
             dynamic_status.in_order(restarted),
+            debts.news_of(restarted),
         )
         look.notes.unsaid = False
         look.notes.restart_failed = restarted is not None and bool(restarted.failed)
@@ -193,14 +220,16 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
 
     async def _rest(self, look: DynamicLook, door: Door) -> Result:
         """The object is suspended: its lease is renewed still, and nothing else happens."""
+        self._rooms.acts.restart_nobody(look.key)
         lease_id = look.status.secret_lease.id
-        parent = await door.session.parent(lease_id) if lease_id else None
+        parent = await door.parent(look.status)
         lease = self._lease(look, parent)
         plan = plan_lease(lease, look.now, self._policy(look)) if lease is not None and lease_id else None
         if isinstance(plan, Renew) and lease is not None:
             grant = await self._rooms.desk.renew(door, lease.id, lease.duration, parent)
             look = await self._rooms.acts.jot(look, dynamic_status.renewed(look.status, grant, look.now))
             plan = plan_lease(self._lease(look, parent), look.now, self._policy(look))
+        await self._rooms.retired.let_go(look, door)
         await self._parts.reporter.suspended(look)
         # The token of the lease has to be kept as well: it may be due long before the lease.
         instants = [plan.until] if isinstance(plan, Wait) else []
@@ -213,9 +242,13 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
 
     async def _after(self, look: DynamicLook, door: Door) -> Result | VsoError:
         look.notes.failing_on = ""
+        work = look.notes.unsettled
+        if work is not None and work.done is not None:  # what the status tells is not what the Secret holds
+            self._rooms.deadlines.set(look.key, timedelta(seconds=work.wait))
+            return debts.come_back(work)
         look, retired_due = await self._rooms.retired.see_to(look, door)
         lease_id = look.status.secret_lease.id
-        parent = await door.session.parent(lease_id) if lease_id else None
+        parent = await door.parent(look.status)
         lease = self._lease(look, parent)
         plan = None if lease is None else plan_lease(lease, look.now, self._policy(look))
         waits = [plan.until - look.now if isinstance(plan, Wait) else timedelta(0)] if plan is not None else []
@@ -229,6 +262,8 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             self._rooms.deadlines.set(look.key, min(waits), None if lease is None else lease.ends - look.now)
         else:
             self._rooms.deadlines.cancel(look.key)
+        if work is not None:
+            return debts.come_back(work)
         if look.notes.restart_failed:
             return TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
         return Result(requeue_after=self._rooms.destinations.next_check(look))

@@ -7,11 +7,12 @@ replaced until it is given back or over; no value and no unkeyed hash of one is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from vso.api.secrets import LeaseRef, SecretLease, VaultDynamicSecretStatus
+from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
+from vso.controllers import debts
 from vso.controllers.restarts import Restarted
 from vso.core.errors import Reason
 from vso.decide.assess import News
@@ -22,19 +23,22 @@ from vso.kube.secret_plan import Written
 
 HISTORY = 5
 LEASE_RENEWAL = "LeaseRenewal"
-ROLLOUT_RESTART = "RolloutRestart"
 _IN_ORDER = "the Secret holds live credentials"
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A lease as Vault has just granted it; the id may be empty, the times are of now."""
+    """A lease as Vault has granted it; the id may be empty."""
 
     lease_id: str
     duration: timedelta
     renewable: bool
     request_id: str
     token_ends: datetime | None
+    age: timedelta = timedelta(0)
+    """How long ago that was."""
+    client_id: str = ""
+    """What names the token that it was issued under; empty where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +53,27 @@ class Settled:
     restarted: Restarted | None
     shape: str
     resync: str
-    meta: tuple[str, str]
+    asked: str
+    """The restart that was asked for last, once every target took it."""
+    cache_key: str
     pod_uid: str
 
 
 def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
     """Name a lease that the Secret does not hold yet."""
-    ends = _whole(_ends(grant, now))
-    return status.model_copy(update={"pending_lease": LeaseRef(id=grant.lease_id, not_after=ends)})
+    named = PendingLease(
+        id=grant.lease_id,
+        not_after=_whole(_ends(grant, now)),
+        token_expire_time=_whole(grant.token_ends) if grant.token_ends else None,
+        client_id=grant.client_id,
+    )
+    return status.model_copy(update={"pending_lease": named})
 
 
 def settled(
     status: VaultDynamicSecretStatus, done: Settled, now: datetime, overlap: timedelta
 ) -> VaultDynamicSecretStatus:
     """Say that the Secret holds the new credentials; the old lease lives on for a while."""
-    failed = done.restarted is not None and bool(done.restarted.failed)
     at = done.written.set_at or now
     update: dict[str, object] = {
         **_granted(done.grant, now),
@@ -75,30 +85,35 @@ def settled(
             name=done.written.name, uid=done.written.uid, resource_version=done.written.resource_version
         ),
         "source_version": done.shape,
-        "rolled_out_digest": status.rolled_out_digest if failed else done.digest,
+        "rolled_out_digest": status.rolled_out_digest if debts.pending(done.restarted) else done.digest,
         "last_handled_resync": done.resync,
+        "last_handled_restart": done.asked,
         "last_sync_time": _whole(at),
         "last_runtime_pod_uid": done.pod_uid,
-        "vault_client_meta": VaultClientMeta(cache_key=done.meta[0], id=done.meta[1]),
+        "vault_client_meta": VaultClientMeta(cache_key=done.cache_key, id=done.grant.client_id),
         "history": (_entry(done, at), *status.history)[:HISTORY],
     }
     return status.model_copy(update=update)
 
 
 def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
-    """Say that the lease was prolonged; nothing else moves."""
-    return status.model_copy(update=_granted(grant, now))
+    """Say that the lease was prolonged; nothing else moves.
+
+    Where its token is not in our hands, what was known of its end still holds: no other token moves it.
+    """
+    known = replace(grant, token_ends=grant.token_ends or status.secret_lease.token_expire_time)
+    return status.model_copy(update=_granted(known, now))
 
 
 def followed(
-    status: VaultDynamicSecretStatus, written: Written | None, restarted: Restarted | None, digest: str
+    status: VaultDynamicSecretStatus, written: Written | None, restarted: Restarted | None, digest: str, asked: str
 ) -> VaultDynamicSecretStatus:
     """Say that the Secret's metadata follows the spec, and that what was owed to its consumers is paid."""
-    update: dict[str, object] = {}
+    update: dict[str, object] = {"last_handled_restart": asked}
     if written is not None and status.destination is not None:
         moved = {"uid": written.uid, "resource_version": written.resource_version}
         update["destination"] = status.destination.model_copy(update=moved)
-    if restarted is not None and not restarted.failed:
+    if restarted is not None and restarted.for_data and not restarted.failed:
         update["rolled_out_digest"] = digest
     return status.model_copy(update=update)
 
@@ -115,12 +130,7 @@ def in_order(restarted: Restarted | None = None, *, renewed: bool = False) -> In
     also: list[Finding] = []
     if renewed:
         also.append(Finding(LEASE_RENEWAL, "True", Reason.LEASE_RENEWED, "the lease is renewed in time"))
-    if restarted is not None and restarted.failed:
-        also.append(Finding(ROLLOUT_RESTART, "False", Reason.ROLLOUT_RESTART_FAILED, restarted.problem))
-    elif restarted is not None:
-        text = f"restarted {', '.join(restarted.done)}"
-        also.append(Finding(ROLLOUT_RESTART, "True", Reason.ROLLOUT_RESTART_TRIGGERED, text))
-    return InOrder(_IN_ORDER, tuple(also))
+    return InOrder(_IN_ORDER, (*also, *debts.finding_of(restarted)))
 
 
 def news_of(done: Settled, *, first: bool) -> News:
@@ -141,7 +151,7 @@ def news_of(done: Settled, *, first: bool) -> News:
 def _granted(grant: Grant, now: datetime) -> dict[str, object]:
     ends = _whole(_ends(grant, now)) if grant.lease_id and grant.duration else None
     return {
-        "last_renewal_time": int(now.timestamp()),
+        "last_renewal_time": int((now - grant.age).timestamp()),
         "expires": ends,
         "secret_lease": SecretLease(
             id=grant.lease_id,
@@ -162,12 +172,12 @@ def _retired(status: VaultDynamicSecretStatus, now: datetime, overlap: timedelta
 
 
 def _ends(grant: Grant, now: datetime) -> datetime:
-    own = now + grant.duration
+    own = now - grant.age + grant.duration
     return own if grant.token_ends is None else min(own, grant.token_ends)
 
 
 def _entry(done: Settled, at: datetime) -> HistoryEntry:
-    told = "" if done.restarted is None else "Failed" if done.restarted.failed else "Triggered"
+    told = debts.told(done.restarted)
     return HistoryEntry(time=_whole(at), lease=done.digest, reason=done.because.value, restart=told)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from vso.api.secrets import VaultDynamicSecretSpec
+from vso.api.secrets import PendingLease, VaultDynamicSecretSpec, VaultDynamicSecretStatus
 from vso.controllers.dynamic_status import Grant
 from vso.controllers.resolver import Resolver
 from vso.core.clock import Clock
@@ -22,6 +22,7 @@ from vso.core.sensitive import keyed_digest
 from vso.decide.dynamic import request_of
 from vso.decide.references import vault_namespace
 from vso.vault import leases
+from vso.vault.keeping import client_id
 from vso.vault.leases import Issued, IssueRequest
 from vso.vault.parents import Parent
 from vso.vault.session import Session
@@ -41,6 +42,13 @@ class Door:
     def meta(self) -> tuple[str, str]:
         """What the status tells of the session."""
         return self.session.client_meta(self.namespace)
+
+    async def parent(self, status: VaultDynamicSecretStatus) -> Parent | None:
+        """Return how long the token lives that the object's lease hangs on; None when it is not in our hands."""
+        if not status.secret_lease.id:
+            return None
+        named = status.vault_client_meta
+        return await self.session.parent(status.secret_lease.id, named.id if named else "")
 
 
 class LeaseDesk:
@@ -78,7 +86,14 @@ class LeaseDesk:
         request = IssueRequest(spec.mount, spec.path, asked.method, asked.body)
         issued = await leases.issue(door.session, request, namespace=door.namespace)
         ends = await self._token_ends(door, issued) if issued.lease_id else None
-        grant = Grant(issued.lease_id, issued.duration, issued.renewable, issued.request_id, ends)
+        grant = Grant(
+            issued.lease_id,
+            issued.duration,
+            issued.renewable,
+            issued.request_id,
+            ends,
+            client_id=client_id(issued.held.token.accessor),
+        )
         return issued, grant
 
     async def _token_ends(self, door: Door, issued: Issued) -> datetime | None:
@@ -96,22 +111,35 @@ class LeaseDesk:
         granted = await leases.renew(door.session, lease_id, duration, namespace=door.namespace)
         return Grant(lease_id, granted.duration, granted.renewable, granted.request_id, parent.ends if parent else None)
 
-    async def lookup(self, door: Door, lease_id: str) -> Grant:
-        """Return what is left of a lease; LeaseGoneError when there is none."""
-        found = await leases.lookup(door.session, lease_id, namespace=door.namespace)
-        return Grant(lease_id, found.duration, found.renewable, found.request_id, None)
+    async def lookup(self, door: Door, lease: PendingLease) -> Grant:
+        """Return a lease as it was granted; LeaseGoneError when there is none.
+
+        The end of its token is what the status tells of it, where the token itself is not in our hands.
+        """
+        found = await leases.lookup(door.session, lease.id, namespace=door.namespace)
+        parent = await door.session.parent(lease.id, lease.client_id)
+        ends = parent.ends if parent else lease.token_expire_time
+        return Grant(lease.id, found.duration, found.renewable, found.request_id, ends, found.age, lease.client_id)
+
+    async def probe(self, door: Door, lease_id: str) -> None:
+        """Ask whether a lease is there; LeaseGoneError when it is not."""
+        await leases.lookup(door.session, lease_id, namespace=door.namespace)
 
     async def revoke(self, door: Door, lease_id: str) -> VsoError | None:
-        """Give a lease back; return what prevented it, None when it is gone."""
+        """Give a lease back; return what prevented it, None when it is gone.
+
+        Nobody wants it any more either way: no token is kept for it.
+        """
+        failure: VsoError | None = None
         try:
             await leases.revoke(door.session, lease_id, namespace=door.namespace)
         except VsoError as error:
+            failure = error
             _log.warning(
                 "lease not revoked", lease=self.digest(lease_id), reason=error.reason.value, error=error.message
             )
-            return error
         await door.session.let_go(lease_id)
-        return None
+        return failure
 
     async def revoke_all(self, door: Door, lease_ids: Iterable[str]) -> tuple[frozenset[str], VsoError | None]:
         """Give leases back; return those that are settled, and what kept the first of the others.

@@ -26,6 +26,25 @@ def version_number(resource_version: str) -> int:
     return int(resource_version) if resource_version.isdigit() else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What a pass has done and no status tells yet, since the restarts for it wait for the company of others."""
+
+    generation: int
+    look: int
+    """Labels and annotations, hashed, of the object that it was done for."""
+    now: datetime
+    """When it was done."""
+    digest: str
+    """Of the data that the consumers are to get; empty where no restart is owed for data."""
+    since: datetime
+    """When that data changed."""
+    done: object = None
+    """In the words of the object's kind; None for restarts alone."""
+    wait: float = 0.0
+    """Seconds until it is to be taken up."""
+
+
 @dataclass(slots=True)
 class Memory(Generic[S]):
     """The notes on one secret."""
@@ -60,7 +79,7 @@ class Memory(Generic[S]):
     restart_failed: bool = False
     """A rollout target was not restarted: the pass is repeated until it is."""
     rolled: str = ""
-    """Digest of the data that the rollout targets were restarted for last; status may not tell it yet."""
+    """What the rollout targets were restarted for last; status may not tell it yet."""
     rolled_targets: frozenset[str] = frozenset()
     """Those that were restarted for it."""
     adopted_at: datetime | None = None
@@ -73,6 +92,8 @@ class Memory(Generic[S]):
     """On the monotonic clock: when static credentials are to be looked at again."""
     finalizer: bool = False
     """Our finalizer is on the object, whatever the watch shows yet."""
+    unsettled: Unsettled | None = None
+    """What the next pass has to settle; a restart of the process finds it out anew."""
     emptied: bool = False
     """Our data was taken out of the destination since the source is gone."""
 

@@ -18,6 +18,7 @@ from vso.core.sensitive import keyed_digest
 from vso.decide.gojson import go_json
 from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
+from vso.vault.auth.refusal import LoginHeldBackError
 from vso.vault.config import SessionKey
 from vso.vault.engines import KvRequest, KvSecret, read_kv
 from vso.vault.errors import BehindError, BreakerOpenError, HeldError
@@ -166,7 +167,7 @@ class SourceReader:
 
 def _worth_sharing(result: KvSecret | VsoError) -> bool:
     """Tell whether the result may stand for a later one: not where nothing was asked, nor past the time asked for."""
-    if isinstance(result, BreakerOpenError | _OlderError):
+    if isinstance(result, BreakerOpenError | LoginHeldBackError | _OlderError):
         return False
     return not isinstance(result, TransientError) or result.retry_after is None
 

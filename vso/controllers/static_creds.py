@@ -6,14 +6,15 @@ again, and no worker waits meanwhile; what has not changed is neither written no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from vso.api.secrets import VaultDynamicSecretStatus
-from vso.controllers import dynamic_status, static_creds_status
+from vso.controllers import debts, dynamic_status, static_creds_status
 from vso.controllers.destinations import DynamicLook
 from vso.controllers.dynamic_acts import RESYNC_ANNOTATIONS, DynamicConfig, LeaseActs, overlap_of
 from vso.controllers.leases import Door, LeaseDesk
+from vso.controllers.memory import Unsettled
 from vso.controllers.report import Reporter
 from vso.controllers.static_creds_status import Answered, Context, Synced
 from vso.core.errors import Reason, TransientError
@@ -132,25 +133,30 @@ class StaticCreds:
         since = look.status.last_sync_time or look.now
         if landed is not None and changed:
             since = landed.written.set_at or look.now
-        restarted = None if adopted else await self._acts.restart(look, mac, since)
         done = Synced(
             because=because or Because.ROTATED,
             mac=mac,
             changed=changed and not adopted,
             written=landed.written if landed is not None else None,
-            restarted=restarted,
+            restarted=None,
             answered=answered,
         )
-        return Seen(await self._tell(look, done), settled=True)
+        work = debts.unsettled(look, "" if adopted else mac, since, done)
+        return Seen(await self.settle(look, work, done), settled=True)
 
-    async def _tell(self, look: DynamicLook, done: Synced) -> DynamicLook:
-        spec = look.cr.spec
+    async def settle(self, look: DynamicLook, work: Unsettled, done: Synced) -> DynamicLook:
+        """Restart the consumers and say what was done; neither as long as the former waits for company."""
+        restarted = await self._acts.restart(look, work)
+        if look.notes.unsettled is not None:
+            return look
+        done, spec = replace(done, restarted=restarted), look.cr.spec
         context = Context(
             shape=shape_of(spec),
             resync=look.resync_wanted(RESYNC_ANNOTATIONS),
+            asked=debts.acknowledged(look, done.restarted),
             pod_uid=self._config.pod_uid,
             overlap=overlap_of(spec),
-            now=look.now,
+            now=work.now,
         )
         await self._reporter.in_order(
             look,

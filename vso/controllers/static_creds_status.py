@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from vso.api.secrets import LeaseRef, SecretLease, VaultDynamicSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
+from vso.controllers import debts
 from vso.controllers.restarts import Restarted
 from vso.core.errors import Reason
 from vso.decide.assess import News
@@ -62,6 +63,8 @@ class Context:
 
     shape: str
     resync: str
+    asked: str
+    """The restart that was asked for last, once every target took it."""
     pod_uid: str
     overlap: timedelta
     now: datetime
@@ -69,13 +72,13 @@ class Context:
 
 def synced(status: VaultDynamicSecretStatus, done: Synced, context: Context) -> VaultDynamicSecretStatus:
     """Say which credentials the Secret holds; a lease that they took the place of lives on for a while."""
-    failed = done.restarted is not None and bool(done.restarted.failed)
     update: dict[str, object] = {
         "secret_mac": done.mac,
-        "rolled_out_digest": status.rolled_out_digest if failed else done.mac,
+        "rolled_out_digest": status.rolled_out_digest if debts.pending(done.restarted) else done.mac,
         "retired_leases": (*status.retired_leases, *_retired(status, context)),
         "source_version": context.shape,
         "last_handled_resync": context.resync,
+        "last_handled_restart": context.asked,
         "last_runtime_pod_uid": context.pod_uid,
         "vault_client_meta": VaultClientMeta(cache_key=done.answered.meta[0], id=done.answered.meta[1]),
     }
@@ -99,7 +102,7 @@ def news_of(done: Synced, name: str, *, first: bool) -> News | None:
         return News("Normal", Reason.SECRET_SYNCED, f"Secret {name} {done.written.outcome} ({done.because})")
     if done.changed:
         return News("Normal", Reason.SECRET_ROTATED, f"Secret {name} has new credentials ({done.because})")
-    return None
+    return debts.news_of(done.restarted)
 
 
 def _retired(status: VaultDynamicSecretStatus, context: Context) -> tuple[LeaseRef, ...]:
@@ -111,5 +114,4 @@ def _retired(status: VaultDynamicSecretStatus, context: Context) -> tuple[LeaseR
 
 
 def _entry(done: Synced, at: datetime) -> HistoryEntry:
-    told = "" if done.restarted is None else "Failed" if done.restarted.failed else "Triggered"
-    return HistoryEntry(time=at, reason=done.because.value, restart=told)
+    return HistoryEntry(time=at, reason=done.because.value, restart=debts.told(done.restarted))

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import cast
 
 from vso.api.meta import Resource
 from vso.api.secrets import VaultStaticSecret, VaultStaticSecretSpec, VaultStaticSecretStatus
+from vso.controllers import debts
 from vso.controllers.destinations import Destinations, StaticLook
 from vso.controllers.instant import InstantUpdates, wants
 from vso.controllers.looks import Look
+from vso.controllers.memory import Unsettled
 from vso.controllers.passes import ObjectReconciler, PassParts
 from vso.controllers.report import Telling
 from vso.controllers.resolver import Path, Resolver
-from vso.controllers.restarts import Owed, Restarted, Restarts
+from vso.controllers.restarts import Restarts
 from vso.controllers.sources import Source, SourceReader, failed_fingerprint
 from vso.controllers.static_status import Synced, is_rotation, news_of, outcome_of, source_mark, status_of
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
@@ -81,9 +84,12 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
             return Result()
         if look.cr.spec.suspend:
             self.rest(look.key)
+            self._rooms.restarts.leave(Kind.VAULT_STATIC_SECRET, look.key)
             await self._parts.reporter.suspended(look)
             return Result()
         wait = await self._synchronise(look)
+        if look.notes.unsettled is not None:
+            return debts.come_back(look.notes.unsettled)
         if look.notes.restart_failed:
             return TransientError(Reason.ROLLOUT_RESTART_FAILED, "a rollout target was not restarted")
         return Result(requeue_after=wait)
@@ -105,21 +111,34 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
         self._rooms.poller.unsubscribe(key)
         self._rooms.instant.leave(key)
 
+    def forget(self, key: ObjectKey) -> None:
+        """Drop everything that is kept about an object."""
+        super().forget(key)
+        self._rooms.restarts.leave(Kind.VAULT_STATIC_SECRET, key)
+
     async def _synchronise(self, look: StaticLook) -> float | None:
         path, wanted = await self._open(look)
         facts = self._facts(look)
-        why = sync.plan_look(facts)
+        why, work = sync.plan_look(facts), debts.take_up(look)
         if why is None:
             await self._as_it_stands(look)
             return self._rooms.destinations.next_check(look)
         look.notes.failing_on = path.connection_name
         look.notes.unsaid = True
-        answers = await self._read(look, wanted, fresh=why in sync.FRESH)
-        found = {place: KvAnswer(data=secret.data, raw=secret.raw) for place, secret in answers.items()}
-        data = build(look.cr.spec, found, exclude_raw_default=self._config.exclude_raw)
-        synced = await self._act(look, why, data, version=next(iter(answers.values())).version)
-        look.notes.look = look.record.look
-        source = next(iter(wanted.values()))
+        if work is None or facts.source_changed or facts.secret_missing or facts.secret_drifted:
+            answers = await self._read(look, wanted, fresh=why in sync.FRESH)
+            found = {place: KvAnswer(data=secret.data, raw=secret.raw) for place, secret in answers.items()}
+            data = build(look.cr.spec, found, exclude_raw_default=self._config.exclude_raw)
+            work = await self._act(look, why, data, version=next(iter(answers.values())).version)
+            look.notes.look = look.record.look
+        return await self._settle(look, work, next(iter(wanted.values())))
+
+    async def _settle(self, look: StaticLook, work: Unsettled, source: Source) -> float | None:
+        """Restart the consumers and say what was done; neither as long as the former waits for company."""
+        restarted = await debts.pay(self._rooms.restarts, Kind.VAULT_STATIC_SECRET, look, work)
+        if look.notes.unsettled is not None:
+            return None
+        synced = replace(cast("Synced", work.done), restarted=restarted)
         meta = source.session.client_meta(source.namespace)
         resync = look.resync_wanted(RESYNC_ANNOTATIONS)
         await self._parts.reporter.in_order(
@@ -173,8 +192,8 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
             secret_drifted=drift.drifted,
             drift_check_due=self._rooms.destinations.check_due(look),
             source_changed=look.notes.source_changed,
-            restart_due=bool(spec.rollout_restart_targets)
-            and sync.restart_owed(status.rolled_out_digest, status.secret_mac),
+            restart_due=debts.unacknowledged(look)
+            or (bool(spec.rollout_restart_targets) and sync.restart_owed(status.rolled_out_digest, status.secret_mac)),
         )
 
     async def _read(
@@ -220,8 +239,8 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
         data: Mapping[str, Sensitive],
         *,
         version: str,
-    ) -> Synced:
-        """Write the destination and restart its consumers, as far as the plan asks for it."""
+    ) -> Unsettled:
+        """Write the destination, as far as the plan asks for it."""
         status, spec = look.status, look.cr.spec
         digest = secret_mac(self._config.mac_key.reveal(), data)
         recorded = status.destination
@@ -243,22 +262,8 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
         untouched = landed is not None and landed.untouched
         adopted = untouched and not sync.restart_owed(status.rolled_out_digest, status.secret_mac)
         since = rotated or status.last_sync_time or look.now
-        restarted = None if adopted else await self._restart(look, digest, since)
-        return Synced(why, digest, version, landed, rotated, restarted)
-
-    async def _restart(self, look: StaticLook, digest: str, since: datetime) -> Restarted | None:
-        """Restart what is owed for data of that moment; the moment is the one that the status goes on to tell."""
-        targets, status, notes = look.cr.spec.rollout_restart_targets, look.status, look.notes
-        if not targets or not look.cr.spec.hmac_secret_data:
-            return None
-        if not sync.restart_owed(status.rolled_out_digest, digest):
-            return None
-        if notes.rolled != digest:
-            notes.rolled, notes.rolled_targets = digest, frozenset()
-        owed = Owed(Kind.VAULT_STATIC_SECRET, look.key, digest, since)
-        restarted = await self._rooms.restarts.restart(owed, targets, already=notes.rolled_targets)
-        notes.rolled_targets = notes.rolled_targets.union(restarted.done)
-        return restarted
+        fresh = "" if adopted or not spec.hmac_secret_data else digest
+        return debts.unsettled(look, fresh, since, Synced(why, digest, version, landed, rotated, None))
 
 
 def _known_digest(look: StaticLook) -> str:

@@ -11,18 +11,17 @@ from datetime import datetime
 
 from vso.api.secrets import VaultStaticSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
+from vso.controllers import debts
 from vso.controllers.destinations import Landed, StaticLook
 from vso.controllers.restarts import Restarted
 from vso.core.errors import Reason
 from vso.decide.assess import News
-from vso.decide.conditions import Finding
 from vso.decide.outcome import InOrder
 from vso.decide.sync import SyncPlan, Why
 from vso.decide.transform import sources
 from vso.kube.labels import SOURCE_ANNOTATION
 
 HISTORY = 5
-ROLLOUT_RESTART = "RolloutRestart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +52,7 @@ def is_rotation(landed: Landed, plan: SyncPlan, *, known: bool) -> bool:
 
 def outcome_of(synced: Synced) -> InOrder:
     """Return the outcome, with the restart's own condition where there was one."""
-    restarted = synced.restarted
-    if restarted is None:
-        return InOrder("the Secret holds what Vault holds")
-    if restarted.failed:
-        finding = Finding(ROLLOUT_RESTART, "False", Reason.ROLLOUT_RESTART_FAILED, restarted.problem)
-    else:
-        finding = Finding(
-            ROLLOUT_RESTART, "True", Reason.ROLLOUT_RESTART_TRIGGERED, f"restarted {', '.join(restarted.done)}"
-        )
-    return InOrder("the Secret holds what Vault holds", (finding,))
+    return InOrder("the Secret holds what Vault holds", debts.finding_of(synced.restarted))
 
 
 def status_of(
@@ -72,6 +62,7 @@ def status_of(
     update: dict[str, object] = {
         "source_version": synced.version,
         "last_handled_resync": resync,
+        "last_handled_restart": debts.acknowledged(look, synced.restarted),
         "secret_mac": synced.digest if look.cr.spec.hmac_secret_data else status.secret_mac,
         "rolled_out_digest": _rolled_out(status, synced, compared=look.cr.spec.hmac_secret_data),
     }
@@ -86,8 +77,8 @@ def status_of(
         news = status.last_sync_time is None or synced.rotated > status.last_sync_time
         at = synced.rotated if news else look.now.replace(microsecond=0)
         update["history"] = (_entry(synced, at), *status.history)[:HISTORY]
-    elif synced.restarted is not None and status.history:
-        last = status.history[0].model_copy(update={"restart": _told(synced.restarted)})
+    elif status.history and (told := debts.told(synced.restarted)):
+        last = status.history[0].model_copy(update={"restart": told})
         update["history"] = (last, *status.history[1:])
     return status.model_copy(update=update)
 
@@ -96,7 +87,7 @@ def news_of(look: StaticLook, synced: Synced) -> News | None:
     """Return the event that the pass deserves besides a recovery; None for a pass that moved nothing."""
     landed, name = synced.landed, look.cr.spec.destination.name
     if landed is None:
-        return None
+        return debts.news_of(synced.restarted)
     if landed.orphan:
         return News(
             "Warning",
@@ -115,13 +106,12 @@ def news_of(look: StaticLook, synced: Synced) -> News | None:
         )
     if look.status.destination is None or synced.rotated is not None:
         return News("Normal", Reason.SECRET_SYNCED, f"Secret {name} {landed.written.outcome} ({synced.why})")
-    return None
+    return debts.news_of(synced.restarted)
 
 
 def _rolled_out(status: VaultStaticSecretStatus, synced: Synced, *, compared: bool) -> str:
     """Return the digest that the consumers run with: a failed restart stays owed, the first sync adopts."""
-    failed = synced.restarted is not None and bool(synced.restarted.failed)
-    return status.rolled_out_digest if failed or not compared else synced.digest
+    return status.rolled_out_digest if debts.pending(synced.restarted) or not compared else synced.digest
 
 
 def _entry(synced: Synced, at: datetime) -> HistoryEntry:
@@ -129,13 +119,8 @@ def _entry(synced: Synced, at: datetime) -> HistoryEntry:
         time=at,
         version=synced.version,
         reason=synced.why.value,
-        restart=_told(synced.restarted),
+        restart=debts.told(synced.restarted),
     )
-
-
-def _told(restarted: Restarted | None) -> str:
-    """Return what became of a restart in one word; nothing where none was owed."""
-    return "" if restarted is None else "Failed" if restarted.failed else "Triggered"
 
 
 def source_mark(look: StaticLook, version: str) -> tuple[str, str] | None:

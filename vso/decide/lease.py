@@ -32,6 +32,9 @@ _RESOLUTION = timedelta(seconds=1.5)
 _ADOPTED_FROM, _ADOPTED_TO = 0.1, 0.8
 """Where in the remaining life an adopted lease is replaced, whose token is not in our hands."""
 
+_LATE_FROM, _LATE_TO = 0.5, 0.8
+"""Where in its life a lease is replaced that was granted near the end of its token."""
+
 
 class Because(StrEnum):
     """Why credentials are issued; in the history of the status and in logs."""
@@ -180,15 +183,27 @@ def _period(lease: Lease, policy: LeasePolicy) -> timedelta:
 
 def _replaced_at(lease: Lease, policy: LeasePolicy) -> tuple[datetime, Because] | None:
     """Return when it has to be replaced whatever renewals say; None when they may go on."""
-    if not lease.renewable:
-        return lease.granted_at + _period(lease, policy), Because.NOT_RENEWABLE
+    token = _before_its_token_ends(lease, policy)
+    own = None if lease.renewable else lease.granted_at + _period(lease, policy)
+    if own is not None and (token is None or own <= token):
+        return own, Because.NOT_RENEWABLE
+    return None if token is None else (token, Because.TOKEN_ENDS)
+
+
+def _before_its_token_ends(lease: Lease, policy: LeasePolicy) -> datetime | None:
     if lease.parent_kept:
         if lease.parent_end is None or not lease.parent_final:
             return None
         # As early as a renewal would be, and spread over as much again: all its leases are replaced together.
-        margin = (lease.duration - _period(lease, policy)) * (1 + policy.phase)
-        return max(lease.granted_at, lease.parent_end - margin), Because.TOKEN_ENDS
+        early = lease.parent_end - (lease.duration - _period(lease, policy)) * (1 + policy.phase)
+        # One that was granted near the token's end, as the next one may be too, would be replaced again and again.
+        late = lease.granted_at + (lease.ends - lease.granted_at) * _within(_LATE_FROM, _LATE_TO, policy)
+        return max(early, late)
     # Another token renews it too, but Vault drops it with its parent all the same, and does not say when.
     end = lease.granted_at + _period(lease, policy) if lease.parent_end is None else lease.parent_end
-    share = _ADOPTED_FROM + (_ADOPTED_TO - _ADOPTED_FROM) * policy.phase
-    return policy.adopted_at + max(timedelta(0), end - policy.adopted_at) * share, Because.TOKEN_ENDS
+    return policy.adopted_at + max(timedelta(0), end - policy.adopted_at) * _within(_ADOPTED_FROM, _ADOPTED_TO, policy)
+
+
+def _within(first: float, last: float, policy: LeasePolicy) -> float:
+    """Return the object's own place between two shares."""
+    return first + (last - first) * policy.phase

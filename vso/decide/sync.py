@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from vso.api.shared import SecretStatus
+
 
 class Why(StrEnum):
     """What asks for a look; shown in logs and in the history of the status."""
@@ -106,6 +108,16 @@ def plan_sync(why: Why, compared: Compared) -> SyncPlan:
         repair=why in {Why.SECRET_MISSING, Why.SECRET_DRIFTED},
         orphan=compared.recorded_name if renamed else "",
     )
+
+
+def restart_asked(wanted: str, handled: str) -> bool:
+    """Tell whether a restart is asked for in words that were not heard before."""
+    return bool(wanted) and wanted != handled
+
+
+def synced_before(status: SecretStatus) -> bool:
+    """Tell whether this operator has had the object in order: one of the reference operator is new to us."""
+    return status.last_generation > 0 and status.observed_generation > 0
 
 
 def restart_owed(rolled_out: str, digest: str) -> bool:

@@ -1,10 +1,11 @@
 """Restarts of workloads, by a patch of the pod template.
 
 Invariant: the patch names the time of the rotation and a digest of the data, so that a second rotation
-within one second still restarts, and a restart that is repeated changes nothing. The digest has an
-annotation per object that asks for the restart: those that share a workload never take each other's
-away, and each can tell whether the pods run with its own data. A manual `kubectl rollout restart` keeps
-its own annotation. A paused Deployment takes the new template and rolls it out when it is resumed.
+within one second still restarts, and a restart that is repeated changes nothing; one that was asked for has
+a mark of its own in their place. Each object that restarts the workload has annotations of its own: those
+that share one never take each other's away, and each can tell whether the pods run with its own data. A
+manual `kubectl rollout restart` keeps its own annotation. A paused Deployment takes the new template and
+rolls it out when it is resumed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from vso.kube.paths import workload_path
 
 RESTARTED_AT: Final = "vso.secrets.hashicorp.com/restartedAt"
 SECRET_DIGEST: Final = "vso.hashicorp.com/secret-digest"
+RESTART_ASKED: Final = "vso.hashicorp.com/restart"
 ARGO_ROLLOUT: Final = "argo.Rollout"
 _OWNER_BYTES: Final = 5
 
@@ -49,14 +51,24 @@ class Workload:
 
 def digest_mark(owner: str) -> str:
     """Return the annotation under which the object of that name keeps the digest of its data."""
-    return f"{SECRET_DIGEST}-{hashlib.blake2b(owner.encode(), digest_size=_OWNER_BYTES).hexdigest()}"
+    return _mark(SECRET_DIGEST, owner)
+
+
+def restart_mark(owner: str) -> str:
+    """Return the annotation under which the object of that name keeps the restart that it was asked for last."""
+    return _mark(RESTART_ASKED, owner)
+
+
+def _mark(name: str, owner: str) -> str:
+    return f"{name}-{hashlib.blake2b(owner.encode(), digest_size=_OWNER_BYTES).hexdigest()}"
 
 
 async def restart(
-    client: KubeClient, workload: Workload, marks: Mapping[str, str], rotated: datetime, *, shared: bool = False
+    client: KubeClient, workload: Workload, marks: Mapping[str, str], rotated: datetime | None, *, shared: bool = False
 ) -> None:
-    """Restart one workload for data with these marks; a ConfigError says when it is missing or cannot be.
+    """Restart one workload for what these marks stand for; a ConfigError says when it is missing or cannot be.
 
+    `rotated` is when the data changed that is among them; None where there is none.
     One that several objects share is looked at first: what it was restarted for already, maybe in the
     company of others, and later than the time at hand, is not to restart it again.
     """
@@ -81,20 +93,24 @@ async def look_at(client: KubeClient, path: str) -> JsonObject:
     return await client.patch(path, {}, content_type=PatchType.MERGE, dry_run=True)
 
 
-def template_patch(marks: Mapping[str, str], rotated: datetime) -> JsonObject:
-    """Return the strategic merge patch of a Deployment, StatefulSet or DaemonSet."""
-    annotations = {RESTARTED_AT: _stamp(rotated), **marks}
+def template_patch(marks: Mapping[str, str], rotated: datetime | None) -> JsonObject:
+    """Return the strategic merge patch of a Deployment, StatefulSet or DaemonSet.
+
+    Without new data the time stays: of a restart that was asked for nobody has written one down that is
+    the same when it is repeated, and the mark alone makes the pods anew.
+    """
+    annotations = {**({} if rotated is None else {RESTARTED_AT: _stamp(rotated)}), **marks}
     return {"spec": {"template": {"metadata": {"annotations": annotations}}}}
 
 
-def unless_restarted(marks: Mapping[str, str], rotated: datetime, seen: JsonObject) -> JsonObject | None:
+def unless_restarted(marks: Mapping[str, str], rotated: datetime | None, seen: JsonObject) -> JsonObject | None:
     """Return the patch for those marks that the template lacks, its time never earlier than before; None for none."""
     annotations = child(seen, "spec", "template", "metadata", "annotations")
     lacking = {name: digest for name, digest in marks.items() if annotations.get(name) != digest}
     if not lacking:
         return None
     previous = moment(annotations.get(RESTARTED_AT))
-    return template_patch(lacking, rotated if previous is None else max(rotated, previous))
+    return template_patch(lacking, max(filter(None, (rotated, previous)), default=None) if rotated else None)
 
 
 def rollout_patch(marks: Mapping[str, str], now: datetime, seen: JsonObject) -> JsonObject | None:

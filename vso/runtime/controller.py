@@ -17,7 +17,7 @@ from vso.core.clock import Clock
 from vso.core.errors import ConfigError, TerminalError, TransientError
 from vso.runtime.deadline import within
 from vso.runtime.reconcile import Reconciler, Result
-from vso.runtime.workqueue import QueueClosed, WorkQueue
+from vso.runtime.workqueue import Lane, QueueClosed, WorkQueue
 
 K = TypeVar("K", bound=Hashable)
 
@@ -118,7 +118,8 @@ class Controller(Generic[K]):
             case Result():
                 self._queue.forget(key)
                 if ended.requeue_after is not None:
-                    self._queue.add_after(key, ended.requeue_after)
+                    lane = Lane.URGENT if ended.urgent else Lane.REFRESH
+                    self._queue.add_after(key, ended.requeue_after, lane)
                 return Outcome.OK
             case TransientError():
                 self._queue.add_rate_limited(key, at_least=ended.retry_after or 0.0)

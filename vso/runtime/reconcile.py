@@ -17,6 +17,8 @@ class Result:
     """The pass went well; `requeue_after` seconds it wants to look again, or only when told to."""
 
     requeue_after: float | None = None
+    urgent: bool = False
+    """Something is half done until then: it goes before routine looks."""
 
 
 class Reconciler(Protocol[K_contra]):

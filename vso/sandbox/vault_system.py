@@ -16,6 +16,7 @@ from vso.sandbox.engines import NOT_FOUND, Backend, Engine, KvV1, KvV2
 from vso.sandbox.leases import Leases
 from vso.sandbox.objects import JsonObject, dig
 from vso.sandbox.policies import DEFAULT_POLICY, ROOT, PolicyError, Rule, capabilities, parse
+from vso.sandbox.transit import Transit
 from vso.sandbox.vault_kubernetes import KubernetesAuth, Review
 from vso.sandbox.vault_tokens import Token
 from vso.sandbox.vault_types import UNSUPPORTED_PATH, Answer, VaultRefusalError, VaultRequest, words
@@ -149,6 +150,9 @@ class System:
         kind = request.body.get("type")
         if kind == "database":
             self._mount(name, Database(self._clock, self.database_server))
+            return Answer()
+        if kind == "transit":
+            self._mount(name, Transit())
             return Answer()
         if kind not in ("kv", "kv-v1", "kv-v2"):
             raise VaultRefusalError(400, f"plugin not found in the catalog: {kind}")

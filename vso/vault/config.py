@@ -115,9 +115,15 @@ class SessionKey:
     auth_uid: str
     auth_generation: int
     consumer: str
-    way: Way
     digest: str
     """Of what matters for the token and is not told by the generations (a merged global, say)."""
+
+    @property
+    def told(self) -> str:
+        """The key as text that is the same in every process."""
+        auth = f"{self.auth_uid}-{self.auth_generation}"
+        connection = f"{self.connection_uid}-{self.connection_generation}"
+        return f"{auth}.{connection}.{self.consumer}.{self.digest}"
 
 
 def session_key(connection: ConnectionConfig, login: LoginConfig) -> SessionKey:
@@ -126,11 +132,9 @@ def session_key(connection: ConnectionConfig, login: LoginConfig) -> SessionKey:
     Trust material and limits are left out: another CA for the same Vault leaves its tokens valid.
     """
     told = (connection.base, connection.namespace, connection.headers)
-    asked = (login.method, login.path, login.namespace, login.params, login.headers, connection.variant)
+    asked = (login.path, login.namespace, login.way, login.params, login.headers, connection.variant)
     digest = hashlib.blake2b(repr((told, asked)).encode(), digest_size=16).hexdigest()
-    return SessionKey(
-        connection.uid, connection.generation, login.uid, login.generation, login.consumer, login.way, digest
-    )
+    return SessionKey(connection.uid, connection.generation, login.uid, login.generation, login.consumer, digest)
 
 
 def check_headers(headers: Pairs, field: str = "spec.headers") -> None:

@@ -67,9 +67,11 @@ class Granted:
     """A lease as Vault has just prolonged it or tells of it."""
 
     duration: timedelta
+    """Its life as granted last, whatever is left of it."""
     renewable: bool
     request_id: str = ""
-    issued_at: datetime | None = None
+    age: timedelta = timedelta(0)
+    """How much of that life is over."""
 
 
 async def issue(session: Session, request: IssueRequest, *, namespace: str = "") -> Issued:
@@ -110,11 +112,12 @@ async def renew(session: Session, lease_id: str, asked: timedelta, *, namespace:
 
 
 async def lookup(session: Session, lease_id: str, *, namespace: str = "") -> Granted:
-    """Return what is left of a lease; LeaseGoneError when there is none."""
+    """Return a lease as it was granted last, and how old that is; LeaseGoneError when there is none."""
     answer = await _about_lease(session, "sys/leases/lookup", {"lease_id": lease_id}, namespace)
     data: JsonObject = answer.body.get("data") or {}
-    issued = data.get("issue_time")
-    return Granted(_seconds(data.get("ttl")), data.get("renewable") is True, answer.request_id, _moment(issued))
+    left = _seconds(data.get("ttl"))
+    duration = max(left, _life(data) or left)
+    return Granted(duration, data.get("renewable") is True, answer.request_id, duration - left)
 
 
 async def revoke(session: Session, lease_id: str, *, namespace: str = "") -> None:
@@ -157,6 +160,15 @@ def _meaning(error: VsoError) -> VsoError:
 
 def _seconds(value: object) -> timedelta:
     return timedelta(seconds=float(value)) if isinstance(value, JsonNumber) else timedelta(0)
+
+
+def _life(data: JsonObject) -> timedelta | None:
+    """Return the life as granted last. By Vault's clock alone, which notes both times a moment apart."""
+    granted, ends = (
+        _moment(data.get("last_renewal")) or _moment(data.get("issue_time")),
+        _moment(data.get("expire_time")),
+    )
+    return timedelta(seconds=round((ends - granted).total_seconds())) if granted and ends else None
 
 
 def _moment(text: object) -> datetime | None:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vso.core.clock import Clock
-from vso.core.errors import ConfigError, Reason
+from vso.core.errors import Reason
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
 from vso.vault.auth.exchange import exchange
 from vso.vault.auth.given import GivenWay
-from vso.vault.auth.refusal import LoginRefusedError
+from vso.vault.auth.refusal import LoginHeldBackError, LoginRefusedError
 from vso.vault.auth.token import Token
 from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig
+from vso.vault.keeping import NoShelf, Shelf
 from vso.vault.login_limits import PER_SOURCE, SPACING, Refusals
 from vso.vault.observer import VaultObserver
 from vso.vault.way import CredentialSource, Visit
@@ -42,8 +43,15 @@ class Held:
     """How many leases were issued under it and are still wanted: they end with it."""
     final: bool = False
     """Its end cannot be moved any more."""
-    ours: bool = True
-    """Whether it was made for us, and so is ours to revoke."""
+    shared: bool = False
+    """Somebody else made it, or another process may have hung leases on it: it is never revoked."""
+    keep_at: float = -math.inf
+    """When the shelf is to be asked to keep it; infinite while it is kept."""
+
+    @property
+    def by_accessor(self) -> bool:
+        """Whether only its accessor is at hand: it can be renewed, and not sent."""
+        return not len(self.token.token)
 
     def usable(self, now: float) -> bool:
         """Tell whether the token may still be sent."""
@@ -59,6 +67,8 @@ class LoginParts:
     observer: VaultObserver
     noticed: Callable[[str], None] = lambda _: None
     """Hears the name of a VaultAuth whose tokens' cautions have changed."""
+    shelf: Shelf = field(default_factory=NoShelf)
+    """Where tokens that leases hang on are kept over a restart."""
 
 
 class Logins:
@@ -83,7 +93,7 @@ class Logins:
         if self._refusals.exhausted(now, self._source):
             raise self._limited()
         if self._refusal:
-            raise LoginRefusedError(self._refusal)
+            raise LoginHeldBackError(Reason.VAULT_LOGIN_REFUSED, self._refusal)
 
     async def fetch(self, client: VaultClient) -> Held:
         """Log in once."""
@@ -119,11 +129,11 @@ class Logins:
             renew_at=started + min(token.ttl * (0.8 + 0.1 * self._spread), self._login.way.LOOK_AGAIN),
             expires_at=started + token.ttl - min(5.0, token.ttl * 0.05),
             uses_left=token.num_uses or math.inf,
-            ours=self._login.way.OURS,
+            shared=not self._login.way.OURS,
         )
 
-    def _limited(self) -> ConfigError:
-        return ConfigError(
+    def _limited(self) -> LoginHeldBackError:
+        return LoginHeldBackError(
             Reason.VAULT_LOGIN_LIMITED,
             f"no further login is tried for now, after {PER_SOURCE} or more refusals within 15m: {self._refusal}",
         )

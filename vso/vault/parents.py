@@ -1,28 +1,37 @@
 """The tokens that leases hang on, kept alive until the last of their leases is replaced.
 
-Vault drops a lease with the token that it was issued under. Invariant: such a token is renewed by
-renew-self as long as that moves its end, even after newer logins; once a renewal is cut short, its
-end is told as final, so that the leases can be replaced before it.
+Vault drops a lease with the token that it was issued under. Invariant: such a token is renewed as
+long as that moves its end, even after newer logins; once a renewal is cut short, its end is told as
+final, so that the leases can be replaced before it. One that can be renewed is put on the shelf with
+its first lease, and one that an earlier process has put there is taken for a parent only after a
+renewal that went well: nothing else tells when it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vso.core.clock import Clock
-from vso.core.errors import ConfigError, TransientError
-from vso.vault.auth.token import token_from
+from vso.core.errors import ConfigError, TransientError, VsoError
+from vso.core.sensitive import Sensitive
+from vso.vault.auth.token import Token, token_from
 from vso.vault.client import VaultAnswer
 from vso.vault.errors import InvalidTokenError
+from vso.vault.keeping import KeptToken, NoShelf, Shelf, client_id
 from vso.vault.logins import Held
 
 _TRUNCATED = 0.9
 """Share of a token's life: a renewal that grants less cannot move its end much further."""
 _RENEW_AFTER = 2 / 3
+_KEEP_AGAIN = 60.0
+"""Seconds until a token is put on the shelf again that could not be, or not whole."""
+_REFUSED_FOR = 900.0
+"""Seconds for which a token is left on the shelf that no policy lets us renew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +46,28 @@ class Parent:
     """When the token is to be renewed; None when it never is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where a session's tokens are kept over a restart, and under which name of the session."""
+
+    shelf: Shelf
+    session: str
+
+
 class Parents:
     """Which lease hangs on which token of a session."""
 
-    def __init__(self, clock: Clock, renew_self: Callable[[Held], Awaitable[VaultAnswer]]) -> None:
+    def __init__(
+        self, clock: Clock, renew: Callable[[Held], Awaitable[VaultAnswer]], keeping: Keeping | None = None
+    ) -> None:
         self._clock = clock
-        self._renew_self = renew_self
+        self._ask_renewal = renew
+        self._keeping = keeping or Keeping(NoShelf(), "")
         self._tokens: dict[str, Held] = {}
-        self._renewing: dict[int, asyncio.Lock] = {}
+        self._named: dict[str, Held] = {}
+        """Those that leases hang on, and those taken from the shelf, by what a status calls them."""
+        self._refused: dict[str, float] = {}
+        self._locks: dict[object, asyncio.Lock] = {}
 
     def hang(self, lease_id: str, held: Held) -> None:
         """The lease was issued under the token."""
@@ -53,6 +76,8 @@ class Parents:
         held.leases += 1
         held.final = held.final or not held.token.renewable
         self._tokens[lease_id] = held
+        if held.token.accessor:
+            self._named[client_id(held.token.accessor)] = held
         # A login anew may wait for four fifths of the life; with leases there must be room for a second try.
         held.renew_at = min(held.renew_at, held.obtained_at + (held.expires_at - held.obtained_at) * _RENEW_AFTER)
 
@@ -64,29 +89,118 @@ class Parents:
         held.leases -= 1
         return None if held.leases else held
 
-    async def keep(self, lease_id: str) -> Parent | None:
-        """Renew the lease's token if that is due; None when the token is not in our hands, or not any more."""
-        held = self._tokens.get(lease_id)
+    async def forget(self, held: Held) -> None:
+        """Nothing hangs on the token any more: it need not be kept."""
+        name = client_id(held.token.accessor)
+        async with self._alone(id(held)):
+            if held.leases or not name:
+                return
+            ended = not held.usable(self._clock.monotonic())
+            if ended or not held.shared:
+                self._named.pop(name, None)
+            held.keep_at = -math.inf
+            await self._keeping.shelf.drop(name, ended=ended)
+
+    def held(self, lease_id: str) -> Held | None:
+        """Return the token that the lease hangs on, if it is in our hands."""
+        return self._tokens.get(lease_id)
+
+    def share(self) -> None:
+        """Another process may have used these tokens, and renewed them: Vault is to say how long they live."""
+        now = self._clock.monotonic()
+        for held in self._named.values():
+            held.shared, held.keep_at = True, -math.inf
+            if not held.final:
+                held.renew_at, held.expires_at = now, max(held.expires_at, now + held.token.ttl)
+
+    async def keep(self, lease_id: str, known_as: str = "") -> Parent | None:
+        """Renew the lease's token if that is due; None when the token is not in our hands, or not any more.
+
+        One that this process does not know is looked for on the shelf, by what the status calls it.
+        """
+        held = self._tokens.get(lease_id) or await self._found(lease_id, known_as)
         if held is None:
             return None
         await self.renew(held)
         if not held.usable(self._clock.monotonic()):
-            self.let_go(lease_id)
+            await self._ended(lease_id)
             return None
+        await self._put(held)
         return self._parent(held)
 
     async def renew(self, held: Held) -> None:
         """Move the token's end if that is due and can be; a failure is tried again while life remains."""
-        if not self._due(held):
-            return
-        lock = self._renewing.setdefault(id(held), asyncio.Lock())
-        try:
-            async with lock:
+        if self._due(held):
+            async with self._alone(id(held)):
                 if self._due(held):  # somebody else may have done it meanwhile
                     await self._renew(held)
+
+    # The shelf.
+
+    async def _put(self, held: Held) -> None:
+        """Have the token kept, once; a try that failed is made again after a while."""
+        if self._clock.monotonic() < held.keep_at or not _worth_keeping(held):
+            return
+        async with self._alone(id(held)):
+            if self._clock.monotonic() < held.keep_at:
+                return
+            for lease_id in [name for name, other in self._tokens.items() if not other.usable(self._clock.monotonic())]:
+                await self._ended(lease_id)  # of objects that are gone: nobody asks for them any more
+            token = None if held.by_accessor else held.token.token
+            kept = KeptToken(
+                self._keeping.session, held.provider_uid, held.token.ttl, accessor=held.token.accessor, token=token
+            )
+            done = await self._keeping.shelf.put(kept)
+            held.keep_at = math.inf if done else self._clock.monotonic() + _KEEP_AGAIN
+
+    async def _ended(self, lease_id: str) -> None:
+        orphaned = self.let_go(lease_id)
+        if orphaned is not None:
+            await self.forget(orphaned)
+
+    async def _found(self, lease_id: str, known_as: str) -> Held | None:
+        if not known_as:
+            return None
+        async with self._alone(known_as):
+            held = self._named.get(known_as)
+            if held is None or not held.usable(self._clock.monotonic()):
+                held = await self._restored(known_as)
+            if held is not None:
+                self.hang(lease_id, held)
+        return held
+
+    async def _restored(self, name: str) -> Held | None:
+        """Take a token from the shelf; Vault itself says whether it lives and for how long."""
+        now = self._clock.monotonic()
+        if now < self._refused.get(name, -math.inf):
+            return None
+        kept = await self._keeping.shelf.find(name, self._keeping.session)
+        if kept is None:
+            return None
+        token = Token(kept.token or Sensitive(b""), kept.accessor, kept.ttl, renewable=True)
+        held = Held(token, kept.provider_uid, now, now, now + kept.ttl, math.inf, shared=True)
+        try:
+            told = await self._granted(held)
+        except InvalidTokenError:
+            await self._keeping.shelf.drop(name, ended=True)
+            return None
+        except VsoError as error:
+            if isinstance(error, ConfigError):
+                self._refused[name] = now + _REFUSED_FOR
+            self._keeping.shelf.not_restored(self._keeping.session, error)
+            return None
+        held.token = replace(token, policies=told.policies, type=told.type)
+        return held
+
+    @asynccontextmanager
+    async def _alone(self, about: object) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(about, asyncio.Lock())
+        try:
+            async with lock:
+                yield
         finally:
             if not lock.locked():
-                self._renewing.pop(id(held), None)
+                self._locks.pop(about, None)
 
     def _due(self, held: Held) -> bool:
         now = self._clock.monotonic()
@@ -95,18 +209,23 @@ class Parents:
     async def _renew(self, held: Held) -> None:
         started = self._clock.monotonic()
         try:
-            answer = await self._renew_self(held)
-            ttl = token_from(answer.body, "auth/token/renew-self").ttl
+            await self._granted(held)
         except InvalidTokenError:
             held.expires_at = -math.inf
-            return
         except (TransientError, ConfigError):
             held.renew_at = started + max(1.0, (held.expires_at - started) / 4)
-            return
+
+    async def _granted(self, held: Held) -> Token:
+        """Renew the token, and take what Vault grants; return what it says of it."""
+        started = self._clock.monotonic()
+        answer = await self._ask_renewal(held)
+        told = token_from(answer.body, "the renewal of a token", nameless=held.by_accessor)
+        ttl = told.ttl
         held.expires_at = started + ttl - min(5.0, ttl * 0.05)
         held.final = ttl < held.token.ttl * _TRUNCATED
         # What cannot be prolonged is to be succeeded: the next request logs in anew.
         held.renew_at = started if held.final else started + ttl * _RENEW_AFTER
+        return told
 
     def _parent(self, held: Held) -> Parent:
         due = None if held.final or math.isinf(held.renew_at) else self._wall(held.renew_at)
@@ -117,3 +236,9 @@ class Parents:
         if math.isinf(monotonic):
             return datetime.max.replace(tzinfo=now.tzinfo)
         return now + timedelta(seconds=monotonic - self._clock.monotonic())
+
+
+def _worth_keeping(held: Held) -> bool:
+    """Tell whether a later process could keep it alive: renewed, and not used up by somebody who cannot count."""
+    lasts = held.shared or not held.final  # what is on the shelf stays there to its end
+    return bool(held.token.accessor) and held.token.renewable and not held.token.num_uses and lasts

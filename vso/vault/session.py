@@ -15,15 +15,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from vso.core.errors import VsoError
+from vso.core.errors import Reason, TransientError, VsoError
 from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.channel import Channel
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
 from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, session_key
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
+from vso.vault.keeping import client_id
 from vso.vault.logins import Held, LoginParts, Logins
-from vso.vault.parents import Parent, Parents
+from vso.vault.parents import Keeping, Parent, Parents
 
 _FORCED_EVERY = 60.0
 _NEW = 2.0
@@ -60,7 +61,7 @@ class Session:
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
         self._forced: dict[type[VsoError], float] = {}
-        self._parents = Parents(parts.clock, self._renew_self)
+        self._parents = Parents(parts.clock, self._renew, Keeping(parts.shelf, self.key.told))
 
     @property
     def connection_name(self) -> str:
@@ -118,12 +119,28 @@ class Session:
     async def let_go(self, lease_id: str) -> None:
         """The lease is replaced, revoked or at its end."""
         orphaned = self._parents.let_go(lease_id)
-        if orphaned is not None and orphaned is not self._held:
+        if orphaned is None:
+            return
+        if orphaned is not self._held:
             await self._discard(orphaned)
+        await self._parents.forget(orphaned)
 
-    async def parent(self, lease_id: str) -> Parent | None:
-        """Return how long the token lives that the lease hangs on, renewed if that is due; None when it is not ours."""
-        return await self._parents.keep(lease_id)
+    async def parent(self, lease_id: str, known_as: str = "") -> Parent | None:
+        """Return how long the token lives that the lease hangs on, renewed if that is due; None when it is not ours.
+
+        `known_as` is what the status calls that token: by it one is found again that an earlier process has kept.
+        """
+        parent = await self._parents.keep(lease_id, known_as)
+        held = self._parents.held(lease_id)
+        if self._latest is None and held is not None and not held.by_accessor and not held.final:
+            self._held = self._latest = held  # as good as a login
+        return parent
+
+    def share(self) -> None:
+        """Another process may have hung leases on our tokens."""
+        self._parents.share()
+        if self._held is not None:
+            self._held.shared = True
 
     @asynccontextmanager
     async def subscribe(self, path: str, *, namespace: str = "", query: Pairs = ()) -> AsyncIterator[Subscription]:
@@ -158,8 +175,7 @@ class Session:
         cache_key = f"{self.login.method}-{(digest[:7] + digest[28:]).hex()}".lower()
         if namespace and namespace != self.login.namespace:
             cache_key = f"{cache_key}-{namespace}"
-        identifier = hashlib.blake2b(accessor.encode(), digest_size=32).hexdigest() if accessor else ""
-        return cache_key, identifier
+        return cache_key, client_id(accessor)
 
     def unused_for(self, seconds: float) -> bool:
         """Tell whether nobody has used the session for so long."""
@@ -238,9 +254,20 @@ class Session:
             await self._retire(held)
         return fresh
 
-    async def _renew_self(self, held: Held) -> VaultAnswer:
-        request = VaultRequest("PUT", "auth/token/renew-self", namespace=self.login.namespace, lane=Lane.URGENT)
-        return await self._send(held, request)
+    async def _renew(self, held: Held) -> VaultAnswer:
+        """Renew a token under itself, or by its accessor under the session's; InvalidTokenError when it is no more."""
+        path = "auth/token/renew-accessor" if held.by_accessor else "auth/token/renew-self"
+        request = VaultRequest("PUT", path, namespace=self.login.namespace, lane=Lane.URGENT)
+        if not held.by_accessor:
+            return await self._send(held, request)
+        try:
+            return (await self.send(replace(request, body={"accessor": held.token.accessor})))[0]
+        except InvalidTokenError as error:
+            refusal: VsoError = TransientError(error.reason, error.message)  # it speaks of the session's own
+        except VsoError as error:
+            gone = error.reason is Reason.VAULT_REQUEST_INVALID and "invalid accessor" in error.message
+            refusal = InvalidTokenError() if gone else error
+        raise refusal
 
     def _force_nowait(self, kind: type[VsoError], error: VsoError) -> None:
         """Note one more login that a 403 asks for; raises the error where the minute has not passed."""
@@ -281,7 +308,7 @@ class Session:
 
     async def _discard(self, held: Held) -> None:
         # A batch token has no accessor and cannot be revoked; leases would go with the token that they hang on.
-        if held.leases or not held.ours or not held.token.accessor or not held.usable(self._clock.monotonic()):
+        if held.leases or held.shared or not held.token.accessor or not held.usable(self._clock.monotonic()):
             return
         request = VaultRequest("PUT", "auth/token/revoke-self", namespace=self.login.namespace, lane=Lane.URGENT)
         with contextlib.suppress(VsoError, TimeoutError):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from vso.core.clock import Clock
 from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig, SessionKey, session_key
+from vso.vault.keeping import NoShelf, Shelf
 from vso.vault.logins import LoginParts
 from vso.vault.observer import VaultObserver
 from vso.vault.session import Session
@@ -47,8 +48,9 @@ class Sessions:
         credentials: CredentialSource,
         observer: VaultObserver,
         noticed: Callable[[str], None] = lambda _: None,
+        shelf: Shelf | None = None,
     ) -> None:
-        self._parts = LoginParts(clock, credentials, observer, noticed)
+        self._parts = LoginParts(clock, credentials, observer, noticed, shelf or NoShelf())
         self._sessions: dict[_Place, Session] = {}
         self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
         self._replacing = asyncio.Event()
@@ -94,6 +96,11 @@ class Sessions:
                 await session.give_back()
             if not any(session.logged_in for session in self._replaced):
                 self._replacing.clear()
+
+    def share(self) -> None:
+        """Another process may have used our tokens meanwhile: none of them is ours alone to revoke."""
+        for session in (*self._sessions.values(), *self._replaced):
+            session.share()
 
     async def close(self) -> None:
         """Revoke every token, best effort, within a few seconds in all."""

@@ -14,7 +14,9 @@ from vso.api.meta import Condition, ObjectMeta, Resource, Status
 from vso.api.scheme import MODELS, dump_status, parse, parse_status, status_patch
 from vso.api.secrets import (
     LeaseRef,
+    PendingLease,
     SecretLease,
+    StaticCredsMetaData,
     VaultDynamicSecret,
     VaultDynamicSecretStatus,
     VaultPKISecretStatus,
@@ -270,7 +272,7 @@ def test_the_reference_operators_required_fields_are_always_written(status: Stat
             Kind.VAULT_DYNAMIC_SECRET,
             VaultDynamicSecretStatus(
                 secret_lease=SecretLease(id="l", duration=60, renewable=True, request_id="q", token_expire_time=NOON),
-                pending_lease=LeaseRef(id="p"),
+                pending_lease=PendingLease(id="p"),
                 retired_leases=(LeaseRef(id="o", not_after=NOON),),
                 expires=NOON,
                 last_runtime_pod_uid="pod",
@@ -329,6 +331,52 @@ def test_a_retired_kind_is_still_read() -> None:
 )
 def test_a_status_patch_says_what_changed_and_what_went(changes: dict[str, Any], patch: dict[str, Any]) -> None:
     assert status_patch(FULL_STATIC, FULL_STATIC.model_copy(update=changes)) == patch
+
+
+LEASELESS: dict[str, Any] = {"id": "", "duration": 0, "renewable": False, "requestID": ""}
+REQUIRED: dict[str, Any] = {"lastGeneration": 0, "lastRenewalTime": 0, "secretLease": LEASELESS}
+
+
+@pytest.mark.parametrize(
+    ("there", "changes", "patch"),
+    [
+        pytest.param({}, {"observed_generation": 1}, {"observedGeneration": 1, **REQUIRED}, id="the-first-failure"),
+        pytest.param(
+            {},
+            {"last_generation": 1, "last_renewal_time": 5, "secret_lease": SecretLease(request_id="r")},
+            {"lastGeneration": 1, "lastRenewalTime": 5, "secretLease": {**LEASELESS, "requestID": "r"}}
+            | {"observedGeneration": -1},
+            id="static-credentials",
+        ),
+        pytest.param(
+            {"observedGeneration": 1, "lastGeneration": 0, "lastRenewalTime": 0, "secretLease": {"requestID": "r"}},
+            {"secret_lease": SecretLease(request_id="s")},
+            {"secretLease": {**LEASELESS, "requestID": "s"}},
+            id="what-an-older-write-left-out",
+        ),
+        pytest.param(
+            {"observedGeneration": 1, **REQUIRED},
+            {"secret_lease": SecretLease(request_id="s")},
+            {"secretLease": {"requestID": "s"}},
+            id="all-there-already",
+        ),
+        pytest.param(
+            {"observedGeneration": 1, **REQUIRED, "retiredLeases": [{"id": "a"}]},
+            {"static_creds_meta_data": StaticCredsMetaData(ttl=3)},
+            {"staticCredsMetaData": {"lastVaultRotation": 0, "rotationPeriod": 0, "ttl": 3}},
+            id="an-object-that-was-not-there",
+        ),
+        pytest.param({}, {}, {}, id="nothing-else-to-say"),
+        pytest.param({"secretLease": {}}, {"secret_lease": SecretLease()}, {}, id="the-same-said-otherwise"),
+    ],
+)
+def test_a_status_that_is_written_at_all_has_every_field_that_the_reference_operator_requires(
+    there: dict[str, Any], changes: dict[str, Any], patch: dict[str, Any]
+) -> None:
+    old = status_of(parse(Kind.VAULT_DYNAMIC_SECRET, body(SPEC, status=there)))
+    new = old.model_copy(update=changes)
+    assert status_patch(old, new) == patch
+    assert status_patch(new, new.model_copy()) == {}
 
 
 def test_times_are_whole_seconds_in_utc() -> None:

@@ -23,5 +23,10 @@ def test_the_data_says_what_the_files_say(mode: str, full: bool) -> None:
     assert list(rbac.objects(full=full)) == shipped
 
 
+def test_the_place_for_kept_tokens_is_as_shipped() -> None:
+    files = (MANIFESTS / "client-cache" / f"{name}.yaml" for name in ("secrets", "role"))
+    assert list(rbac.client_cache_objects()) == [d for file in files for d in yaml.safe_load_all(file.read_text())]
+
+
 def test_the_key_of_the_mac_has_the_name_that_the_operator_asks_for() -> None:
     assert rbac.MAC_KEY == mac_key.NAME

@@ -151,6 +151,15 @@ def test_the_rights_in_the_own_namespace(folder: str) -> None:
     assert named == {"b0d477c0.hashicorp.com", "vso-cc-storage-hmac-key"}
 
 
+def test_kept_tokens_have_secrets_of_their_own_and_no_other_is_read() -> None:
+    secrets = objects("rbac/client-cache/secrets.yaml")
+    assert all("data" not in secret and "stringData" not in secret for secret in secrets)
+    (rule,) = one("rbac/client-cache/role.yaml", "Role")["rules"]
+    assert set(rule["verbs"]) == {"get", "patch"}
+    assert rule["resourceNames"] == [secret["metadata"]["name"] for secret in secrets]
+    assert {secret["metadata"]["namespace"] for secret in secrets} == {NAMESPACE}
+
+
 @pytest.mark.parametrize("folder", [str(Path(path).parent) for path in SCOPES.values()])
 def test_restarts_are_a_role_of_their_own(folder: str) -> None:
     rules = role_of(f"{folder}/restarts.yaml")["rules"]
@@ -168,7 +177,7 @@ def test_every_binding_is_for_the_operators_service_account() -> None:
         for document in yaml.safe_load_all(path.read_text())
         if document and document.get("kind", "").endswith("Binding")
     ]
-    assert len(bindings) == 12
+    assert len(bindings) == 13
     for binding in bindings:
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]
         assert binding["roleRef"]["name"] == binding["metadata"]["name"]

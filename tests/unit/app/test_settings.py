@@ -137,7 +137,7 @@ def test_flag_and_environment(argv: list[str], env: dict[str, str], field: str, 
         pytest.param(["--metrics-bind-address=::1:80"], {}, "written in brackets", id="ipv6-without-brackets"),
         pytest.param(["--zap-log-level=loud"], {}, "--zap-log-level: 'loud' is unknown", id="zap-level"),
         pytest.param(["--zap-encoder=xml"], {}, "--zap-encoder: 'xml' is unknown", id="zap-encoder"),
-        pytest.param(["--client-cache-persistence-model=x"], {}, "'x' is unknown", id="inert-but-checked"),
+        pytest.param(["--client-cache-persistence-model=x"], {}, "'x' is unknown", id="an-unknown-model"),
         pytest.param(["--allowed-file-prefixes=etc"], {}, "'etc' is not an absolute path", id="relative-prefix"),
         pytest.param(["--vault-address-allow=https://a/b"], {}, "is not [scheme://]host[:port]", id="rule-with-path"),
     ],
@@ -176,7 +176,6 @@ def test_how_the_log_looks(argv: list[str], env: dict[str, str], expected: tuple
         pytest.param(["--zap-time-encoding=rfc3339", "--zap-stacktrace-level=panic"], {}, 0, id="what-charts-pass"),
         pytest.param(["--zap-time-encoding=epoch"], {}, 1, id="another-time"),
         pytest.param(["--backoff-max-elapsed-time=1h", "--min-refresh-after-hvsa=1m"], {}, 2, id="two"),
-        pytest.param(["--client-cache-persistence-model=direct-encrypted"], {}, 1, id="persistence"),
     ],
 )
 def test_what_has_no_effect_is_taken_with_a_warning(argv: list[str], env: dict[str, str], warnings: int) -> None:
@@ -205,6 +204,25 @@ def test_the_pods_uid_comes_from_the_environment_or_its_file() -> None:
     assert settings(env={"OPERATOR_POD_UID": "a"}, files={POD_UID_FILE: "b"}).pod_uid == "a"
     assert settings(files={POD_UID_FILE: "b\n"}).pod_uid == "b"
     assert settings().pod_uid == ""
+
+
+@pytest.mark.parametrize(
+    ("argv", "env", "expected"),
+    [
+        pytest.param([], {}, "", id="nothing-said"),
+        pytest.param(["--client-cache-persistence-model=none"], {}, "none", id="none"),
+        pytest.param(["--client-cache-persistence-model=accessor"], {}, "accessor", id="flag"),
+        pytest.param(
+            ["--client-cache-persistence-model=accessor"],
+            {"VSO_CLIENT_CACHE_PERSISTENCE_MODEL": "direct-encrypted"},
+            "direct-encrypted",
+            id="the-environment-wins",
+        ),
+    ],
+)
+def test_how_much_of_a_token_is_kept(argv: list[str], env: dict[str, str], expected: str) -> None:
+    found = settings(*argv, env=env)
+    assert (found.client_cache_persistence_model, found.warnings) == (expected, ())
 
 
 def test_settings_are_frozen() -> None:

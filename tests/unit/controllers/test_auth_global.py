@@ -62,7 +62,7 @@ async def test_a_good_one_is_ready_and_counts_its_referrers(desk: Desk) -> None:
     desk.refers("two", "team-b", name="g", namespace="app")
     desk.refers("other", "team-b", name="g")
     assert await desk.look({"defaultAuthMethod": "kubernetes", "headers": {"X-Team": "a"}}) == Result()
-    assert (desk.status["valid"], desk.status["referrers"]) == (True, 2)
+    assert (desk.status["valid"], desk.status["error"], desk.status["referrers"]) == (True, "", 2)
     assert (desk.condition("Ready")["status"], desk.condition("Healthy")["status"]) == ("True", "True")
     assert desk.status["observedGeneration"] == 1
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.dynamic_house import DYNAMIC, FINALIZER, DynamicHouse, dynamic_house
 from tests.fakes.vault_server import errors
-from vso.api.secrets import LeaseRef, SecretLease, VaultDynamicSecretStatus
+from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
 from vso.controllers.leaving import leases_of
 from vso.core.errors import TransientError, VsoError
 
@@ -86,6 +86,6 @@ def test_every_lease_that_the_status_names_is_given_back() -> None:
     status = VaultDynamicSecretStatus(
         secret_lease=SecretLease(id="a"),
         retired_leases=(LeaseRef(id="b"), LeaseRef(id="a"), LeaseRef(id="")),
-        pending_lease=LeaseRef(id="c"),
+        pending_lease=PendingLease(id="c"),
     )
     assert leases_of(status) == ("a", "b", "c")

@@ -12,7 +12,7 @@ from tests.fakes.clock import T0, FakeClock, settle
 from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, until
 from tests.fakes.vault_server import Hang, Reply, VaultServer, errors
 from vso.controllers.sources import Source, SourceReader
-from vso.core.errors import Reason, TransientError
+from vso.core.errors import ConfigError, Reason, TransientError
 from vso.runtime.workqueue import Lane
 from vso.vault.auth.kubernetes import KubernetesWay
 from vso.vault.engines import KvRequest
@@ -129,6 +129,18 @@ async def test_failures_are_shared_as_answers_are(shelf: Shelf) -> None:
     await shelf.clock.advance(5)
     shelf.holds({"password": "canary-1"})
     assert (await shelf.reader.read(source, Lane.REFRESH)).version == "1"
+
+
+async def test_polls_that_are_held_back_keep_no_urgent_read_from_trying_the_login_again(shelf: Shelf) -> None:
+    source, refused = shelf.source(), errors(400, "invalid role name")
+    shelf.vault.on("PUT", "auth/kubernetes/login", refused)
+    with pytest.raises(ConfigError):
+        await shelf.reader.read(source, Lane.URGENT)
+    Tokens(shelf.vault, shelf.clock)  # repaired
+    for _ in range(6):
+        await shelf.clock.advance(1)
+        assert (await shelf.reader.look(source))[0] == "failed"
+    assert (await shelf.reader.read(source, Lane.URGENT)).data["password"] == "canary-1"
 
 
 async def test_a_reader_that_leaves_does_not_take_the_answer_away_from_others(shelf: Shelf) -> None:

@@ -20,7 +20,6 @@ from vso.controllers.destinations import Destinations
 from vso.controllers.dynamic_secret import DynamicSecretReconciler
 from vso.controllers.memory import Memories
 from vso.controllers.passes import PassParts
-from vso.controllers.restarts import Restarts
 from vso.core.keys import Kind
 from vso.kube.secrets import SecretWriter
 
@@ -87,9 +86,9 @@ class Role:
 
 
 @asynccontextmanager
-async def static_role() -> AsyncIterator[Role]:
+async def static_role(company: float = 0.0) -> AsyncIterator[Role]:
     settings = from_args([], {})
-    async with house() as at_hand:
+    async with house(company=company) as at_hand:
         memories: Memories[VaultDynamicSecretStatus] = Memories()
         reporter, _, _ = reporter_for(at_hand.kube, KIND, at_hand.clock)
         writer = SecretWriter(at_hand.kube, delete_allowed=True)
@@ -105,7 +104,7 @@ async def static_role() -> AsyncIterator[Role]:
             at_hand.resolver,
             PassParts(at_hand.caches[KIND], memories, reporter, at_hand.clock),
             timers.times,
-            Restarts(at_hand.kube),
+            at_hand.restarts,
         )
         yield Role(at_hand, dynamic_secrets(parts), timers, memories)
 
@@ -212,3 +211,25 @@ async def test_an_older_answer_than_the_one_that_the_secret_has_is_not_written()
         role.tells("one", rotated=-3610, ttl=0)  # a server that lags behind
         await role.when_due()
         assert role.writes() == before
+
+
+async def test_a_restart_that_waits_for_company_is_taken_up_without_asking_again() -> None:
+    async with static_role(company=2.0) as role:
+        role.house.cluster.workload("/apis/apps/v1/namespaces/app/deployments", "web")
+        targets = [{"kind": "Deployment", "name": "web"}]
+        role.tells("one", rotated=-3590, ttl=10)
+        role.asks(rolloutRestartTargets=targets)
+        await role.look()
+        role.tells("two", rotated=11, ttl=3599)
+        await role.when_due()
+        before, written = role.reads, role.writes()
+        assert (role.due(), role.status["history"][0].get("restart", "")) == (2.0, "")
+        await role.when_due()
+        assert role.reads == before
+        assert role.writes()[len(written) :] == [
+            "PATCH deployments/web",  # a dry run
+            "PATCH deployments/web",
+            "PATCH vaultdynamicsecrets/db/status",
+        ]
+        assert role.status["history"][0]["restart"] == "Triggered"
+        assert role.status["rolledOutDigest"] == role.status["secretMAC"]

@@ -15,8 +15,8 @@ from vso.core.records import Record
 from vso.kube.errors import ConflictError
 
 EMPTY = VaultStaticSecretStatus()
-ONE = VaultStaticSecretStatus(observed_generation=1, source_version="1")
-TWO = VaultStaticSecretStatus(observed_generation=1, source_version="2")
+ONE = VaultStaticSecretStatus(observed_generation=1, last_generation=1, source_version="1")
+TWO = VaultStaticSecretStatus(observed_generation=1, last_generation=1, source_version="2")
 
 
 @dataclass

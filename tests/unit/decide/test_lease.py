@@ -35,6 +35,7 @@ SHORT = replace(LEASE, duration=timedelta(seconds=5))
 FIXED = replace(LEASE, renewable=False)
 ADOPTED = replace(LEASE, parent_kept=False, parent_end=after(1000))
 STRAY = replace(LEASE, parent_kept=False, parent_end=None)
+FINAL = replace(LEASE, parent_end=after(30), parent_final=True)
 POLICY = LeasePolicy(renewal_percent=60, phase=0.0, adopted_at=T0)
 # T0 is a whole number of minutes, hence of the period of 60 s: the grid point of phase 0.5 is 30 s on.
 HALF = replace(POLICY, phase=0.5)
@@ -67,6 +68,27 @@ HALF = replace(POLICY, phase=0.5)
             POLICY,
             Replace(Because.TOKEN_ENDS),
             id="its-token-nears-its-end",
+        ),
+        pytest.param(replace(FINAL, parent_end=after(200)), 10, POLICY, Wait(after(60)), id="final-and-renewed-before"),
+        pytest.param(
+            replace(FINAL, granted_at=after(100), parent_end=after(200)),
+            160,
+            POLICY,
+            Replace(Because.TOKEN_ENDS),
+            id="final-and-replaced-as-early-as-it-is-renewed",
+        ),
+        pytest.param(FINAL, 0, POLICY, Wait(after(15)), id="granted-near-the-tokens-end-is-not-replaced-at-once"),
+        pytest.param(FINAL, 15, POLICY, Replace(Because.TOKEN_ENDS), id="granted-near-the-tokens-end"),
+        pytest.param(FINAL, 19, HALF, Wait(after(19.5)), id="granted-near-the-tokens-end-each-at-its-own-place"),
+        pytest.param(
+            replace(FINAL, renewable=False), 15, POLICY, Replace(Because.TOKEN_ENDS), id="not-renewable-by-its-token"
+        ),
+        pytest.param(
+            replace(FIXED, parent_kept=False, parent_end=after(50)),
+            5,
+            POLICY,
+            Replace(Because.TOKEN_ENDS),
+            id="not-renewable-and-adopted",
         ),
         pytest.param(STRAY, 1, POLICY, Wait(after(6)), id="unknown-token-soon"),
         pytest.param(STRAY, 6, POLICY, Replace(Because.TOKEN_ENDS), id="unknown-token-by-the-first-renewal"),
@@ -183,6 +205,19 @@ def test_the_end_that_nothing_moves_is_seen_by_the_first_renewal_that_meets_it(
         assert granted >= life - timedelta(seconds=1)
         lease = replace(lease, granted_at=due, duration=granted)
     assert latest - due >= life * 0.04
+
+
+@given(st.integers(10, 3600), st.integers(10, 5000), st.integers(0, 90), st.floats(0, 0.99))
+def test_under_a_token_at_its_end_credentials_stay_for_half_of_what_life_they_are_given(
+    life: int, rest: int, percent: int, place: float
+) -> None:
+    lease = replace(LEASE, duration=timedelta(seconds=min(life, rest)), parent_end=after(rest), parent_final=True)
+    policy = LeasePolicy(percent, place, T0)
+    half = T0 + (lease.ends - T0) * 0.499
+    assert not isinstance(plan_lease(lease, half, policy), Replace)
+    assert isinstance(
+        plan_lease(lease, lease.ends - timedelta(seconds=min(life, rest) * 0.19), policy), Replace | Renew
+    )
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0, 12.5), (60, 5), (95, 1), (99.9, 1)])

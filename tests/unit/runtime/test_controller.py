@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -113,6 +114,22 @@ async def test_failures_in_a_row_are_spaced_wider_until_one_pass_is_well() -> No
     bench.queue.add("a")
     await bench.run_for(1000)
     assert bench.times() == [0, 5, 15, 35, 135, 140]
+
+
+@pytest.mark.parametrize(("urgent", "first"), [(True, "half-done"), (False, "routine")])
+async def test_what_is_half_done_goes_before_routine_looks(urgent: bool, first: str) -> None:
+    bench = Bench(replace(CONFIG, workers=1))
+    bench.reconciler.outcomes = [Result(10, urgent=urgent)]
+    bench.queue.add("half-done")
+    bench.queue.add_after("holds-the-worker", 9.5)
+    bench.queue.add_after("routine", 9.9)
+    running = asyncio.ensure_future(bench.controller.run())
+    await bench.clock.advance(1)
+    bench.reconciler.lasts = 2.0
+    await bench.clock.advance(20)
+    bench.controller.shut_down()
+    await running
+    assert [key for key, _ in bench.reconciler.began][:3] == ["half-done", "holds-the-worker", first]
 
 
 async def test_the_next_pass_is_told_as_the_queue_has_it_even_where_another_wish_is_sooner() -> None:

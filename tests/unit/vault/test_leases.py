@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.fakes.clock import T0, FakeClock
+from tests.fakes.clock import FakeClock
 from tests.fakes.lease_vault import CREDS, LeaseVault
 from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to
 from tests.fakes.vault_server import Drop, Reply, Step, VaultServer, errors
@@ -108,16 +108,31 @@ async def test_a_renewal_asks_for_the_time_and_tells_what_was_granted(
     assert server.asked("sys/leases/renew")[0].body == {"lease_id": LEASE, "increment": 3600}
 
 
-async def test_a_lookup_tells_what_is_left(session: Session, server: VaultServer, clock: FakeClock) -> None:
+async def test_a_lookup_tells_what_is_left(session: Session, clock: FakeClock) -> None:
     lease_id = await lent(session)
     clock.jump(100)
     found = await leases.lookup(session, lease_id)
-    assert (found.duration, found.renewable) == (timedelta(seconds=500), True)
-    told = {"ttl": 7, "renewable": False, "issue_time": "2026-01-01T12:00:00Z"}
-    server.on("PUT", "sys/leases/lookup", Reply(200, {"data": told}))
-    assert (await leases.lookup(session, lease_id)).issued_at == T0
-    server.on("PUT", "sys/leases/lookup", Reply(200, {"data": {**told, "issue_time": "soon"}}))
-    assert (await leases.lookup(session, lease_id)).issued_at is None
+    assert (found.duration, found.age, found.renewable) == (timedelta(seconds=600), timedelta(seconds=100), True)
+
+
+@pytest.mark.parametrize(
+    ("told", "life", "age"),
+    [
+        pytest.param({"last_renewal": None}, 60, 53, id="never-renewed"),
+        pytest.param({"last_renewal": "2026-01-01T12:00:30.000000001Z"}, 30, 23, id="renewed"),
+        pytest.param({"expire_time": "2026-01-01T12:00:59.999999999Z"}, 60, 53, id="noted-a-moment-apart"),
+        pytest.param({"expire_time": "2026-01-01T13:00:05+01:00"}, 7, 0, id="never-less-than-what-is-left"),
+        pytest.param({"issue_time": "soon"}, 7, 0, id="no-time"),
+        pytest.param({"expire_time": None}, 7, 0, id="no-end"),
+    ],
+)
+async def test_a_lookup_tells_the_life_as_it_was_granted(
+    session: Session, server: VaultServer, told: dict[str, object], life: float, age: float
+) -> None:
+    plain = {"issue_time": "2026-01-01T12:00:00Z", "expire_time": "2026-01-01T12:01:00Z", "ttl": 7, "renewable": False}
+    server.on("PUT", "sys/leases/lookup", Reply(200, {"data": {**plain, **told}}))
+    found = await leases.lookup(session, LEASE)
+    assert (found.duration, found.age) == (timedelta(seconds=life), timedelta(seconds=age))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The one error that every login method raises when Vault does not accept what it was shown."""
+"""What is said when Vault does not accept what a login shows, and when it is not asked again for that."""
 
 from __future__ import annotations
 
@@ -10,3 +10,7 @@ class LoginRefusedError(ConfigError):
 
     def __init__(self, message: str) -> None:
         super().__init__(Reason.VAULT_LOGIN_REFUSED, message)
+
+
+class LoginHeldBackError(ConfigError):
+    """No login was tried, since an earlier one was refused: whoever asks with more urgency may still try."""

@@ -46,14 +46,15 @@ class Token:
         return tuple(found)
 
 
-def token_from(body: JsonObject, path: str) -> Token:
-    """Return the token in the `auth` block of an answer."""
+def token_from(body: JsonObject, path: str, *, nameless: bool = False) -> Token:
+    """Return the token in the `auth` block of an answer; one that was asked about by its accessor may be nameless."""
     auth = body.get("auth")
-    if not isinstance(auth, dict) or not isinstance(auth.get("client_token"), str) or not auth["client_token"]:
+    name = auth.get("client_token") if isinstance(auth, dict) else None
+    if not isinstance(auth, dict) or not isinstance(name, str) or not (name or nameless):
         raise TransientError(Reason.VAULT_ANSWER_INVALID, f"Vault's answer to {path} holds no token")
     policies = auth.get("token_policies") or auth.get("policies") or []
     return Token(
-        token=Sensitive.of(auth["client_token"]),
+        token=Sensitive.of(name),
         accessor=str(auth.get("accessor") or ""),
         ttl=_number(auth.get("lease_duration")) or math.inf,
         renewable=auth.get("renewable") is True,
