@@ -28,7 +28,8 @@ _REMEMBERED = 256
 _UNUSED = 5.0
 """Seconds without a request after which a replaced session has seen its last: everybody has moved on."""
 
-_Place = tuple[str, str, str]
+_Place = tuple[str, str]
+"""A VaultAuth and a consumer: it leads to one VaultConnection at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Sessions:
     def session(self, client: VaultClient, login: LoginConfig) -> Session:
         """Return the one session for this connection, login and identity; makes no request."""
         key = session_key(client.config, login)
-        place = (key.connection_uid, key.auth_uid, key.consumer)
+        place = (key.auth_uid, key.consumer)
         found = self._sessions.get(place)
         if found is not None and found.key == key:
             found.adopt(client)

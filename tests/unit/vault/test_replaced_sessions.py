@@ -63,6 +63,17 @@ async def test_the_token_of_a_vault_auth_that_is_gone_is_given_back(
         await until(lambda: tokens.revoked == {"hvs.canary-1"})
 
 
+async def test_a_vault_auth_that_turns_to_another_connection_gives_the_token_of_the_old_one_back(
+    server: VaultServer, clock: FakeClock, tokens: Tokens
+) -> None:
+    async with tended(server, clock) as (sessions, client), client_to(server.url, clock, uid="other") as other:
+        await sessions.session(client, LOGIN).read(PATH)
+        await sessions.session(other, LOGIN).read(PATH)
+        await clock.advance(6.0)
+        await until(lambda: tokens.revoked == {"hvs.canary-1"})
+        assert sessions.statistics().sessions == 1
+
+
 async def test_who_still_reads_under_the_old_session_is_waited_for(
     server: VaultServer, clock: FakeClock, tokens: Tokens
 ) -> None:
