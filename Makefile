@@ -10,7 +10,7 @@ LOWEST_STAMP := $(LOWEST)/.stamp
 # uv takes a few seconds where pip takes half a minute; where only pip knows the way to the packages, pip does it.
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(PIP_INDEX_URL),--default-index $(PIP_INDEX_URL))
 install = $(UV) $(1) || $(PIP) install --quiet --no-compile $(1)
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 UNIT := tests/unit tests/properties tests/cancellation tests/testbed
 ARGS ?=
 
@@ -40,7 +40,7 @@ demo: $(RUN_STAMP) ## the whole story in the embedded sandbox (ARGS=--once ends 
 
 # One run for both: scenarios wait most of their time, and the unit tests that come after them fill it.
 test: check ## lint, types, layers, unit tests, conformance on the sandbox
-	@$(PYTEST) -n 6 --no-loadscope-reorder tests/conformance $(UNIT) --bed sandbox -m "not real and not bench"
+	@$(PYTEST) -n 6 tests/conformance $(UNIT) --bed sandbox -m "not real and not bench"
 
 check: lint types layers drift ## everything that reads the code without running it
 

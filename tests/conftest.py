@@ -18,6 +18,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file on one worker, but for files that say `APART`; what waits longest begins first."""
+    for item in items:
+        module = getattr(item, "module", None)
+        group = item.nodeid if getattr(module, "APART", False) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=_patience, reverse=True)
+
+
+def _patience(item: pytest.Item) -> int:
+    """How long the tests of the item's file wait: `WAITS` of the module, in seconds in all."""
+    return int(getattr(getattr(item, "module", None), "WAITS", 0))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip into a failure: a server that is missing must not look like a test that passed."""

@@ -70,6 +70,14 @@ class Borrowers:
         """The leases that the statuses name as those of their Secrets, in order."""
         return sorted(cr["status"]["secretLease"]["id"] for cr in self.objects())
 
+    def issued_anew(self, known: list[str]) -> dict[str, str]:
+        """The objects whose lease is none of those, and why they have another one."""
+        return {
+            cr["metadata"]["name"]: cr["status"]["history"][0]["reason"]
+            for cr in self.objects()
+            if cr["status"]["secretLease"]["id"] not in known
+        }
+
     def live(self) -> list[str]:
         """The leases that Vault keeps, in order."""
         return sorted(self.database.leases(self.role))

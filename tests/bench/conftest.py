@@ -12,7 +12,6 @@ from tests.bench.fleet import Fleet
 from tests.bench.hall import Hall
 from tests.conformance.crowds import Crowd
 from tests.conformance.stage import Stage
-from tests.testbed.operator import Setting
 from tests.testbed.real import RealBed
 
 
@@ -31,7 +30,7 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
     with RealBed(tmp_path_factory.mktemp("hall")) as bed, bed.vault_proxy() as proxy:
         stage = Stage(bed)
         stage.install()
-        stage.start_operator(setting=Setting(in_cluster=True))
+        stage.start_operator()
         team = stage.team("bench-crowd")
         team.access(address=proxy.url)
         yield Hall(Crowd(team, period="60s"), proxy)
@@ -45,7 +44,7 @@ def fleet(real_bed: RealBed, figures: Figures) -> Iterator[Fleet]:
     stage.install()
     fleet = Fleet(stage)
     fleet.found()
-    operator = stage.start_operator(setting=Setting(in_cluster=True))
+    operator = stage.start_operator()
     fleet.wait_for_auths()
     figures.inform("resident memory, no secrets", f"{operator.rss() / 1e6:.0f} MB", "60 MB")
     yield fleet

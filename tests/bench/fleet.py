@@ -48,7 +48,6 @@ class Fleet:
     @property
     def operator(self) -> Operator:
         """The operator under test."""
-        assert self.stage.operator is not None
         return self.stage.operator
 
     def found(self) -> None:

@@ -19,9 +19,7 @@ class Hall:
     @property
     def operator(self) -> Operator:
         """The operator under test."""
-        operator = self.crowd.team.stage.operator
-        assert operator is not None
-        return operator
+        return self.crowd.team.stage.operator
 
     def restart(self) -> None:
         """Start the operator anew and wait until it is at rest."""

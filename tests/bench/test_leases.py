@@ -16,7 +16,6 @@ from tests.bench.borrowers import Borrowers
 from tests.bench.figures import Figures
 from tests.conformance.stage import Stage
 from tests.testbed.bed import always, eventually
-from tests.testbed.operator import Setting
 from tests.testbed.real import RealBed
 
 pytestmark = pytest.mark.bench
@@ -26,6 +25,8 @@ LIFE, RENEWED_AT = 120, 0.67
 PERIOD = LIFE * RENEWED_AT
 PERIODS = 3
 BIN = 10.0
+UNDER_WAY = 30
+"""Renewals whose status is not written yet at a moment, at the most."""
 RENEWALS, ISSUES = "sys/leases/renew", "database/creds/"
 FEW, BRIEF = 20, 100.0
 PATIENCE = 600.0
@@ -37,7 +38,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with RealBed(tmp_path_factory.mktemp("bank")) as bed:
         stage = Stage(bed)
         stage.install()
-        stage.start_operator(setting=Setting(in_cluster=True))
+        stage.start_operator()
         yield stage
         stage.close()
 
@@ -62,12 +63,15 @@ def test_a_thousand_credentials_cost_four_requests_and_an_event_each(borrowers: 
     events, tokens = calls.pop("create event"), calls.pop("create serviceaccounts")
     figures.gate(
         "dynamic secret, first issue, Kubernetes requests",
-        f"{calls.total() / SIZE:g} + {events / SIZE:g} event",
+        f"{(calls.total() - asked[RENEWALS]) / SIZE:g} + {events / SIZE:g} event",
         "4 + 1 event",
     )
     figures.gate("the same, requests to Vault", f"{issues(asked) / SIZE:g} issue", "1 issue")
     figures.inform("first issue of 1 000, wall, their creation included", f"{seconds:.1f} s")
-    assert calls == {"patch object": SIZE, "create Secret": SIZE, "patch status": 2 * SIZE}
+    # Those that were issued first are renewed before the last one is issued; some of that is under way at the end.
+    renewed = calls.pop("patch status") - 2 * SIZE
+    assert asked[RENEWALS] - UNDER_WAY <= renewed <= asked[RENEWALS]
+    assert calls == {"patch object": SIZE, "create Secret": SIZE}
     assert events == SIZE
     assert tokens == 1
     assert issues(asked) == SIZE
@@ -91,7 +95,7 @@ def test_each_renewal_costs_a_request_to_vault_and_a_status_write(borrowers: Bor
     figures.inform(f"the same, most renewals in {BIN:g} s over the mean", f"{most / mean:.2f}", "1.3")
     assert set(calls) == {"patch status"}
     assert set(asked) == {RENEWALS}
-    assert abs(calls.total() - len(moments)) <= SIZE * 0.01  # those under way at either end
+    assert abs(calls.total() - len(moments)) <= UNDER_WAY
     assert len(moments) >= SIZE * PERIODS * 0.98
     assert borrowers.live() == before == borrowers.named()
 
@@ -100,7 +104,6 @@ def test_a_killed_operator_issues_nothing_anew_when_it_starts(
     borrowers: Borrowers, stage: Stage, figures: Figures
 ) -> None:
     operator = stage.operator
-    assert operator is not None
     before = borrowers.live()
     operator.kill()
     mark = stage.bed.mark()
@@ -114,7 +117,9 @@ def test_a_killed_operator_issues_nothing_anew_when_it_starts(
         "0 issues, 0 restarts",
         "20 of 20 issued anew, 20 restarts in 8 s",
     )
+    assert borrowers.issued_anew(before) == {}
     assert issues(asked) == 0
+    assert calls.pop("create serviceaccounts") == 1  # for its one login
     assert set(calls) == {"patch status"}
     assert borrowers.live() == before == borrowers.named()
 

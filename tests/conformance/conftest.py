@@ -9,6 +9,8 @@ import pytest
 
 from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import Bed
+from tests.testbed.operator import Operator, Setting
+from tests.testbed.proxy import Proxy
 
 _numbers = itertools.count(1)
 
@@ -28,12 +30,37 @@ def prepared(bed: Bed) -> Bed:
 
 
 @pytest.fixture(scope="module")
+def kube_proxy(prepared: Bed) -> Iterator[Proxy]:
+    """A fault proxy before the API server; the operator of a module that says `BEHIND_A_PROXY` goes through it."""
+    with prepared.kube_proxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
 def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The bed and one operator, shared by a module's scenarios; `OPERATOR_ARGS` of the module adds flags."""
     stage = Stage(prepared, mode=getattr(request.module, "SECRETS_ACCESS", "full"))
-    stage.start_operator(*getattr(request.module, "OPERATOR_ARGS", ()))
+    proxied = getattr(request.module, "BEHIND_A_PROXY", False)
+    server = request.getfixturevalue("kube_proxy").url if proxied else None
+    setting = Setting(
+        name=f"operator-of-{request.module.__name__.rpartition('.')[2]}",
+        server=server,
+        kubeconfig=getattr(request.module, "WITH_A_KUBECONFIG", False),
+    )
+    stage.start_operator(*getattr(request.module, "OPERATOR_ARGS", ()), setting=setting)
     yield stage
     stage.close()
+
+
+@pytest.fixture
+def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
+    """The operator, well before and after, for scenarios that stop it or break what it asks."""
+    operator = stage.operator
+    yield operator
+    kube_proxy.clear()
+    if not operator.running:
+        operator.start()
+    operator.wait_ready()
 
 
 @pytest.fixture

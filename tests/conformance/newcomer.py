@@ -59,6 +59,5 @@ class Newcomer:
 
     def _late(self) -> float:
         operator = self._team.stage.operator
-        assert operator is not None
         families = text_string_to_metric_families(operator.metrics())
         return sum(s.value for f in families for s in f.samples if s.name == "vso_source_polls_waiting")

@@ -35,7 +35,13 @@ class Stage:
     def __init__(self, bed: Bed, mode: str = "full") -> None:
         self.bed = bed
         self.mode = mode
-        self.operator: Operator | None = None
+        self._operator: Operator | None = None
+
+    @property
+    def operator(self) -> Operator:
+        """The operator, which must have been started."""
+        assert self._operator is not None, "no operator was started"
+        return self._operator
 
     def install(self) -> None:
         """Apply the CRDs, the operator's namespace and its ServiceAccount."""
@@ -80,11 +86,15 @@ class Stage:
     def start_operator(self, *args: str, wait: bool = True, **kwargs: Any) -> Operator:
         """Start the operator under its shipped Roles and wait until it is ready."""
         self.use_roles(self.mode)
-        self.operator = Operator(self.bed, f"--secrets-access={self.mode}", *args, **kwargs)
-        self.operator.start()
+        return self.put_on(Operator(self.bed, f"--secrets-access={self.mode}", *args, **kwargs), wait=wait)
+
+    def put_on(self, operator: Operator, *, wait: bool = True) -> Operator:
+        """Start this operator as the stage's, under whatever rights there are."""
+        self._operator = operator
+        operator.start()
         if wait:
-            self._await_ready(self.operator)
-        return self.operator
+            self._await_ready(operator)
+        return operator
 
     @staticmethod
     def _await_ready(operator: Operator) -> None:
@@ -97,7 +107,7 @@ class Stage:
 
     def close(self) -> None:
         """Stop the operator; a crash or a bug in its log fails the module."""
-        if self.operator is None:
+        if self._operator is None:
             return
         log = self.operator.log_text()
         if self.operator.running:

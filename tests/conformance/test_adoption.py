@@ -72,9 +72,7 @@ def left(stage: Stage) -> Iterator[Left]:
         kube.find("Secret", OPERATOR_NAMESPACE, KEY_NAME),
         kube.find("Deployment", team.ns, "app"),
     )
-    stage.operator = before.operator
-    stage.operator.start()
-    stage.operator.wait_ready()
+    stage.put_on(before.operator)
     eventually(lambda: team.get()["status"].get("destination"), message="the Secret is adopted")
     eventually(lambda: not any(finalizers(team, kind) for kind in KINDS), message="the finalizers go")
     yield before

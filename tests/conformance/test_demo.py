@@ -15,6 +15,8 @@ import pytest
 from tests.testbed.waiting import eventually
 from vso.app.demo.story import PASSWORDS, STORY
 
+WAITS = 30
+
 pytestmark = pytest.mark.sandbox
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -149,7 +149,7 @@ def test_a_secret_deleted_by_hand_is_back_at_once(team: Team) -> None:
 
 def test_a_secret_made_anew_by_somebody_else_is_a_conflict_not_an_overwrite(team: Team) -> None:
     ready(team, refreshAfter="1h")
-    team.stage.operator.stop()  # type: ignore[union-attr]
+    team.stage.operator.stop()
     team.bed.kube.delete("Secret", team.ns, "app")
     team.bed.kube.apply(
         {
@@ -159,8 +159,8 @@ def test_a_secret_made_anew_by_somebody_else_is_a_conflict_not_an_overwrite(team
             "stringData": {"a": "b"},
         }
     )
-    team.stage.operator.start()  # type: ignore[union-attr]
-    team.stage.operator.wait_ready()  # type: ignore[union-attr]
+    team.stage.operator.start()
+    team.stage.operator.wait_ready()
     team.wait_condition("Stalled", reason="DestinationConflict")
     assert team.data() == {"a": "b"}
 

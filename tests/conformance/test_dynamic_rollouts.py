@@ -6,56 +6,29 @@ A replaced lease lives until every consumer runs with the new one, and never lon
 from __future__ import annotations
 
 import faulthandler
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any, get_args
 
 import pytest
 
 from tests.conformance.scene import KIND, RESTARTED_AT, Scene, watching
-from tests.conformance.stage import Json, Stage, Team
-from tests.testbed.bed import Bed, always, eventually
+from tests.conformance.stage import Json, Team
+from tests.testbed.bed import always, eventually
 from tests.testbed.consumer import Consumers, Habits
 from tests.testbed.database import Database
-from tests.testbed.operator import Operator, Setting
+from tests.testbed.operator import Operator
 from tests.testbed.proxy import BlackHole, Proxy, path_has
 from tests.testbed.real import RealBed
 from tests.testbed.rollouts import Kind, Rollouts
 from tests.testbed.stages import Pace
 
 pytestmark = pytest.mark.real
-ARGS = (
+BEHIND_A_PROXY = True
+OPERATOR_ARGS = (
     "--backoff-initial-interval=500ms",
     "--backoff-max-interval=1s",
     "--leader-elect=false",  # a killed leader would be waited for
 )
-
-
-@pytest.fixture(scope="module")
-def kube_proxy(prepared: Bed) -> Iterator[Proxy]:
-    with prepared.kube_proxy() as proxy:
-        yield proxy
-
-
-@pytest.fixture(scope="module")
-def stage(prepared: Bed, kube_proxy: Proxy) -> Iterator[Stage]:
-    """One operator behind a proxy; whoever stops it starts it again."""
-    stage = Stage(prepared)
-    stage.start_operator(*ARGS, setting=Setting(name="rolling", server=kube_proxy.url))
-    yield stage
-    stage.close()
-
-
-@pytest.fixture
-def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
-    """The operator, well before and after."""
-    operator = stage.operator
-    assert operator is not None
-    yield operator
-    kube_proxy.clear()
-    if not operator.running:
-        operator.start()
-    operator.wait_ready()
 
 
 @pytest.fixture

@@ -96,7 +96,6 @@ def test_a_restart_inside_the_refresh_period_makes_no_request_about_objects_in_o
     team.wait_ready()
     eventually(lambda: team.events("app"), message="the event is there")
     operator = stage.operator
-    assert operator is not None
     operator.stop()
     mark = stage.bed.mark()
     operator.start()

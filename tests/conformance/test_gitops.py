@@ -91,9 +91,7 @@ def stage(prepared: Bed) -> Iterator[Stage]:
                 if rule["resources"] == ["serviceaccounts/token"]:
                     rule["resourceNames"] = [account]
             prepared.kube.apply(document)
-    stage.operator = Operator(prepared, "--secrets-access=write-only", *ARGS)
-    stage.operator.start()
-    stage.operator.wait_ready()
+    stage.put_on(Operator(prepared, "--secrets-access=write-only", *ARGS))
     yield stage
     stage.close()
 

@@ -12,6 +12,8 @@ from tests.conformance.stage import OPERATOR_USER, Stage, Team
 from tests.testbed.bed import Mark, always, eventually
 from tests.testbed.event_vault import EventVault
 
+WAITS = 40
+
 INSTANT = {"instantUpdates": True}
 SUBSCRIBE = "sys/events/subscribe/kv*"
 ALLOWED = '\npath "sys/events/subscribe/kv*" { capabilities = ["read"] }'
@@ -39,7 +41,6 @@ def reads(team: Team, mark: Mark, path: str = "app") -> int:
 
 def counted(stage: Stage, name: str, **labels: str) -> float:
     operator = stage.operator
-    assert operator is not None
     families = text_string_to_metric_families(operator.metrics())
     samples = (sample for family in families for sample in family.samples)
     return sum(s.value for s in samples if s.name == name and labels.items() <= s.labels.items())

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.conformance.stage import OPERATOR_USER, Stage, Team
-from tests.testbed.bed import Bed, always, eventually
-from tests.testbed.operator import Operator, Setting
+from tests.testbed.bed import always, eventually
+from tests.testbed.operator import Operator
 from tests.testbed.proxy import Cut, Freeze, Proxy, Status, path_has
 from tests.testbed.real import RealBed
 
-ARGS = (
+WAITS = 60
+
+BEHIND_A_PROXY = True
+OPERATOR_ARGS = (
     "--backoff-initial-interval=1s",
     "--backoff-max-interval=3s",
     "--leader-elect-lease-duration=2s",  # what a killed leader leaves behind is waited for
@@ -22,33 +24,6 @@ ARGS = (
     "--leader-elect-retry-period=250ms",
 )
 UNAVAILABLE = Status(503, {"kind": "Status", "status": "Failure", "reason": "ServiceUnavailable", "code": 503})
-
-
-@pytest.fixture(scope="module")
-def kube_proxy(prepared: Bed) -> Iterator[Proxy]:
-    with prepared.kube_proxy() as proxy:
-        yield proxy
-
-
-@pytest.fixture(scope="module")
-def stage(prepared: Bed, kube_proxy: Proxy) -> Iterator[Stage]:
-    """One operator behind a proxy; whoever stops it starts it again."""
-    stage = Stage(prepared)
-    stage.start_operator(*ARGS, setting=Setting(name="proxied", server=kube_proxy.url))
-    yield stage
-    stage.close()
-
-
-@pytest.fixture
-def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
-    """The operator, well before and after."""
-    operator = stage.operator
-    assert operator is not None
-    yield operator
-    kube_proxy.clear()
-    if not operator.running:
-        operator.start()
-    operator.wait_ready()
 
 
 def ready(team: Team, **changes: object) -> None:

@@ -29,7 +29,6 @@ def stage(prepared: Bed) -> Iterator[Stage]:
 @pytest.fixture(scope="module")
 def pair(stage: Stage) -> Iterator[tuple[Operator, Operator]]:
     """Two operators; a scenario may end either."""
-    assert stage.operator is not None
     second = Operator(stage.bed, "--secrets-access=full", *ARGS, setting=Setting(name="second"))
     second.start()
     second.wait_ready()

@@ -354,7 +354,6 @@ def test_a_given_token_is_used_renewed_and_never_revoked(team: Team, stage: Stag
     team.put("app", {"password": "v2"})
     works(team, "v2")
     operator = stage.operator
-    assert operator is not None
     operator.stop()
     looked = vault.vault.read("auth/token/lookup-self", token=token)
     operator.start()
@@ -383,7 +382,6 @@ def test_a_dead_token_is_said_to_be_one(team: Team, vault: RealBed) -> None:
 
 def test_no_credential_appears_in_the_log(stage: Stage, vault: RealBed) -> None:
     operator = stage.operator
-    assert operator is not None
     lines = [json.loads(line) for line in operator.log_text().splitlines() if line.startswith("{")]
     text = json.dumps(lines)
     assert "canary" not in text

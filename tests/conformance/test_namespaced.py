@@ -35,10 +35,9 @@ class Install:
     def start(self) -> None:
         """Start the operator for its namespaces."""
         names = ",".join(team.ns for team in self.watched)
-        operator = Operator(self.stage.bed, f"--secrets-access={self.stage.mode}", f"--watch-namespaces={names}")
-        self.stage.operator = operator
-        operator.start()
-        operator.wait_ready()
+        self.stage.put_on(
+            Operator(self.stage.bed, f"--secrets-access={self.stage.mode}", f"--watch-namespaces={names}")
+        )
 
     def calls(self) -> list[ApiCall]:
         """Everything that the operator asked of the API server."""

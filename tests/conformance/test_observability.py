@@ -26,9 +26,7 @@ LABEL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def operator_of(team: Team) -> Operator:
-    operator = team.stage.operator
-    assert operator is not None
-    return operator
+    return team.stage.operator
 
 
 def families(operator: Operator) -> list[Metric]:
@@ -281,13 +279,13 @@ def table(team: Team) -> dict[str, str]:
 def quiet(prepared: Bed, stage: Stage) -> Iterator[Operator]:
     """A second operator, that leads another namespace's election and tells nothing of single objects."""
     operator = Operator(prepared, "--metrics-per-object=false", "--leader-elect=false", setting=Setting(name="quiet"))
-    stage.operator.stop()  # type: ignore[union-attr]
+    stage.operator.stop()
     operator.start()
     operator.wait_ready()
     yield operator
     operator.stop()
-    stage.operator.start()  # type: ignore[union-attr]
-    stage.operator.wait_ready()  # type: ignore[union-attr]
+    stage.operator.start()
+    stage.operator.wait_ready()
 
 
 def test_series_per_object_can_be_switched_off(team: Team, quiet: Operator) -> None:

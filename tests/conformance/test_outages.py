@@ -59,7 +59,6 @@ def test_an_outage_costs_at_most_two_status_writes_and_no_secret_write(team: Tea
 def failures(team: Team, name: str) -> int:
     """How many passes over a static secret of the team have failed, by the log."""
     operator = team.stage.operator
-    assert operator is not None
     found = [json.loads(line) for line in operator.log_text().splitlines() if '"pass failed"' in line]
     return len([line for line in found if line["object"] == f"{team.ns}/{name}"])
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
+from tests.conformance.stage import OPERATOR_USER, Json, Team
 from tests.testbed.bed import Bed, KubeError, Mark, always, eventually
-from tests.testbed.operator import Operator, Setting
+from tests.testbed.operator import Operator
 from tests.testbed.proxy import BlackHole, Cut, Proxy, path_has
 
-ARGS = (
+WAITS = 60
+
+BEHIND_A_PROXY = True
+OPERATOR_ARGS = (
     "--backoff-initial-interval=500ms",
     "--backoff-max-interval=1s",
     "--leader-elect=false",  # a killed leader would be waited for
@@ -21,33 +24,6 @@ RESTARTED_AT = "vso.secrets.hashicorp.com/restartedAt"
 MANUALLY_AT = "kubectl.kubernetes.io/restartedAt"
 RESTART = "vso.hashicorp.com/restart"
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
-
-
-@pytest.fixture(scope="module")
-def kube_proxy(prepared: Bed) -> Iterator[Proxy]:
-    with prepared.kube_proxy() as proxy:
-        yield proxy
-
-
-@pytest.fixture(scope="module")
-def stage(prepared: Bed, kube_proxy: Proxy) -> Iterator[Stage]:
-    """One operator behind a proxy; whoever stops it starts it again."""
-    stage = Stage(prepared)
-    stage.start_operator(*ARGS, setting=Setting(name="restarting", server=kube_proxy.url))
-    yield stage
-    stage.close()
-
-
-@pytest.fixture
-def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
-    """The operator, well before and after."""
-    operator = stage.operator
-    assert operator is not None
-    yield operator
-    kube_proxy.clear()
-    if not operator.running:
-        operator.start()
-    operator.wait_ready()
 
 
 @pytest.fixture

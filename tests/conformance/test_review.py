@@ -54,7 +54,7 @@ def test_who_is_told_to_stop_while_the_api_server_is_silent_ends_and_waits_for_n
             "--shutdown-grace=10s",
             setting=Setting(name="silent", server=proxy.url),
         )
-        if stage.operator is not None and stage.operator.running:
+        if stage.operator.running:
             stage.operator.stop()
         other.start()
         other.wait_ready()

@@ -17,7 +17,6 @@ OPERATOR_ARGS = ("--log-level=debug", "--backoff-initial-interval=1s", "--backof
 def everything_but_secrets(team: Team, stage: Stage) -> str:
     """What the operator has said, wherever it says something."""
     kube, operator = stage.bed.kube, stage.operator
-    assert operator is not None
     objects = [kube.list(kind, team.ns) for kind in ("VaultStaticSecret", "VaultAuth", "VaultConnection", "Event")]
     logs = operator.log_text() + operator.metrics()
     audits = (stage.bed.directory / "kube-audit.log").read_text()

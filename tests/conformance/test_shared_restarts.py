@@ -9,6 +9,8 @@ import pytest
 from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
 from tests.testbed.bed import Bed, Mark, eventually
 
+WAITS = 40
+
 NAMES = ("one", "two", "three")
 WINDOW = 6
 
@@ -116,7 +118,6 @@ def test_one_that_changes_later_restarts_it_again(team: Team) -> None:
 
 def test_a_crash_while_they_wait_for_each_other_leads_to_exactly_one_restart(team: Team, stage: Stage) -> None:
     operator = stage.operator
-    assert operator is not None
     ready(team)
     mark = team.bed.mark()
     rotate(team, *NAMES)

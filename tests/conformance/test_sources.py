@@ -55,7 +55,6 @@ def ready(team: Team, **changes: Any) -> None:
 
 def test_without_refresh_after_the_source_is_polled_unless_data_is_not_compared(team: Team, stage: Stage) -> None:
     operator = stage.operator
-    assert operator is not None
     team.access()
     for path in ("app", "other"):
         team.put(path, {"password": "v1"})
@@ -88,7 +87,6 @@ def test_the_smallest_refresh_after_of_those_who_share_a_source_counts_for_all(t
 
 def test_a_source_is_looked_at_at_leisure_again_when_the_hasty_one_has_gone(team: Team, stage: Stage) -> None:
     operator = stage.operator
-    assert operator is not None
     ready(team, refreshAfter="1h")
     team.static("quick", refreshAfter="1s")
     team.wait_ready("quick")
@@ -230,13 +228,13 @@ def proxied(prepared: Bed, stage: Stage, proxy: Proxy) -> Iterator[Operator]:
     """The operator with HTTP_PROXY in its environment, in place of the module's."""
     setting = Setting(name="proxied", env={"HTTP_PROXY": proxy.url, "NO_PROXY": "127.0.0.1"})
     operator = Operator(prepared, "--leader-elect=false", setting=setting)
-    stage.operator.stop()  # type: ignore[union-attr]
+    stage.operator.stop()
     operator.start()
     operator.wait_ready()
     yield operator
     operator.stop()
-    stage.operator.start()  # type: ignore[union-attr]
-    stage.operator.wait_ready()  # type: ignore[union-attr]
+    stage.operator.start()
+    stage.operator.wait_ready()
 
 
 def test_http_proxy_and_no_proxy_are_honoured(team: Team, proxy: Proxy, proxied: Operator) -> None:

@@ -13,6 +13,8 @@ from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.database import AnyDatabase
 
+WAITS = 70
+
 KIND = "VaultDynamicSecret"
 
 
@@ -125,7 +127,6 @@ def test_without_refresh_after_nothing_is_read_before_the_rotation_and_a_restart
     before = status(team)
     mark = stage.bed.mark()
     operator = stage.operator
-    assert operator is not None
     operator.stop()
     operator.start()
     operator.wait_ready()

@@ -14,13 +14,13 @@ def ready(team: Team, **changes: object) -> None:
 
 
 def test_an_object_that_nobody_has_seen_says_observed_generation_minus_one(team: Team, stage: Stage) -> None:
-    stage.operator.stop()  # type: ignore[union-attr]
+    stage.operator.stop()
     try:
         created = team.static()
         assert created["status"] == {"observedGeneration": -1}
     finally:
-        stage.operator.start()  # type: ignore[union-attr]
-        stage.operator.wait_ready()  # type: ignore[union-attr]
+        stage.operator.start()
+        stage.operator.wait_ready()
 
 
 def test_in_order_means_ready_and_healthy_and_neither_reconciling_nor_stalled(team: Team) -> None:

@@ -185,7 +185,6 @@ def test_a_ca_that_follows_its_server_late_ends_the_outage_without_any_event(
 @pytest.fixture
 def strict(stage: Stage) -> Iterator[Stage]:
     """An operator whose administrator forbids what is insecure, in place of the module's."""
-    assert stage.operator is not None
     stage.operator.stop()
     strict = Stage(stage.bed)
     allow = "--vault-address-allow=https://127.0.0.1"

@@ -9,6 +9,8 @@ import pytest
 from tests.conformance.stage import Json, Team
 from tests.testbed.bed import always
 
+WITH_A_KUBECONFIG = True
+
 
 def item(secret_key: str, **ref: object) -> Json:
     return {"secretKey": secret_key, "remoteRef": ref}

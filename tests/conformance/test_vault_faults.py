@@ -11,6 +11,8 @@ from tests.testbed.bed import always, eventually
 from tests.testbed.proxy import BlackHole, Proxy, Reset, Status, path_has
 from tests.testbed.real import RealBed
 
+WAITS = 100
+
 SEALED = Status(503, {"errors": ["Vault is sealed"]})
 THROTTLED = Status(429, {"errors": ["request path: rate limit quota exceeded"]}, {"Retry-After": "4"})
 LONELY = Status(500, {"errors": ["local node not active but active cluster node not found"]})

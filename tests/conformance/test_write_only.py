@@ -75,9 +75,9 @@ def test_a_changed_type_is_stalled_since_nothing_may_be_deleted(team: Team) -> N
 def test_a_secret_of_this_object_that_is_there_already_is_adopted_by_a_dry_run(team: Team, stage: Stage) -> None:
     ready(team)
     uid = team.the_secret()["metadata"]["uid"]
-    stage.operator.stop()  # type: ignore[union-attr]
+    stage.operator.stop()
     team.bed.kube.patch("VaultStaticSecret", team.ns, "app", {"status": None}, subresource="status")
-    stage.operator.start()  # type: ignore[union-attr]
-    stage.operator.wait_ready()  # type: ignore[union-attr]
+    stage.operator.start()
+    stage.operator.wait_ready()
     team.wait_ready()
     assert team.the_secret()["metadata"]["uid"] == uid

@@ -18,6 +18,7 @@ from vso.core.sensitive import Sensitive
 from vso.vault.auth.kubernetes import KubernetesWay
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig, LoginConfig
+from vso.vault.surroundings import NOTHING, Surroundings
 from vso.vault.way import Identity, SecretData
 
 VC_UID = "11111111-1111-4111-8111-111111111111"
@@ -71,6 +72,7 @@ class Credentials:
     secrets: dict[str, SecretData] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     annotated: dict[str, dict[str, str]] = field(default_factory=dict)
+    surroundings: Surroundings = NOTHING
 
     async def jwt(self, identity: Identity) -> tuple[Sensitive, str]:
         self.minted += 1

@@ -88,17 +88,17 @@ class Bed(ABC):
         """The requests to Vault since the mark."""
         return self._vault_log.calls(since.vault if since else 0)
 
+    def trusted(self) -> bytes:
+        """The certificates of those who sign for the API server, and for a proxy before it."""
+        return b"".join(sorted({self.kube.access.ca.read_bytes(), self.authority.certificate.read_bytes()}))
+
     def kubeconfig(
         self, path: Path, token: str | None = None, server: str | None = None, *, certificate: KeyPair | None = None
     ) -> Path:
         """Write a kubeconfig: the administrator's, or one that holds a token or a certificate and nothing else."""
         access = self.kube.access
         user = _user(token, certificate) if token or certificate else _user(access.token, access.certificate)
-        trusted = {
-            access.ca.read_bytes(),
-            self.authority.certificate.read_bytes(),
-        }  # the server, and a proxy before it
-        authority = base64.b64encode(b"".join(sorted(trusted))).decode()
+        authority = base64.b64encode(self.trusted()).decode()
         cluster = {"server": server or access.url, "certificate-authority-data": authority}
         config = {
             "apiVersion": "v1",

@@ -1,6 +1,6 @@
 """The operator under test: a separate process with its own ServiceAccount's token and nothing of the administrator's.
 
-Invariant: it reaches the bed through its kubeconfig alone, or as a pod does; the host's environment stays outside.
+Invariant: it reaches the bed as a pod does, or through its kubeconfig alone; the host's environment stays outside.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ class Identity:
 class Setting:
     """How this operator differs from the usual one: its folder's name, more environment, a proxy before the API server.
 
-    `in_cluster` starts it as in a pod: with a mounted token and the usual variables, and without a kubeconfig.
+    It is started as in a pod, with a mounted token and the usual variables; or with a `kubeconfig`.
     """
 
     name: str = "operator"
     env: Mapping[str, str] = field(default_factory=dict)
     server: str | None = None
     identity: Identity = Identity()
-    in_cluster: bool = False
+    kubeconfig: bool = False
 
 
 class Operator:
-    """`python -m vso run`, started, asked and stopped; `start()` again is a restart with a new token."""
+    """`vso run`, started, asked and stopped; `start()` again is a restart with a new token."""
 
     def __init__(self, bed: Bed, *args: str, setting: Setting | None = None) -> None:
         self.bed = bed
@@ -69,10 +69,10 @@ class Operator:
         """Start it, with a fresh token."""
         identity = self.setting.identity
         token = self.bed.token_for(identity.namespace, identity.service_account, seconds=identity.token_seconds)
-        if self.setting.in_cluster:
-            self._mount(token)
-        else:
+        if self.setting.kubeconfig:
             self.bed.kubeconfig(self.kubeconfig, token, self.setting.server)
+        else:
+            self._mount(token)
         self.process.start()
 
     def wait_ready(self, timeout: float = 30) -> None:
@@ -122,7 +122,7 @@ class Operator:
     def _mount(self, token: str) -> None:
         """Put what kubelet mounts into a pod where the operator looks for it."""
         self._account.mkdir(exist_ok=True)
-        (self._account / "ca.crt").write_bytes(self.bed.kube.access.ca.read_bytes())
+        (self._account / "ca.crt").write_bytes(self.bed.trusted())
         (self._account / "token").write_text(token)
 
     @property
@@ -131,9 +131,9 @@ class Operator:
 
     def _entry(self) -> tuple[list[str | Path], dict[str, str]]:
         """How it is started, and the variables that tell it where the API server is."""
-        if not self.setting.in_cluster:
+        if self.setting.kubeconfig:
             return [sys.executable, "-m", "vso", "run", f"--kubeconfig={self.kubeconfig}"], {}
-        server = urlsplit(self.bed.kube.access.url)
+        server = urlsplit(self.setting.server or self.bed.kube.access.url)
         env = {
             "KUBERNETES_SERVICE_HOST": str(server.hostname),
             "KUBERNETES_SERVICE_PORT": str(server.port),

@@ -43,9 +43,10 @@ class Authority:
         self.certificate = directory / f"{name}.crt"
         self.certificate.write_bytes(self._certificate.public_bytes(Encoding.PEM))
 
-    def serving(self, name: str) -> KeyPair:
-        """Issue a serving certificate for 127.0.0.1 and localhost."""
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    def serving(self, name: str, *hosts: str) -> KeyPair:
+        """Issue a serving certificate for 127.0.0.1, localhost and other hosts."""
+        names: list[x509.GeneralName] = [x509.DNSName(host) for host in ("localhost", *hosts)]
+        names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
         return self._issue(name, _name(name), ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName(names))
 
     def client(self, user: str, group: str | None = None) -> KeyPair:

@@ -62,15 +62,15 @@ class AWSAuth(ApiModel):
     role: str = ""
     """Role of the auth method."""
     region: str = ""
-    """AWS region of the STS endpoint; us-east-1 when empty."""
+    """AWS region of the STS endpoint; when empty the one of the operator's environment, else us-east-1."""
     header_value: str = ""
     """Value of the signed X-Vault-AWS-IAM-Server-ID header, if Vault asks for one."""
     session_name: str = ""
     """Session name of the assumed role, with irsaServiceAccount."""
     sts_endpoint: str = ""
-    """URL of the STS endpoint."""
+    """URL of the STS endpoint that is signed and asked; that of the region when empty."""
     iam_endpoint: str = ""
-    """URL of the IAM endpoint."""
+    """URL of the IAM endpoint; without effect, since STS alone is asked."""
     secret_ref: str = ""
     """Secret in the namespace of the secret's object with access_key_id, secret_access_key, session_token."""
     irsa_service_account: str = ""
@@ -78,7 +78,7 @@ class AWSAuth(ApiModel):
     role_arn: str = Field(default="", alias="roleARN")
     """AWS role to assume with the token of irsaServiceAccount, instead of its annotation."""
     pod_identity: bool = False
-    """Use EKS Pod Identity (default false)."""
+    """Use the EKS Pod Identity of the operator's pod, in a VaultAuth of the operator's namespace (default false)."""
 
 
 class GCPAuth(ApiModel):
@@ -104,11 +104,11 @@ class AzureAuth(ApiModel):
     role: str = ""
     """Role of the auth method."""
     resource: str = ""
-    """Resource that the token is for, as the auth method is configured."""
+    """Resource that the token is for, as the auth method is configured (default https://management.azure.com/)."""
     client_id: str = Field(default="", alias="clientID")
-    """Client id of the managed identity or application."""
+    """Client id of the managed identity or application; the annotation of the ServiceAccount when empty."""
     tenant_id: str = Field(default="", alias="tenantID")
-    """Tenant of the application."""
+    """Tenant of the application; the annotation of the ServiceAccount, else the operator's environment, when empty."""
     service_account: str = ""
     """ServiceAccount in the namespace of the secret's object; the identity of the machine when empty."""
 

@@ -121,7 +121,8 @@ FLAGS: Final[tuple[Flag, ...]] = (
         RIGHTS,
         Form("DIR,...", v.prefixes),
         "",
-        "folders of the operator's pod in which an object of the operator's namespace may name files",
+        "folders of the operator's pod in which an object of the operator's namespace may name files; with any, a "
+        "VaultAuth there may log in as the operator's own identity in AWS or Azure too",
     ),
     Flag(
         "vault-address-allow",

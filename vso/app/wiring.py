@@ -6,6 +6,7 @@ outlive the controllers; controllers drain before their feeds are cancelled.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -65,6 +66,7 @@ from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig
 from vso.vault.events import EventStreams, StreamConfig
 from vso.vault.sessions import Sessions
+from vso.vault.surroundings import Surroundings
 
 USER_AGENT = "vso"
 _SECRETS = (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET)
@@ -133,11 +135,14 @@ class _Builder:
         self.reporters = {kind: self._reporter(kind) for kind in Kind}
         self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced, self._on_trial)
         materials = Materials(base.kube, FilePolicy(settings.namespace, settings.allowed_file_prefixes))
-        credentials = Credentials(TokenMinter(base.kube), materials)
+        ambient, allows = bool(settings.allowed_file_prefixes), settings.allows_vault_address
+        around = Surroundings(os.environ, settings.namespace, ambient, allows)
+        credentials = Credentials(TokenMinter(base.kube), materials, around)
         cipher = TransitCipher(self.caches[Kind.VAULT_AUTH], lambda: self.resolver, settings.namespace)
         self.shelf = token_shelf(settings, clock, base.kube, base.mac_key, cipher)
         self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, self.shelf)
-        trust = TrustStore(materials, clock, self._trust_policy())
+        policy = TrustPolicy(settings.forbid_insecure_tls, allows, settings.connection_check_interval)
+        trust = TrustStore(materials, clock, policy)
         lenient = settings.allow_default_globals
         self.resolver = Resolver(
             self.caches, trust, self.clients, self.sessions, settings.namespace, allow_default_globals=lenient
@@ -202,12 +207,6 @@ class _Builder:
             return WorkQueue(base.clock, limiter, name=kind.plural)
         # As many passes as a connection has sockets: a Vault that never answers cannot take every worker.
         return WorkQueue(base.clock, limiter, name=kind.plural, group=partial(self.relations.vault_of, kind))
-
-    def _trust_policy(self) -> TrustPolicy:
-        settings = self._base.settings
-        return TrustPolicy(
-            settings.forbid_insecure_tls, settings.allows_vault_address, settings.connection_check_interval
-        )
 
     def _vault_client(self, config: ConnectionConfig) -> VaultClient:
         base = self._base

@@ -11,15 +11,17 @@ from vso.controllers.materials import Materials
 from vso.core.keys import ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.kube.tokens import TokenMinter
+from vso.vault.surroundings import NOTHING, Surroundings
 from vso.vault.way import Identity, SecretData
 
 
 class Credentials:
     """The credential source of Vault sessions."""
 
-    def __init__(self, minter: TokenMinter, materials: Materials) -> None:
+    def __init__(self, minter: TokenMinter, materials: Materials, surroundings: Surroundings = NOTHING) -> None:
         self._minter = minter
         self._materials = materials
+        self.surroundings = surroundings
 
     async def jwt(self, identity: Identity) -> tuple[Sensitive, str]:
         """Return a token of the identity's ServiceAccount and that ServiceAccount's uid."""

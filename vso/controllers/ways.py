@@ -7,13 +7,29 @@ consumer's namespace and have plain names.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from vso.api.access import VaultAuth, VaultAuthSpec
-from vso.api.auth_methods import AppRoleAuth, CertAuth, GenericAuth, JWTAuth, KubernetesAuth, PasswordAuth, TokenAuth
+from vso.api.auth_methods import (
+    AppRoleAuth,
+    AWSAuth,
+    AzureAuth,
+    CertAuth,
+    GCPAuth,
+    GenericAuth,
+    JWTAuth,
+    KubernetesAuth,
+    PasswordAuth,
+    TokenAuth,
+)
 from vso.core.errors import ConfigError, Reason
 from vso.decide.names import object_name
 from vso.vault.auth.approle import AppRoleWay
+from vso.vault.auth.aws import AwsWay
+from vso.vault.auth.aws_credentials import KeySource, OwnIdentity, PodIdentity, SecretKeys, WebIdentity
+from vso.vault.auth.azure import AzureWay
 from vso.vault.auth.certificate import CertificateWay
+from vso.vault.auth.gcp import GcpWay
 from vso.vault.auth.generic import FromSecret, GenericWay
 from vso.vault.auth.given import GivenWay
 from vso.vault.auth.kubernetes import JwtWay, KubernetesWay
@@ -35,10 +51,7 @@ def login_config(auth: VaultAuth, consumer: str, where: str = "") -> LoginConfig
     method = spec.method or ""
     make = _MAKERS.get(method)
     if make is None:
-        raise ConfigError(
-            Reason.NOT_IMPLEMENTED if method else Reason.INVALID_SPEC,
-            f"{where}: method {method!r} is not acted on yet" if method else f"{where}: spec.method is empty",
-        )
+        raise ConfigError(Reason.INVALID_SPEC, f"{where}: spec.method is empty")
     try:
         _needed(method, ("spec.mount", spec.mount or method in _WITHOUT_MOUNT))
         return _config(auth, make(spec, consumer), consumer)
@@ -139,6 +152,51 @@ def _generic(spec: VaultAuthSpec, consumer: str) -> Way:
     return GenericWay(tuple(sorted(block.body.items())), tuple(parts))
 
 
+def _aws(spec: VaultAuthSpec, consumer: str) -> Way:
+    block = spec.aws or AWSAuth()
+    _needed("aws", ("spec.aws.role", block.role))
+    return AwsWay(block.role, _keys(block, consumer), block.region, block.sts_endpoint, block.header_value)
+
+
+def _keys(block: AWSAuth, consumer: str) -> KeySource:
+    """Return where the keys come from: a Secret wins over a ServiceAccount, and both over the operator's own."""
+    if block.secret_ref:
+        return SecretKeys(object_name(block.secret_ref, "spec.aws.secretRef"))
+    if block.irsa_service_account:
+        account = object_name(block.irsa_service_account, "spec.aws.irsaServiceAccount")
+        return WebIdentity(consumer, account, block.role_arn, block.session_name)
+    if block.role_arn:
+        _needed("aws with spec.aws.roleARN", ("spec.aws.irsaServiceAccount", ""))
+    return PodIdentity() if block.pod_identity else OwnIdentity(block.session_name)
+
+
+def _gcp(spec: VaultAuthSpec, consumer: str) -> Way:
+    block = spec.gcp or GCPAuth()
+    field = "spec.gcp.workloadIdentityServiceAccount"
+    _needed("gcp", ("spec.gcp.role", block.role), (field, block.workload_identity_service_account))
+    account = object_name(block.workload_identity_service_account, field)
+    return GcpWay(
+        role=block.role,
+        namespace=consumer,
+        service_account=account,
+        email=block.service_account_email,
+        project=block.project_id,
+        location=block.region,
+        cluster=block.cluster_name,
+    )
+
+
+def _azure(spec: VaultAuthSpec, consumer: str) -> Way:
+    block = spec.azure or AzureAuth()
+    _needed("azure", ("spec.azure.role", block.role))
+    way = AzureWay(block.role, client=block.client_id, tenant=block.tenant_id)
+    way = replace(way, resource=block.resource) if block.resource else way
+    if not block.service_account:
+        return way
+    account = object_name(block.service_account, "spec.azure.serviceAccount")
+    return replace(way, namespace=consumer, service_account=account)
+
+
 def _identity(block: KubernetesAuth | JWTAuth, consumer: str, field: str) -> Identity:
     name = object_name(block.service_account, field)
     return Identity(consumer, name, block.audiences, block.token_expiration_seconds)
@@ -154,6 +212,9 @@ _MAKERS: Mapping[str, _Maker] = {
     "kubernetes": _kubernetes,
     "jwt": _jwt,
     "appRole": _app_role,
+    "aws": _aws,
+    "gcp": _gcp,
+    "azure": _azure,
     "cert": _certificate,
     "userpass": _userpass,
     "ldap": _ldap,
@@ -165,6 +226,9 @@ _WAYS: Mapping[str, type[Way]] = {
     "kubernetes": KubernetesWay,
     "jwt": JwtWay,
     "appRole": AppRoleWay,
+    "aws": AwsWay,
+    "gcp": GcpWay,
+    "azure": AzureWay,
     "cert": CertificateWay,
     "userpass": PasswordWay,
     "ldap": PasswordWay,
@@ -174,6 +238,5 @@ _WAYS: Mapping[str, type[Way]] = {
 
 
 def reserved(method: str) -> frozenset[str]:
-    """Return the fields of the login request that are the method's own, as far as the method is known."""
-    way = _WAYS.get(method)
-    return frozenset() if way is None else way.RESERVED
+    """Return the fields of the login request that are the method's own."""
+    return _WAYS[method].RESERVED

@@ -48,6 +48,9 @@ class Reason(StrEnum):
     VAULT_LOGIN_LIMITED = "VaultLoginLimited"
     WRAPPING_TOKEN_REFUSED = "WrappingTokenRefused"
     VAULT_REQUEST_INVALID = "VaultRequestInvalid"
+    # The cloud that a login speaks for.
+    CLOUD_UNAVAILABLE = "CloudUnavailable"
+    CLOUD_REFUSED = "CloudRefused"
     # Vault's event notifications.
     EVENT_WATCHER_ERROR = "EventWatcherError"
     EVENTS_FORBIDDEN = "EventsForbidden"
@@ -113,6 +116,8 @@ REMEDIES: dict[Reason, str] = {
     ),
     Reason.VAULT_LOGIN_LIMITED: "repair the credential; logins go on when it changes or the window has passed",
     Reason.VAULT_REQUEST_INVALID: "correct mount and path",
+    Reason.CLOUD_UNAVAILABLE: "check that the named endpoint of the cloud is reachable from the operator",
+    Reason.CLOUD_REFUSED: "repair what the message names on the side of the cloud: role, trust or identity",
     Reason.EVENT_WATCHER_ERROR: "the condition InstantUpdates says why",
     Reason.EVENTS_FORBIDDEN: (
         "on Vault Enterprise grant read on sys/events/subscribe/kv*, "

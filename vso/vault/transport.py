@@ -32,7 +32,7 @@ _HOPS = 2
 _STREAM_HOPS = 10
 _LONGEST_WAIT = 60.0
 _SILENCE = "no answer"
-_DROPPED = "the connection is refused or dropped"
+DROPPED = "the connection is refused or dropped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class Transport:
 
     async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
         content = await self._read(response)
-        retry_after = _seconds(response.headers.get("Retry-After"))
+        retry_after = retry_after_in(response.headers.get("Retry-After"))
         if not content.strip():
             return Answer(response.status, None, retry_after, empty=True)
         try:
@@ -239,12 +239,12 @@ class Transport:
         tls = failure_text(error)
         if tls is not None:
             return VaultDownError(Reason.VAULT_TLS_ERROR, f"{self.where}: {tls}")
-        text = _unreachable(error)
+        text = unreachable(error)
         family = VaultDownError if text else DroppedError
-        return family(Reason.VAULT_UNAVAILABLE, f"{self.where}: {text or _DROPPED}")
+        return family(Reason.VAULT_UNAVAILABLE, f"{self.where}: {text or DROPPED}")
 
 
-def _unreachable(error: Exception) -> str:
+def unreachable(error: Exception) -> str:
     """Return what keeps Vault away, or nothing when the connection was refused or dropped."""
     match error:
         case aiohttp.ClientProxyConnectionError():
@@ -268,7 +268,7 @@ def _number(error: OSError) -> int | None:
     return inner.errno if isinstance(inner, OSError) else error.errno
 
 
-def _seconds(header: str | None) -> float | None:
+def retry_after_in(header: str | None) -> float | None:
     """Return Retry-After in seconds, of which no more than a minute counts: one header, right or wrong, is
     to hold back no renewal for long. Its other form, a date, is not one that Vault uses.
     """

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vso.core.sensitive import Sensitive
+from vso.vault.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from vso.core.clock import Clock
@@ -44,6 +45,11 @@ class SecretData:
 
 class CredentialSource(Protocol):
     """Where the credentials of logins come from; each call looks anew."""
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What stands around the operator."""
+        ...
 
     async def jwt(self, identity: Identity) -> tuple[Sensitive, str]:
         """Return a fresh token of the ServiceAccount and the ServiceAccount's uid."""
@@ -85,6 +91,11 @@ class Visit:
     kept: dict[str, Sensitive] = field(default_factory=dict, repr=False)
     """What a credential that can be used once was exchanged for, by its source; as long as the session lives."""
 
+    @property
+    def surroundings(self) -> Surroundings:
+        """What of the operator's own may be used."""
+        return self.sources.surroundings
+
 
 @dataclass(frozen=True)
 class Way(ABC):
@@ -115,6 +126,16 @@ class Way(ABC):
     @abstractmethod
     async def show(self, visit: Visit) -> Shown:
         """Fetch the credential; a ConfigError names what is missing."""
+
+    def passes(self, refusal: str) -> bool:
+        """Tell whether a refusal of Vault's (4xx), by its text, says only that Vault does not reach somebody else."""
+        del refusal
+        return False
+
+    def refused_by(self, failure: str) -> bool:
+        """Tell whether a failure of Vault's own (5xx), by its text, says that the credential is not accepted."""
+        del failure
+        return False
 
     def pointed_at(self, message: str) -> str:
         """Return what Vault's refusal points at, in the words of the VaultAuth; empty message: no reason given."""

@@ -15,6 +15,7 @@ from vso.controllers.auth_global import AuthGlobalReconciler
 from vso.controllers.memory import Memories
 from vso.controllers.passes import PassParts
 from vso.controllers.relations import Relations
+from vso.controllers.ways import reserved
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind
 from vso.kube.client import KubeClient
@@ -107,3 +108,15 @@ async def test_one_that_is_gone_or_going_is_left_alone(desk: Desk) -> None:
     desk.cluster.put(GLOBAL, "g", {}, deletionTimestamp="2026-01-01T12:00:00Z")
     assert await desk.look({}) == Result()
     assert desk.api.requests == []
+
+
+METHODS = ["kubernetes", "jwt", "appRole", "aws", "gcp", "azure", "cert", "userpass", "ldap", "token", "generic"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_every_method_may_have_params_and_keeps_its_own_fields(desk: Desk, method: str) -> None:
+    await desk.look({method: {"params": {"team": "a"}}})
+    assert desk.status["valid"] is True
+    for name in reserved(method):
+        with pytest.raises(ConfigError, match=f"spec.{method}.params may not set {name}"):
+            await desk.look({method: {"params": {name: "a"}}})

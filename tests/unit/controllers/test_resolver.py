@@ -201,7 +201,7 @@ def test_a_login_takes_over_what_the_auth_says() -> None:
     ("spec", "reason", "words"),
     [
         pytest.param({"method": None}, Reason.INVALID_SPEC, "spec.method is empty", id="no-method"),
-        pytest.param({"method": "aws"}, Reason.NOT_IMPLEMENTED, "'aws'", id="another-method"),
+        pytest.param({"method": "aws"}, Reason.INVALID_SPEC, "spec.aws.role must", id="another-method"),
         pytest.param({"mount": ""}, Reason.INVALID_SPEC, "spec.mount must", id="no-mount"),
         pytest.param(
             {"kubernetes": None},

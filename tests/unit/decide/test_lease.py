@@ -216,7 +216,7 @@ def test_under_a_token_at_its_end_credentials_stay_for_half_of_what_life_they_ar
     half = T0 + (lease.ends - T0) * 0.499
     assert not isinstance(plan_lease(lease, half, policy), Replace)
     assert isinstance(
-        plan_lease(lease, lease.ends - timedelta(seconds=min(life, rest) * 0.19), policy), Replace | Renew
+        plan_lease(lease, lease.ends - timedelta(seconds=min(life, rest) * 0.04), policy), Replace | Renew
     )
 
 

@@ -6,7 +6,7 @@ look at and never quotes what was shown.
 
 from __future__ import annotations
 
-from vso.core.errors import Reason, VsoError
+from vso.core.errors import Reason, TransientError, VsoError
 from vso.runtime.workqueue import Lane
 from vso.vault.auth.refusal import LoginRefusedError
 from vso.vault.auth.token import Token, token_from
@@ -34,10 +34,23 @@ async def exchange(visit: Visit, shown: Shown) -> Token:
     except (InvalidTokenError, NothingThereError):
         raise _refused(config, "") from None
     except VsoError as error:
-        if error.reason is not Reason.VAULT_REQUEST_INVALID:
-            raise
-        raise _refused(config, error.message) from None
+        raise _sorted(config, error) from None
     return token_from(answer.body, config.path)
+
+
+def _sorted(config: LoginConfig, error: VsoError) -> VsoError:
+    """Return what an error means to the login: the way knows what its method answers with the wrong status."""
+    match error.reason:
+        case Reason.VAULT_REQUEST_INVALID if config.way.passes(error.message):
+            where = f"auth/{config.mount.strip('/')}"
+            told = f"VaultAuth {config.name}: Vault does not reach the cloud that verifies the logins of {where}"
+            return TransientError(Reason.CLOUD_UNAVAILABLE, told)
+        case Reason.VAULT_REQUEST_INVALID:
+            return _refused(config, error.message)
+        case Reason.VAULT_UNAVAILABLE if config.way.refused_by(error.message):
+            return _refused(config, error.message)
+        case _:
+            return error
 
 
 def _refused(config: LoginConfig, message: str) -> LoginRefusedError:

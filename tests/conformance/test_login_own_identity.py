@@ -1,0 +1,112 @@
+"""The identity that the operator's own pod has in a cloud: used where the administrator lets it be, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.cloud_stage import (
+    ARGS,
+    SERVER_ID,
+    Clouds,
+    app,
+    aws_role,
+    azure_role,
+    clear,
+    clouds_beside,
+    operators,
+    told,
+    vault_in,
+    works,
+)
+from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team
+from tests.testbed.bed import Bed
+from tests.testbed.operator import SERVICE_ACCOUNT, Setting
+from tests.testbed.providers import ACCOUNT, Entra
+from tests.testbed.vault_admin import VaultAdmin
+
+CLIENT = "operators-client"
+
+
+@pytest.fixture(scope="module")
+def clouds(prepared: Bed) -> Iterator[Clouds]:
+    """The clouds, in which both the pod and its node have an identity."""
+    with clouds_beside(prepared) as clouds:
+        clouds.aws.node("node-role")
+        clouds.entra.machine("node-client")
+        clouds.entra.applications[CLIENT] = OPERATOR_USER
+        yield clouds
+
+
+@pytest.fixture(scope="module")
+def mounted(prepared: Bed, clouds: Clouds, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the clouds' webhooks put into the pod: tokens in files, and variables that name them."""
+    folder: Path = tmp_path_factory.mktemp("webhooks")
+    for name, audience in (("azure", "api://AzureADTokenExchange"), ("eks", "pods.eks.amazonaws.com")):
+        (folder / name).write_text(prepared.token_for(OPERATOR_NAMESPACE, SERVICE_ACCOUNT, [audience]))
+    return {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": clouds.aws.pod("pod-role", (folder / "eks").read_text()),
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(folder / "eks"),
+        "AZURE_CLIENT_ID": CLIENT,
+        "AZURE_TENANT_ID": Entra.TENANT,
+        "AZURE_FEDERATED_TOKEN_FILE": str(folder / "azure"),
+    }
+
+
+@pytest.fixture(scope="module")
+def stage(
+    prepared: Bed, clouds: Clouds, mounted: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """An operator whose pod has identities of its own, which its administrator lets be used."""
+    stage = Stage(prepared)
+    prefixes = f"--allowed-file-prefixes={tmp_path_factory.mktemp('mounted')}"
+    stage.start_operator(*ARGS, prefixes, setting=Setting(name="as-itself", env={**clouds.env, **mounted}))
+    yield stage
+    clear(prepared)
+    stage.close()
+
+
+@pytest.fixture(scope="module")
+def vault(prepared: Bed, clouds: Clouds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultAdmin]:
+    """A Vault in these clouds."""
+    with vault_in(clouds, prepared, tmp_path_factory.mktemp("vault")) as vault:
+        yield vault
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("named", [True, False], ids=["asked for", "before the node's"])
+def test_eks_pod_identity_of_the_operators_pod_logs_in(
+    team: Team, clouds: Clouds, vault: VaultAdmin, named: bool
+) -> None:
+    role = aws_role(team, vault, f"arn:aws:iam::{ACCOUNT}:role/pod-role")
+    operators(team, "aws", vault.url, role=role, podIdentity=named, stsEndpoint=clouds.aws.url, headerValue=SERVER_ID)
+    works(team)
+
+
+@pytest.mark.real
+def test_workload_identity_of_the_operators_pod_logs_in_before_that_of_the_machine(
+    team: Team, vault: VaultAdmin
+) -> None:
+    operators(team, "azure", vault.url, role=azure_role(team, vault, CLIENT), resource=Entra.RESOURCE)
+    works(team)
+
+
+def test_a_team_cannot_use_what_is_mounted_into_the_operators_pod(team: Team, clouds: Clouds) -> None:
+    before = clouds.asked
+    for method, block in (("aws", {}), ("aws", {"podIdentity": True}), ("azure", {"clientID": CLIENT})):
+        app(team, method, team.bed.vault.url, role=team.ns, **block)
+        assert "is used only for a VaultAuth in namespace vso-system" in told(team, "InvalidSpec")
+    assert clouds.asked == before
+
+
+def test_without_the_administrators_word_nobody_uses_it(
+    team: Team, stage: Stage, clouds: Clouds, mounted: dict[str, str]
+) -> None:
+    stage.operator.stop()
+    stage.start_operator(*ARGS, setting=Setting(name="not-as-itself", env={**clouds.env, **mounted}))
+    before = clouds.asked
+    operators(team, "aws", team.bed.vault.url, role=team.ns, stsEndpoint=clouds.aws.url)
+    assert "with --allowed-file-prefixes set" in told(team, "InvalidSpec")
+    assert clouds.asked == before
