@@ -13,7 +13,6 @@ from tests.testbed.real import RealBed
 
 DESTINATION: Json = {"name": "x", "create": True}
 NOT_YET: dict[str, Json] = {
-    "VaultAuthGlobal": {"defaultAuthMethod": "kubernetes"},
     "VaultPKISecret": {"mount": "pki", "role": "x", "destination": DESTINATION},
     "SecretTransformation": {"includes": [".*"]},
 }

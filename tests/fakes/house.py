@@ -20,6 +20,7 @@ from tests.fakes.vault_parts import Observed, Tokens
 from tests.fakes.vault_server import Reply, VaultServer, errors
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
+from vso.app.feeds import indexes
 from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache
 from vso.controllers.clients import ClientPool
 from vso.controllers.credentials import Credentials
@@ -35,7 +36,6 @@ from vso.controllers.restarts import Restarts
 from vso.controllers.sources import Source, SourceReader
 from vso.controllers.static_secret import Rooms, StaticSecretConfig, StaticSecretReconciler
 from vso.controllers.status import StatusWriter
-from vso.controllers.triggers import BY_AUTH, BY_CONNECTION, BY_UID, reference_index, uid_index
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
@@ -76,9 +76,7 @@ class Watches:
     """What the watches have shown so far."""
 
     def __init__(self) -> None:
-        indexers: dict[Kind, Any] = {kind: {BY_UID: uid_index} for kind in Kind}
-        indexers[STATIC][BY_AUTH] = reference_index(OPERATOR)
-        indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index(OPERATOR)
+        indexers = indexes(OPERATOR)
         self.writers: dict[Kind, StoreWriter[ObjectKey, Record]] = {kind: StoreWriter(indexers[kind]) for kind in Kind}
         self.secrets: StoreWriter[ObjectKey, Record] = StoreWriter()
 

@@ -292,7 +292,7 @@ class VaultAuthGlobalStatus(Referred):
 
     ALWAYS = frozenset({"observedGeneration", "valid", "error"})
 
-    valid: bool = False
+    valid: bool | None = None
     """Whether the specification can be used."""
     error: str = ""
     """Why not."""

@@ -11,7 +11,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache
-from vso.controllers.triggers import BY_AUTH, BY_CONNECTION, BY_TARGET, BY_UID, reference_index, target_index, uid_index
+from vso.controllers.triggers import (
+    BY_AUTH,
+    BY_CONNECTION,
+    BY_GLOBAL,
+    BY_SPELLING,
+    BY_TARGET,
+    BY_UID,
+    global_index,
+    reference_index,
+    spelling_index,
+    target_index,
+    uid_index,
+)
 from vso.core.clock import Clock
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
@@ -58,16 +70,24 @@ class FeedConfig:
     operator_namespace: str
 
 
+def indexes(operator_namespace: str) -> dict[Kind, dict[str, Index]]:
+    """Return by what the objects of each kind can be found."""
+    made: dict[Kind, dict[str, Index]] = {kind: {BY_UID: uid_index} for kind in Kind}
+    for kind in (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET):
+        made[kind][BY_AUTH] = reference_index(operator_namespace)
+        made[kind][BY_TARGET] = target_index
+    made[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index(operator_namespace)
+    made[Kind.VAULT_AUTH][BY_GLOBAL] = global_index(operator_namespace)
+    made[Kind.VAULT_AUTH_GLOBAL][BY_SPELLING] = spelling_index
+    return made
+
+
 def make_feeds(
     client: KubeClient, clock: Clock, rng: random.Random, config: FeedConfig, observer: InformerObserver
 ) -> Feeds:
     """Return the informers; none of them has begun."""
     namespaces = config.namespaces or (ALL_NAMESPACES,)
-    indexers: dict[Kind, dict[str, Index]] = {kind: {BY_UID: uid_index} for kind in Kind}
-    for kind in (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET):
-        indexers[kind][BY_AUTH] = reference_index(config.operator_namespace)
-        indexers[kind][BY_TARGET] = target_index
-    indexers[Kind.VAULT_AUTH][BY_CONNECTION] = reference_index(config.operator_namespace)
+    indexers = indexes(config.operator_namespace)
 
     def feed(label: str, path: str, decode: Callable[[JsonObject], Record], selector: str, kind: Kind | None) -> Feed:
         source = ResourceListWatch(client, path, decode, label_selector=selector, metadata_only=kind is None)

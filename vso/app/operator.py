@@ -57,6 +57,7 @@ class Operator:
         async with asyncio.TaskGroup() as feeding:
             supporting = [feeding.create_task(feed.run(), name=feed.name) for feed in parts.feeds.all()]
             supporting.append(feeding.create_task(parts.clients.run(), name="vault-clients"))
+            supporting.append(feeding.create_task(parts.sessions.run(), name="vault-sessions"))
             supporting.append(feeding.create_task(parts.events.run(), name="events"))
             supporting.append(feeding.create_task(parts.reader.run(), name="sources"))
             supporting.append(feeding.create_task(self.health.run(), name="heartbeat"))

@@ -21,8 +21,10 @@ from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets, t
 from vso.app.feeds import FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
+from vso.app.references import join_references
 from vso.app.settings import Settings
 from vso.controllers.access import AuthReconciler, ConnectionReconciler
+from vso.controllers.auth_global import AuthGlobalReconciler
 from vso.controllers.cache import Caches
 from vso.controllers.clients import ClientPool
 from vso.controllers.credentials import Credentials
@@ -43,7 +45,7 @@ from vso.controllers.static_secret import Rooms, StaticSecretConfig, StaticSecre
 from vso.controllers.status import StatusWriter
 from vso.controllers.token_cipher import TransitCipher
 from vso.controllers.token_shelf import TokenShelf
-from vso.controllers.triggers import ReferrerTrigger, SecretTrigger, SelfTrigger
+from vso.controllers.triggers import SecretTrigger, SelfTrigger
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.controllers.unsupported import NEVER, NOT_YET, UnsupportedReconciler
 from vso.core.clock import Clock
@@ -139,8 +141,12 @@ class _Builder:
         cipher = TransitCipher(self.caches[Kind.VAULT_AUTH], lambda: self.resolver, settings.namespace)
         self.shelf = token_shelf(settings, clock, base.kube, base.mac_key, cipher)
         self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, self.shelf)
-        trust = TrustStore(materials, clock, self._trust_policy())
-        self.resolver = Resolver(self.caches, trust, self.clients, self.sessions, settings.namespace)
+        policy = TrustPolicy(settings.forbid_insecure_tls, allows, settings.connection_check_interval)
+        trust = TrustStore(materials, clock, policy)
+        lenient = settings.allow_default_globals
+        self.resolver = Resolver(
+            self.caches, trust, self.clients, self.sessions, settings.namespace, allow_default_globals=lenient
+        )
         self.reader = SourceReader(clock, base.mac_key.reveal())
         self.poller: Poller[Source, ObjectKey] = Poller(
             clock,
@@ -160,6 +166,7 @@ class _Builder:
         reconcilers: dict[Kind, Reconciler[ObjectKey]] = {
             Kind.VAULT_CONNECTION: self._connections(),
             Kind.VAULT_AUTH: self._auths(),
+            Kind.VAULT_AUTH_GLOBAL: self._auth_globals(),
             Kind.VAULT_STATIC_SECRET: self._statics(),
             Kind.VAULT_DYNAMIC_SECRET: self._dynamics(),
         }
@@ -200,12 +207,6 @@ class _Builder:
             return WorkQueue(base.clock, limiter, name=kind.plural)
         # As many passes as a connection has sockets: a Vault that never answers cannot take every worker.
         return WorkQueue(base.clock, limiter, name=kind.plural, group=partial(self.relations.vault_of, kind))
-
-    def _trust_policy(self) -> TrustPolicy:
-        settings = self._base.settings
-        return TrustPolicy(
-            settings.forbid_insecure_tls, settings.allows_vault_address, settings.connection_check_interval
-        )
 
     def _vault_client(self, config: ConnectionConfig) -> VaultClient:
         base = self._base
@@ -252,22 +253,16 @@ class _Builder:
             self.queues[Kind.VAULT_STATIC_SECRET].add(key, Lane.REFRESH)
 
     def _join_triggers(self) -> None:
-        auths, relations = self.queues[Kind.VAULT_AUTH], self.relations
+        join_references(self.feeds, self.queues, self.relations, _SECRETS)
         for kind in Kind:
             for feed in self.feeds.of(kind):
                 feed.add_handler(SelfTrigger(self.queues[kind], partial(attrgetter("synced"), feed)))
                 feed.add_handler(self._foreign_writer(kind))
                 feed.add_handler(self.memories[kind].seen)
-        for feed in self.feeds.of(Kind.VAULT_CONNECTION):
-            feed.add_handler(ReferrerTrigger(auths, relations.auths_by_connection))
         for kind in _SECRETS:
-            queue, find = self.queues[kind], self.memories[kind].find
-            for feed in self.feeds.of(Kind.VAULT_AUTH):
-                feed.add_handler(ReferrerTrigger(queue, partial(relations.by_auth, kind)))
-            for feed in self.feeds.of(Kind.VAULT_CONNECTION):
-                feed.add_handler(ReferrerTrigger(queue, partial(relations.by_connection, kind)))
+            owner, find = partial(self.relations.by_uid, kind), self.memories[kind].find
             for feed in self.feeds.secrets.values():
-                feed.add_handler(SecretTrigger(queue, partial(relations.by_uid, kind), find))
+                feed.add_handler(SecretTrigger(self.queues[kind], owner, find))
 
     def _connections(self) -> ConnectionReconciler:
         parts = self._pass_parts(Kind.VAULT_CONNECTION)
@@ -276,6 +271,10 @@ class _Builder:
 
     def _auths(self) -> AuthReconciler:
         return AuthReconciler(self._pass_parts(Kind.VAULT_AUTH), self.resolver, self.sessions)
+
+    def _auth_globals(self) -> AuthGlobalReconciler:
+        parts = replace(self._pass_parts(Kind.VAULT_AUTH_GLOBAL), finalizers=None)
+        return AuthGlobalReconciler(parts, self.relations.referrers)
 
     def _statics(self) -> StaticSecretReconciler:
         rooms = Rooms(

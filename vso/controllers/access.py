@@ -7,18 +7,20 @@ these passes, it follows the references itself.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import timedelta
 
 from vso.api.access import VaultAuth, VaultAuthStatus, VaultConnection, VaultConnectionStatus
 from vso.api.meta import Resource
 from vso.controllers.clients import ClientPool
+from vso.controllers.defaults import Completed
 from vso.controllers.looks import Look
 from vso.controllers.passes import ObjectReconciler, PassParts
 from vso.controllers.report import Telling
 from vso.controllers.resolver import Resolver
 from vso.controllers.ways import login_config
-from vso.core.errors import Reason, TransientError, VsoError
-from vso.decide.conditions import READY, find_condition
+from vso.core.errors import ConfigError, Reason, TransientError, VsoError
+from vso.decide.conditions import AVAILABLE, READY, Finding, find_condition
 from vso.decide.outcome import InOrder
 from vso.runtime.reconcile import Result
 from vso.vault.errors import BreakerOpenError
@@ -117,23 +119,46 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
         """Follow the references and see whether the fields are complete."""
         if look.record.deleting:
             return Result()
-        self._resolver.connection_of(look.cr)
-        login_config(look.cr, look.key.namespace)
+        completed = self._resolver.completed(look.cr)
+        self._resolver.connection_of(completed.auth)
+        login_config(completed.auth, look.key.namespace, completed.name)
         cautions = self._sessions.cautions(look.cr.metadata.uid)
-        await self._parts.reporter.in_order(
-            look, lambda status: _accepted(look, status), InOrder(_auth_text(look, cautions))
-        )
+        outcome = InOrder(_auth_text(look, cautions), also=_defaulted(completed))
+        await self._parts.reporter.in_order(look, lambda status: _accepted(completed, status), outcome)
         return Result()
 
     def telling(self, look: Look[Resource, VaultAuthStatus], error: VsoError) -> Telling[VaultAuthStatus]:
         """`valid` and `error` speak of the spec and of what it refers to."""
         usable = still_valid(error, was=look.status.valid is True and look.is_current)
-        told = "" if usable else error.message
-        return Telling(change=lambda status: status.model_copy(update={"valid": usable, "error": told}))
+        told = {"valid": usable, "error": "" if usable else error.message}
+        also = self._found_of_defaults(look.cr) if isinstance(look.cr, VaultAuth) else ()
+        return Telling(change=lambda status: _told(look.cr, status, told), also=also)
+
+    def _found_of_defaults(self, auth: VaultAuth) -> tuple[Finding, ...]:
+        try:
+            return _defaulted(self._resolver.completed(auth))
+        except ConfigError as error:
+            return (Finding(AVAILABLE, "False", Reason.VAULT_AUTH_GLOBAL_REF, error.message),)
 
     def gone(self, uid: str) -> None:
         """Drop the sessions; their tokens are revoked at the end."""
         self._resolver.forget(uid)
+
+
+def _defaulted(completed: Completed) -> tuple[Finding, ...]:
+    """Return the condition of a VaultAuth that has its defaults from elsewhere."""
+    if completed.source is None:
+        return ()
+    text = f"the defaults of VaultAuthGlobal {completed.source} are taken over"
+    return (Finding(AVAILABLE, "True", Reason.VAULT_AUTH_GLOBAL_REF, text),)
+
+
+def _told(cr: Resource, status: VaultAuthStatus, update: Mapping[str, object]) -> VaultAuthStatus:
+    """Return the status with what is told, and no word of defaults where none are asked for."""
+    if isinstance(cr, VaultAuth) and cr.spec.vault_auth_global_ref is None:
+        others = tuple(condition for condition in status.conditions if condition.type != AVAILABLE)
+        update = {**update, "conditions": others}
+    return status.model_copy(update=update)
 
 
 def still_valid(error: VsoError, *, was: bool) -> bool:
@@ -159,7 +184,7 @@ def _auth_text(look: AuthLook, cautions: tuple[str, ...] | None) -> str:
     return "; ".join(("its references resolve and its fields are complete", *(cautions or ())))
 
 
-def _accepted(look: AuthLook, status: VaultAuthStatus) -> VaultAuthStatus:
-    spec = look.cr.spec.model_dump_json(by_alias=True, exclude_none=True)
+def _accepted(completed: Completed, status: VaultAuthStatus) -> VaultAuthStatus:
+    spec = completed.auth.spec.model_dump_json(by_alias=True, exclude_none=True)
     digest = hashlib.blake2b(spec.encode(), digest_size=32).hexdigest()
-    return status.model_copy(update={"valid": True, "error": "", "spec_hash": digest})
+    return _told(completed.auth, status, {"valid": True, "error": "", "spec_hash": digest})

@@ -11,9 +11,10 @@ from typing import Generic, TypeVar
 
 from vso.api.meta import Resource
 from vso.api.scheme import parse_as
-from vso.core.errors import ConfigError
+from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
+from vso.decide.references import missing_reference
 from vso.runtime.store import Store
 
 ALL_NAMESPACES = ""
@@ -94,3 +95,13 @@ class Caches:
 
     def __getitem__(self, kind: Kind) -> ObjectCache:
         return self.kinds[kind]
+
+    def missing(self, kind: Kind, key: ObjectKey, referrer: str, field: str) -> ConfigError:
+        """Return the error for an object that is not seen; the message says whether it could be."""
+        cache = self[kind]
+        if not cache.watches(key.namespace):
+            return ConfigError(
+                Reason.REFERENCE_NOT_FOUND,
+                f"{field} of {referrer} names {kind} {key}, in a namespace that this operator does not watch",
+            )
+        return missing_reference(kind, key, field, cache.names(key.namespace))

@@ -21,7 +21,7 @@ from vso.core.errors import REMEDIES, ConfigError, Reason, TransientError, VsoEr
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
 from vso.decide.assess import Assessment, News, assess
-from vso.decide.conditions import READY, find_condition
+from vso.decide.conditions import READY, Finding, find_condition
 from vso.decide.outcome import UNTOLD, Failing, InOrder, Outcome, Policy, Suspended
 from vso.kube.errors import ConflictError
 from vso.kube.event_recorder import EventRecorder
@@ -67,6 +67,8 @@ class Telling(Generic[S]):
     """A further event."""
     remaining: timedelta | None = None
     """How much longer what is there is good, where a lease or certificate says so."""
+    also: tuple[Finding, ...] = ()
+    """Conditions of the kind's own."""
 
 
 class Reporter(Generic[S]):
@@ -110,7 +112,7 @@ class Reporter(Generic[S]):
             return error  # The object moved on under the pass: the next one decides on the new state.
         told = telling or Telling()
         policy = self._policy if told.stale_after is None else replace(self._policy, stale_after=told.stale_after)
-        failing = replace(Failing.of(error, look.notes.failing_on), remaining=told.remaining)
+        failing = replace(Failing.of(error, look.notes.failing_on), remaining=told.remaining, also=told.also)
         assessment = self._assess(look, failing, policy)
         status = told.change(assessment.on(look.status))
         try:

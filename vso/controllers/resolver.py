@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from vso.api.access import VaultAuth, VaultConnection
 from vso.controllers.cache import Caches, Parsed
 from vso.controllers.clients import ClientPool
+from vso.controllers.defaults import Completed, Defaults
 from vso.controllers.trust import TrustStore
 from vso.controllers.ways import login_config
 from vso.core.durations import parse_duration
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind, ObjectKey
-from vso.decide.references import allowed, connection_allowed, missing_reference, parse_ref
+from vso.decide.references import allowed, connection_allowed, parse_ref
 from vso.vault.auth.certificate import CertificateWay
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig
@@ -30,8 +31,13 @@ DEFAULT_NAME = "default"
 class Path:
     """The objects between a secret and Vault."""
 
-    auth: VaultAuth
+    completed: Completed
     connection: VaultConnection
+
+    @property
+    def auth(self) -> VaultAuth:
+        """The VaultAuth, with the defaults of its VaultAuthGlobal."""
+        return self.completed.auth
 
     @property
     def connection_name(self) -> str:
@@ -43,7 +49,14 @@ class Resolver:
     """Follows references and opens sessions."""
 
     def __init__(
-        self, caches: Caches, trust: TrustStore, clients: ClientPool, sessions: Sessions, operator_namespace: str
+        self,
+        caches: Caches,
+        trust: TrustStore,
+        clients: ClientPool,
+        sessions: Sessions,
+        operator_namespace: str,
+        *,
+        allow_default_globals: bool = True,
     ) -> None:
         self._caches = caches
         self._auths = Parsed(caches[Kind.VAULT_AUTH], VaultAuth)
@@ -52,6 +65,7 @@ class Resolver:
         self._clients = clients
         self._sessions = sessions
         self._operator_namespace = operator_namespace
+        self._defaults = Defaults(caches, operator_namespace, allow_default=allow_default_globals)
 
     def forget(self, uid: str) -> None:
         """A VaultConnection or VaultAuth is gone: drop the sessions on it; their tokens are revoked at the end."""
@@ -74,15 +88,20 @@ class Resolver:
         auth = self._auth(key, namespace)
         if not allowed(namespace, key, auth.spec.allowed_namespaces, self._operator_namespace):
             raise ConfigError(Reason.NAMESPACE_NOT_ALLOWED, f"VaultAuth {key} does not admit namespace {namespace}")
-        return Path(auth, self.connection_of(auth))
+        completed = self.completed(auth)
+        return Path(completed, self.connection_of(completed.auth))
+
+    def completed(self, auth: VaultAuth) -> Completed:
+        """Return a VaultAuth with the defaults of its VaultAuthGlobal."""
+        return self._defaults.completed(auth)
 
     def connection_of(self, auth: VaultAuth) -> VaultConnection:
-        """Return the VaultConnection of a VaultAuth."""
+        """Return the VaultConnection of a VaultAuth that is complete."""
         key = self.connection_key(auth)
         connection = self._connections.get(key)
         if connection is None:
             referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
-            raise self._dangling(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
+            raise self._caches.missing(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
         if not connection_allowed(auth.metadata.namespace, key, connection.spec.allowed_namespaces):
             raise ConfigError(
                 Reason.NAMESPACE_NOT_ALLOWED,
@@ -102,7 +121,7 @@ class Resolver:
 
     async def session(self, path: Path, consumer: str) -> Session:
         """Return the session of a consumer's namespace on that path; no request is made yet."""
-        login = login_config(path.auth, consumer)
+        login = login_config(path.auth, consumer, path.completed.name)
         if isinstance(login.way, CertificateWay) and login.way.secret:
             client = await self._client_showing(path.connection, ObjectKey(consumer, login.way.secret))
         else:
@@ -119,17 +138,8 @@ class Resolver:
     def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
         auth = self._auths.get(key)
         if auth is None:
-            raise self._dangling(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
+            raise self._caches.missing(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
         return auth
-
-    def _dangling(self, kind: Kind, key: ObjectKey, referrer: str, field: str) -> ConfigError:
-        cache = self._caches[kind]
-        if not cache.watches(key.namespace):
-            return ConfigError(
-                Reason.REFERENCE_NOT_FOUND,
-                f"{field} of {referrer} names {kind} {key}, in a namespace that this operator does not watch",
-            )
-        return missing_reference(kind, key, field, cache.names(key.namespace))
 
 
 def _named(kind: Kind, key: ObjectKey, error: ConfigError) -> ConfigError:

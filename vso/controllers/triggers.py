@@ -19,14 +19,27 @@ from vso.runtime.workqueue import Lane, WorkQueue
 
 BY_AUTH = "auth"
 BY_CONNECTION = "connection"
+BY_GLOBAL = "global"
+BY_SPELLING = "spelling"
 BY_UID = "uid"
 BY_TARGET = "target"
 
 
 def referred(record: Record, operator_namespace: str) -> ObjectKey | None:
     """Return the object that the record's object refers to; None where the reference cannot be understood."""
+    return _understood(record.reference, record.key.namespace, operator_namespace)
+
+
+def defaulted_by(record: Record, operator_namespace: str) -> tuple[ObjectKey, ...]:
+    """Return the VaultAuthGlobals of which the first that is there supplies the VaultAuth's defaults."""
+    namespace = record.key.namespace
+    found = (_understood(reference, namespace, operator_namespace) for reference in record.defaults)
+    return tuple(dict.fromkeys(key for key in found if key is not None))
+
+
+def _understood(reference: str, namespace: str, operator_namespace: str) -> ObjectKey | None:
     try:
-        return parse_ref(record.reference, record.key.namespace, operator_namespace)
+        return parse_ref(reference, namespace, operator_namespace)
     except ConfigError:
         return None
 
@@ -39,6 +52,20 @@ def reference_index(operator_namespace: str) -> Callable[[Record], Iterable[str]
         return () if key is None else (str(key),)
 
     return index
+
+
+def global_index(operator_namespace: str) -> Callable[[Record], Iterable[str]]:
+    """Return an index function that files a VaultAuth under every VaultAuthGlobal that it could mean."""
+
+    def index(record: Record) -> Iterable[str]:
+        return tuple(str(key) for key in defaulted_by(record, operator_namespace))
+
+    return index
+
+
+def spelling_index(record: Record) -> Iterable[str]:
+    """File a VaultAuthGlobal under its reference as it is written: what it means depends on who takes it over."""
+    return (record.reference,)
 
 
 def uid_index(record: Record) -> Iterable[str]:
@@ -92,6 +119,22 @@ class ReferrerTrigger:
             return
         for key in self.referrers(str(record.key)):
             self.queue.add(key, Lane.REFRESH)
+
+
+@dataclass(frozen=True)
+class ReferredTrigger:
+    """An object that begins or ends to refer to others wakes those, to be counted."""
+
+    queue: WorkQueue[ObjectKey]
+    referred: Callable[[Record], Iterable[ObjectKey]]
+
+    def __call__(self, old: Record | None, new: Record | None) -> None:
+        """Handle one change of the watch."""
+        if old is not None and new is not None and old.defaults == new.defaults:
+            return
+        for record in (old, new):
+            for key in self.referred(record) if record is not None else ():
+                self.queue.add(key, Lane.REFRESH)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from vso.runtime.reconcile import Result
 NEVER = frozenset({Kind.HCP_AUTH, Kind.HCP_VAULT_SECRETS_APP, Kind.CSI_SECRETS})
 """End of life with the reference operator, or served by another program."""
 
-NOT_YET = frozenset({Kind.VAULT_AUTH_GLOBAL, Kind.VAULT_PKI_SECRET, Kind.SECRET_TRANSFORMATION})
+NOT_YET = frozenset({Kind.VAULT_PKI_SECRET, Kind.SECRET_TRANSFORMATION})
 
 
 class UnsupportedReconciler(ObjectReconciler[Resource, Status]):

@@ -41,26 +41,31 @@ _Maker = Callable[[VaultAuthSpec, str], Way]
 _WITHOUT_MOUNT = frozenset({"token"})
 
 
-def login_config(auth: VaultAuth, consumer: str) -> LoginConfig:
-    """Return how a consumer's namespace logs in by this VaultAuth; ConfigError names what is missing."""
+def login_config(auth: VaultAuth, consumer: str, where: str = "") -> LoginConfig:
+    """Return how a consumer's namespace logs in by this VaultAuth, which is complete.
+
+    ConfigError names what is missing; `where` is what to call the VaultAuth then.
+    """
     meta, spec = auth.metadata, auth.spec
-    where = f"VaultAuth {meta.namespace}/{meta.name}"
-    if spec.vault_auth_global_ref is not None:
-        raise ConfigError(Reason.NOT_IMPLEMENTED, f"{where}: spec.vaultAuthGlobalRef is not acted on yet")
+    where = where or f"VaultAuth {meta.namespace}/{meta.name}"
     method = spec.method or ""
     make = _MAKERS.get(method)
     if make is None:
         raise ConfigError(Reason.INVALID_SPEC, f"{where}: spec.method is empty")
     try:
         _needed(method, ("spec.mount", spec.mount or method in _WITHOUT_MOUNT))
-        way = make(spec, consumer)
+        return _config(auth, make(spec, consumer), consumer)
     except ConfigError as error:
         raise ConfigError(error.reason, f"{where}: {error.message}") from None
+
+
+def _config(auth: VaultAuth, way: Way, consumer: str) -> LoginConfig:
+    meta, spec = auth.metadata, auth.spec
     return LoginConfig(
         name=f"{meta.namespace}/{meta.name}",
         uid=meta.uid,
         generation=meta.generation,
-        method=method,
+        method=spec.method or "",
         mount=spec.mount,
         namespace=spec.namespace,
         consumer=consumer if way.personal else "",
@@ -216,3 +221,22 @@ _MAKERS: Mapping[str, _Maker] = {
     "token": _token,
     "generic": _generic,
 }
+
+_WAYS: Mapping[str, type[Way]] = {
+    "kubernetes": KubernetesWay,
+    "jwt": JwtWay,
+    "appRole": AppRoleWay,
+    "aws": AwsWay,
+    "gcp": GcpWay,
+    "azure": AzureWay,
+    "cert": CertificateWay,
+    "userpass": PasswordWay,
+    "ldap": PasswordWay,
+    "token": GivenWay,
+    "generic": GenericWay,
+}
+
+
+def reserved(method: str) -> frozenset[str]:
+    """Return the fields of the login request that are the method's own."""
+    return _WAYS[method].RESERVED

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     RECOVERED = "Recovered"
     EVENT_WATCHER_STARTED = "EventWatcherStarted"
+    VAULT_AUTH_GLOBAL_REF = "VaultAuthGlobalRef"
     # On the way, or resting.
     PROGRESSING = "Progressing"
     SUSPENDED = "Suspended"

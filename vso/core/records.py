@@ -31,6 +31,8 @@ class Record:
     reference: str = ""
     """What `spec.vaultAuthRef` or `spec.vaultConnectionRef` says: whom a change wakes is asked far more often
     than anything else in the body."""
+    defaults: tuple[str, ...] = ()
+    """Where a VaultAuth looks for its VaultAuthGlobal, in that order, as references."""
     targets: tuple[str, ...] = ()
     """The rollout targets of a secret, each as `<kind>/<name>`."""
     said: int = 0

@@ -20,6 +20,8 @@ HEALTHY = "Healthy"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
 SECRET_SYNCED = "SecretSynced"
+AVAILABLE = "Available"
+"""Of a VaultAuth that has defaults from a VaultAuthGlobal: whether it gets them."""
 ABNORMAL = frozenset({RECONCILING, STALLED})
 """Present while they hold and absent otherwise, as kstatus reads them."""
 

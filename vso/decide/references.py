@@ -28,6 +28,19 @@ def parse_ref(text: str | None, default_namespace: str, operator_namespace: str)
     return ObjectKey(default_namespace, text) if len(parts) == 1 else ObjectKey(*parts)
 
 
+def global_references(name: str, namespace: str, *, allow_default: bool) -> tuple[str, ...]:
+    """Return where a VaultAuth looks for its VaultAuthGlobal, in that order, as references for `parse_ref`.
+
+    Without a name it is the one named default, where that is allowed: in the namespace that is given,
+    else in the VaultAuth's own and then in the operator's.
+    """
+    if name:
+        return (f"{namespace}/{name}" if namespace else name,)
+    if not allow_default:
+        return ()
+    return (f"{namespace}/{DEFAULT_NAME}",) if namespace else (DEFAULT_NAME, "")
+
+
 def allowed(
     target_namespace: str, key: ObjectKey, allowed_namespaces: Sequence[str] | None, operator_namespace: str
 ) -> bool:

@@ -18,6 +18,7 @@ from vso.core.errors import ExpiredError, Reason, TransientError
 from vso.core.keys import GROUP, ObjectKey
 from vso.core.packing import pack
 from vso.core.records import Record
+from vso.decide.references import global_references
 from vso.kube.client import METADATA_ONLY, METADATA_ONLY_LIST, KubeClient
 from vso.kube.errors import Asked, error_for
 from vso.kube.json import JsonObject, child, decode_object, encode
@@ -141,8 +142,7 @@ def decode_record(value: JsonObject) -> Record:
     return _record(
         meta,
         look,
-        reference=_reference(child(value, "spec")),
-        targets=_targets(child(value, "spec")),
+        spec=child(value, "spec"),
         said=_hash(value.get("status")),
         body=encode({**value, "metadata": kept}),
     )
@@ -181,6 +181,13 @@ def _reference(spec: JsonObject) -> str:
     return sys.intern(found) if isinstance(found, str) else _NO_REFERENCE
 
 
+def _defaults(ref: JsonObject) -> tuple[str, ...]:
+    """Return where the VaultAuthGlobal is looked for, shared by all that look there."""
+    name, namespace = (str(ref.get(field) or "") for field in ("name", "namespace"))
+    found = global_references(name, namespace, allow_default=ref.get("allowDefault") is True)
+    return tuple(sys.intern(reference) for reference in found)
+
+
 def _targets(spec: JsonObject) -> tuple[str, ...]:
     """Return the rollout targets that can be understood, shared by all that name the same."""
     found = spec.get("rolloutRestartTargets")
@@ -194,8 +201,7 @@ def _record(
     *,
     body: bytes = b"",
     owner_uid: str = "",
-    reference: str = "",
-    targets: tuple[str, ...] = (),
+    spec: JsonObject | None = None,
     said: int = 0,
 ) -> Record:
     return Record(
@@ -207,8 +213,9 @@ def _record(
         deleting="deletionTimestamp" in meta,
         packed=pack(body),
         owner_uid=owner_uid,
-        reference=reference,
-        targets=targets,
+        reference=_reference(spec or {}),
+        defaults=_defaults(child(spec or {}, "vaultAuthGlobalRef")),
+        targets=_targets(spec or {}),
         said=said,
     )
 

@@ -98,9 +98,7 @@ class LoginConfig:
         check_headers(self.headers)
         taken = sorted(self.way.RESERVED.intersection(name for name, _ in self.params))
         if taken:
-            raise ConfigError(
-                Reason.INVALID_SPEC, f"VaultAuth {self.name}: spec.params may not set {' or '.join(taken)}"
-            )
+            raise ConfigError(Reason.INVALID_SPEC, f"spec.params may not set {' or '.join(taken)}")
 
     @property
     def path(self) -> str:
@@ -139,13 +137,13 @@ def session_key(connection: ConnectionConfig, login: LoginConfig) -> SessionKey:
     return SessionKey(connection.uid, connection.generation, login.uid, login.generation, login.consumer, digest)
 
 
-def check_headers(headers: Pairs) -> None:
+def check_headers(headers: Pairs, field: str = "spec.headers") -> None:
     """Refuse header names that are reserved or malformed, and values that would end a header."""
     for name, value in headers:
         if name.lower() in _OURS:
-            raise ConfigError(Reason.INVALID_SPEC, f"spec.headers: {name} cannot be overridden")
+            raise ConfigError(Reason.INVALID_SPEC, f"{field}: {name} cannot be overridden")
         if not _HEADER_NAME.fullmatch(name) or any(char in value for char in "\r\n\0"):
-            raise ConfigError(Reason.INVALID_SPEC, f"spec.headers: {name!r} is not a valid header")
+            raise ConfigError(Reason.INVALID_SPEC, f"{field}: {name!r} is not a valid header")
 
 
 def _check_address(address: str) -> None:

@@ -56,6 +56,7 @@ class Session:
         self._clock = parts.clock
         self._logins = Logins(login, parts, repr(self.key))
         self._noticed = parts.noticed
+        self._used_at = parts.clock.monotonic()
         self._held: Held | None = None
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
@@ -176,6 +177,16 @@ class Session:
             cache_key = f"{cache_key}-{namespace}"
         return cache_key, client_id(accessor)
 
+    def unused_for(self, seconds: float) -> bool:
+        """Tell whether nobody has used the session for so long."""
+        return self._clock.monotonic() - self._used_at >= seconds
+
+    async def give_back(self) -> None:
+        """Revoke the token as soon as no request and no lease needs it; whoever comes later logs in again."""
+        held, self._held = self._held, None
+        if held is not None:
+            await self._retire(held)
+
     async def revoke(self) -> None:
         """Give the token back, best effort and bounded; the next read logs in again."""
         held, self._held = self._held, None
@@ -284,6 +295,7 @@ class Session:
             yield
         finally:
             held.users -= 1
+            self._used_at = self._clock.monotonic()
             if held.retired and held.users == 0:
                 await self._discard(held)
 

@@ -1,7 +1,8 @@
 """All sessions of the process.
 
 Invariant: one session per SessionKey; when a configuration changes, the session of the old one
-makes room, and its token is given back at the latest when the process ends.
+makes room, and its token is given back when nobody has used it for a while, at the latest when the
+process ends.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from vso.vault.way import CredentialSource
 _CLOSE_WITHIN = 3.0
 _REMEMBERED = 256
 """How many replaced sessions are kept for their tokens to be revoked; older tokens end by themselves."""
+_UNUSED = 5.0
+"""Seconds without a request after which a replaced session has seen its last: everybody has moved on."""
 
-_Place = tuple[str, str, str]
+_Place = tuple[str, str]
+"""A VaultAuth and a consumer: it leads to one VaultConnection at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +54,18 @@ class Sessions:
         self._parts = LoginParts(clock, credentials, observer, noticed, shelf or NoShelf())
         self._sessions: dict[_Place, Session] = {}
         self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
+        self._replacing = asyncio.Event()
 
     def session(self, client: VaultClient, login: LoginConfig) -> Session:
         """Return the one session for this connection, login and identity; makes no request."""
         key = session_key(client.config, login)
-        place = (key.connection_uid, key.auth_uid, key.consumer)
+        place = (key.auth_uid, key.consumer)
         found = self._sessions.get(place)
         if found is not None and found.key == key:
             found.adopt(client)
             return found
         if found is not None:
-            self._replaced.append(found)
+            self._replace(found)
         made = Session(client, login, self._parts)
         self._sessions[place] = made
         return made
@@ -81,7 +86,17 @@ class Sessions:
         """Drop the sessions whose key fits: their connection or auth is gone."""
         for place, session in list(self._sessions.items()):
             if predicate(session.key):
-                self._replaced.append(self._sessions.pop(place))
+                self._replace(self._sessions.pop(place))
+
+    async def run(self) -> None:
+        """Give back the tokens of replaced sessions that nobody uses any more, until cancelled."""
+        while True:
+            await self._replacing.wait()
+            await self._parts.clock.sleep(_UNUSED)
+            for session in [session for session in self._replaced if session.unused_for(_UNUSED)]:
+                await session.give_back()
+            if not any(session.logged_in for session in self._replaced):
+                self._replacing.clear()
 
     def share(self) -> None:
         """Another process may have used our tokens meanwhile: none of them is ours alone to revoke."""
@@ -97,6 +112,10 @@ class Sessions:
             async with asyncio.timeout(_CLOSE_WITHIN), asyncio.TaskGroup() as tasks:
                 for session in every:
                     tasks.create_task(session.revoke())
+
+    def _replace(self, session: Session) -> None:
+        self._replaced.append(session)
+        self._replacing.set()
 
     def statistics(self) -> SessionStatistics:
         """Return how many sessions there are and how many hold a token."""

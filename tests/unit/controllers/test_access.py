@@ -296,6 +296,50 @@ async def test_an_auth_that_cannot_be_used_is_not_valid_and_says_why_until_it_is
     assert "error" not in desk.status(AUTH)
 
 
+def defaults(desk: Desk, **spec: Any) -> None:
+    kind = Kind.VAULT_AUTH_GLOBAL
+    desk.home.watches.show(kind, desk.home.cluster.put(kind, "g", spec))
+
+
+async def test_an_auth_tells_whether_it_has_its_defaults(desk: Desk) -> None:
+    desk.put(AUTH, auth_spec(vaultAuthGlobalRef={"name": "g"}, mount=""))
+    await desk.fails(AUTH)
+    available = desk.condition(AUTH, "Available")
+    assert (available["status"], available["reason"]) == ("False", "VaultAuthGlobalRef")
+    assert "VaultAuthGlobal app/g, which does not exist" in available["message"]
+    assert desk.condition(AUTH, "Ready")["reason"] == "ReferenceNotFound"
+    defaults(desk)
+    await desk.fails(AUTH)
+    assert desk.condition(AUTH, "Available")["status"] == "True"
+    assert desk.condition(AUTH, "Ready")["reason"] == "InvalidSpec"
+    assert desk.status(AUTH)["error"].startswith("VaultAuth app/vault with the defaults of VaultAuthGlobal app/g: ")
+    defaults(desk, defaultMount="kubernetes")
+    await desk.look(AUTH)
+    assert desk.condition(AUTH, "Available")["status"] == "True"
+    assert desk.condition(AUTH, "Ready")["status"] == "True"
+    desk.put(AUTH, auth_spec())
+    await desk.look(AUTH)
+    assert desk.condition(AUTH, "Available") == {}
+
+
+@pytest.mark.parametrize("spec", [{"mount": ""}, {"method": "carrier-pigeon"}])
+async def test_an_auth_that_fails_without_asking_for_defaults_says_nothing_of_them(desk: Desk, spec: Json) -> None:
+    desk.put(AUTH, auth_spec(**spec))
+    await desk.fails(AUTH)
+    assert desk.condition(AUTH, "Available") == {}
+
+
+async def test_the_spec_hash_follows_the_defaults(desk: Desk) -> None:
+    desk.put(AUTH, auth_spec(vaultAuthGlobalRef={"name": "g"}, mount=""))
+    hashes = []
+    for mount in ("one", "two", "one"):
+        defaults(desk, defaultMount=mount)
+        await desk.look(AUTH)
+        hashes.append(desk.status(AUTH)["specHash"])
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert desk.writes == 3
+
+
 # Both.
 
 

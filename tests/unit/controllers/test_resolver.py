@@ -202,7 +202,6 @@ def test_a_login_takes_over_what_the_auth_says() -> None:
     [
         pytest.param({"method": None}, Reason.INVALID_SPEC, "spec.method is empty", id="no-method"),
         pytest.param({"method": "aws"}, Reason.INVALID_SPEC, "spec.aws.role must", id="another-method"),
-        pytest.param({"vaultAuthGlobalRef": {"name": "g"}}, Reason.NOT_IMPLEMENTED, "vaultAuthGlobalRef", id="global"),
         pytest.param({"mount": ""}, Reason.INVALID_SPEC, "spec.mount must", id="no-mount"),
         pytest.param(
             {"kubernetes": None},

@@ -12,10 +12,13 @@ from tests.fakes.house import STATIC
 from vso.api.secrets import VaultStaticSecretStatus
 from vso.controllers.memory import Memory
 from vso.controllers.triggers import (
+    ReferredTrigger,
     ReferrerTrigger,
     SecretTrigger,
     SelfTrigger,
     concerns_us,
+    defaulted_by,
+    global_index,
     reference_index,
     target_index,
     uid_index,
@@ -190,3 +193,49 @@ def test_while_a_write_is_on_its_way_its_echo_wakes_nobody_and_a_deletion_is_not
     owners.trigger(secret("8"), None)
     assert len(queue) == 0
     assert owners.notes.deleted_uid == "secret-1"
+
+
+@pytest.mark.parametrize(
+    ("ref", "filed"),
+    [
+        pytest.param({"name": "g"}, ("app/g",), id="name"),
+        pytest.param({"name": "g", "namespace": "shared"}, ("shared/g",), id="namespace-and-name"),
+        pytest.param({"allowDefault": True}, ("app/default", "vso-system/default"), id="either-default"),
+        pytest.param({"allowDefault": False}, (), id="no-default"),
+        pytest.param({"name": "a/b/c"}, (), id="not-to-be-understood"),
+        pytest.param("g", (), id="no-object"),
+        pytest.param(None, (), id="none"),
+    ],
+)
+def test_an_auth_is_filed_under_every_global_that_it_could_mean(ref: Any, filed: tuple[str, ...]) -> None:
+    record = FakeCluster().put(Kind.VAULT_AUTH, "vault", {"vaultAuthGlobalRef": ref})
+    assert tuple(global_index("vso-system")(record)) == filed
+
+
+def test_an_auth_of_the_operators_namespace_could_mean_one_default_alone() -> None:
+    record = FakeCluster().put(
+        Kind.VAULT_AUTH, "vault", {"vaultAuthGlobalRef": {"allowDefault": True}}, namespace="vso-system"
+    )
+    assert defaulted_by(record, "vso-system") == (ObjectKey("vso-system", "default"),)
+
+
+def referring(name: str, **changes: Any) -> Record:
+    made = FakeCluster().put(Kind.VAULT_AUTH, "vault", {"vaultAuthGlobalRef": {"name": name}})
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "woken"),
+    [
+        pytest.param(None, referring("a"), {"a"}, id="begins"),
+        pytest.param(referring("a"), None, {"a"}, id="ends"),
+        pytest.param(referring("a"), referring("b"), {"a", "b"}, id="turns-to-another"),
+        pytest.param(referring("a"), referring("a", generation=2), set(), id="another-edit"),
+        pytest.param(referring("a"), referring("a", resource_version="9"), set(), id="echo-of-a-status"),
+    ],
+)
+def test_who_begins_or_ends_to_refer_wakes_what_it_refers_to(
+    queue: WorkQueue[ObjectKey], old: Record | None, new: Record | None, woken: set[str]
+) -> None:
+    ReferredTrigger(queue, lambda record: defaulted_by(record, "vso-system"))(old, new)
+    assert {str(queue.get_nowait()) for _ in range(len(queue))} == {f"app/{name}" for name in woken}

@@ -19,7 +19,6 @@ from vso.runtime.reconcile import Result
 SPECS: dict[Kind, Json] = {
     Kind.HCP_AUTH: {"organizationID": "o", "projectID": "p"},
     Kind.HCP_VAULT_SECRETS_APP: {"appName": "a", "destination": {"name": "d"}},
-    Kind.VAULT_AUTH_GLOBAL: {},
     Kind.SECRET_TRANSFORMATION: {},
 }
 
@@ -68,6 +67,12 @@ async def test_one_that_is_gone_or_going_is_left_alone(desk: Desk) -> None:
 
 
 def test_every_kind_is_acted_on_or_reported() -> None:
-    acted_on = {Kind.VAULT_CONNECTION, Kind.VAULT_AUTH, Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET}
+    acted_on = {
+        Kind.VAULT_CONNECTION,
+        Kind.VAULT_AUTH,
+        Kind.VAULT_AUTH_GLOBAL,
+        Kind.VAULT_STATIC_SECRET,
+        Kind.VAULT_DYNAMIC_SECRET,
+    }
     assert NEVER | NOT_YET | acted_on == set(Kind)
     assert not NEVER & NOT_YET
