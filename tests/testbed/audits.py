@@ -65,6 +65,8 @@ class VaultCall:
     error: str
     time: datetime
     type: str = field(default="request")
+    certificate: str = ""
+    """The serial number of the client certificate that was shown, in decimals."""
 
     @property
     def ok(self) -> bool:
@@ -147,6 +149,7 @@ def _vault_call(entry: Json) -> VaultCall:
         error=entry.get("error", ""),
         time=_time(entry["time"]),
         type=entry["type"],
+        certificate=request.get("client_certificate_serial_number", ""),
     )
 
 

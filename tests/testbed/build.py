@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.testbed.cache import BuildError, cache, locked
-from tests.testbed.debian import postgresql
+from tests.testbed.debian import ALL as PACKAGES
+from tests.testbed.debian import programs
 
 SERVERS = Path(__file__).parent / "servers"
 GO_AT_LEAST = (1, 26)
@@ -199,7 +200,8 @@ def main() -> int:
     for server in ALL:
         print(f"{server.name}: {'in the cache' if server.built else 'to be built'} ({server.folder})", flush=True)
     try:
-        print(f"postgresql: {postgresql().bin}", flush=True)
+        for package in PACKAGES:
+            print(f"{package.name}: {programs(package).bin}", flush=True)
         build_all(lambda line: print(line, flush=True))
     except BuildError as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""PostgreSQL as Debian packages it: the machine's own, or unpacked into the cache beside the built servers.
+"""Servers as Debian packages them: the machine's own, or unpacked into the cache beside the built ones.
 
 Invariant: nothing on the machine changes but the cache. apt keeps its lists there too, and packages are
 unpacked without being installed: no service starts, no user is made, and no right of root is needed.
@@ -17,23 +17,45 @@ from pathlib import Path
 
 from tests.testbed.cache import BuildError, cache, locked
 
-INSTALLED = Path("/usr/lib/postgresql")
-_SERVER = re.compile(r"postgresql-\d+")
-# What comes with the server and is not needed to run it: the C library is the machine's, LLVM is for queries
+# What comes with a server and is not needed to run it: the C library is the machine's, LLVM is for queries
 # that run long, the rest belongs to packages that set up a system.
 _NOT_NEEDED = re.compile(r"libc(6|-)|libllvm|libz3|libsem|libsepol|lib.*(perl|-common|-modules)")
 
 
 @dataclass(frozen=True)
-class PostgresPrograms:
-    """The folder of PostgreSQL's programs, and the unpacked tree that it is in (None: it is installed)."""
+class Package:
+    """What apt is asked for, which package of its plan has the server, where that is, and how it says its version."""
+
+    name: str
+    holder: re.Pattern[str]
+    program: str
+    version: str
+
+    def find(self, root: Path) -> Path | None:
+        """Return the newest server below a root."""
+        found = [*root.glob(self.program)]
+        return max(
+            found,
+            key=lambda path: [int(number) for number in re.findall(r"\d+", str(path.relative_to(root)))],
+            default=None,
+        )
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The folder of a package's programs, and the unpacked tree that it is in (None: it is installed)."""
 
     bin: Path
     tree: Path | None = None
 
-    def below(self, tree: Path) -> PostgresPrograms:
+    def below(self, tree: Path) -> Programs:
         """The same programs in a copy of their tree."""
-        return self if self.tree is None else PostgresPrograms(tree / self.bin.relative_to(self.tree), tree)
+        return self if self.tree is None else Programs(tree / self.bin.relative_to(self.tree), tree)
+
+    @property
+    def root(self) -> Path:
+        """Where the paths of the package begin."""
+        return self.tree or Path("/")
 
     @property
     def env(self) -> dict[str, str]:
@@ -44,19 +66,26 @@ class PostgresPrograms:
         return {"LD_LIBRARY_PATH": ":".join(map(str, folders))}
 
 
-def postgresql(installed: Path = INSTALLED) -> PostgresPrograms:
-    """Return PostgreSQL's programs: the newest that the machine has, or the cache's, unpacked now if it lacks them."""
-    found = [*installed.glob("*/bin/postgres")]
-    if found:
-        return PostgresPrograms(max(found, key=_version).parent)
-    tree = cache() / f"postgresql-{_release()}"
-    with locked("postgresql"):
+POSTGRESQL = Package(
+    "postgresql", re.compile(r"postgresql-\d+"), "usr/lib/postgresql/*/bin/postgres", version="--version"
+)
+SLAPD = Package("slapd", re.compile("slapd"), "usr/sbin/slapd", version="-VVV")
+ALL = (POSTGRESQL, SLAPD)
+
+
+def programs(package: Package, installed: Path = Path("/")) -> Programs:
+    """Return a package's programs: the newest that the machine has, or the cache's, unpacked now if it lacks them."""
+    found = package.find(installed)
+    if found is not None:
+        return Programs(found.parent)
+    tree = cache() / f"{package.name}-{_release(package)}"
+    with locked("debian"):  # one for all: they share apt's folder
         if not tree.exists():
-            _unpack(tree)
-    return _programs(tree)
+            _unpack(package, tree)
+    return _unpacked(package, tree)
 
 
-def _unpack(tree: Path) -> None:
+def _unpack(package: Package, tree: Path) -> None:
     apt = tree.with_name("apt")
     scratch = tree.with_name(f"{tree.name}.unpacking")
     for left in (apt, scratch):
@@ -65,21 +94,21 @@ def _unpack(tree: Path) -> None:
         (apt / folder).mkdir(parents=True)
     (apt / "status").touch()  # nothing is installed: everything that is needed comes along
     _apt(apt, "update")
-    plan = _apt(apt, "install", "--simulate", "--no-install-recommends", "postgresql")
-    _apt(apt, "download", *needed(plan))
-    for package in sorted((apt / "packages").glob("*.deb")):
-        _run(["dpkg", "-x", package, scratch])
-    programs = _programs(scratch)
-    _run([programs.bin / "postgres", "--version"], env=programs.env)
+    plan = _apt(apt, "install", "--simulate", "--no-install-recommends", package.name)
+    _apt(apt, "download", *needed(plan, package))
+    for archive in sorted((apt / "packages").glob("*.deb")):
+        _run(["dpkg", "-x", archive, scratch])
+    found = _unpacked(package, scratch)
+    _run([found.bin / Path(package.program).name, package.version], env=found.env)
     scratch.rename(tree)
     shutil.rmtree(apt)
 
 
-def needed(plan: str) -> list[str]:
-    """The packages of apt's plan (`Inst name (version …)`) that the server needs to run."""
+def needed(plan: str, package: Package) -> list[str]:
+    """The packages of apt's plan (`Inst name (version …)`) that a package's server needs to run."""
     names = re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
     libraries = [name for name in names if name.startswith(("lib", "zlib")) and not _NOT_NEEDED.match(name)]
-    return [*libraries, *(name for name in names if _SERVER.fullmatch(name))]
+    return [*libraries, *(name for name in names if package.holder.fullmatch(name))]
 
 
 def _apt(folder: Path, *args: str) -> str:
@@ -99,27 +128,21 @@ def _run(command: Sequence[str | Path], *, cwd: Path | None = None, env: dict[st
             command, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, check=False
         )
     except OSError as error:
-        raise BuildError(f"PostgreSQL is not below {INSTALLED}, and unpacking Debian's fails: {error}") from error
+        raise BuildError(f"unpacking Debian's packages fails: {error}") from error
     if done.returncode != 0:
         raise BuildError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return done.stdout
 
 
-def _programs(tree: Path) -> PostgresPrograms:
-    server = next((tree / "usr/lib/postgresql").glob("*/bin/postgres"), None)
+def _unpacked(package: Package, tree: Path) -> Programs:
+    server = package.find(tree)
     if server is None:
-        raise BuildError(f"{tree} holds no PostgreSQL")
-    return PostgresPrograms(server.parent, tree)
+        raise BuildError(f"{tree} holds no {package.program}")
+    return Programs(server.parent, tree)
 
 
-def _version(program: Path) -> float:
-    return float(program.parts[-3])
-
-
-def _release() -> str:
+def _release(package: Package) -> str:
     try:
         return platform.freedesktop_os_release()["VERSION_CODENAME"]
     except (OSError, KeyError) as error:
-        raise BuildError(
-            f"PostgreSQL is not below {INSTALLED}, and this is no Debian that has packages of it"
-        ) from error
+        raise BuildError(f"/{package.program} is not there, and this is no Debian that has packages of it") from error

@@ -24,6 +24,16 @@ class KeyPair:
     certificate: Path
     key: Path
 
+    @property
+    def entries(self) -> dict[str, str]:
+        """Both as a TLS Secret has them."""
+        return {"tls.crt": self.certificate.read_text(), "tls.key": self.key.read_text()}
+
+    @property
+    def serial(self) -> str:
+        """The certificate's serial number in decimals, as Vault's audit log tells it."""
+        return str(x509.load_pem_x509_certificate(self.certificate.read_bytes()).serial_number)
+
 
 class Authority:
     """A certificate authority and the directory that it writes to."""
@@ -49,9 +59,9 @@ class Authority:
         names.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
         return self._issue(name, _name(name), ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName(names))
 
-    def client(self, user: str, group: str | None = None) -> KeyPair:
+    def client(self, user: str, group: str | None = None, *, file: str | None = None) -> KeyPair:
         """Issue a client certificate: the common name is the user, the organisation its group."""
-        return self._issue(user, _name(user, group), ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        return self._issue(file or user, _name(user, group), ExtendedKeyUsageOID.CLIENT_AUTH, None)
 
     def _issue(
         self, file: str, subject: x509.Name, usage: x509.ObjectIdentifier, names: x509.SubjectAlternativeName | None

@@ -19,7 +19,7 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.rows import TupleRow
 
-from tests.testbed.debian import PostgresPrograms, postgresql
+from tests.testbed.debian import POSTGRESQL, Programs, programs
 from tests.testbed.process import Command, Exit, Process, ProcessError, free_port
 
 HOST = "127.0.0.1"
@@ -55,12 +55,12 @@ class Login:
 class Postgres:
     """One server; `admin` is its superuser."""
 
-    def __init__(self, log: Path, programs: PostgresPrograms | None = None) -> None:
+    def __init__(self, log: Path, found: Programs | None = None) -> None:
         self.port = free_port()
         self.admin = Login("admin", secrets.token_hex(8))
         self._user = _UNPRIVILEGED if os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="vso-testbed-postgres-"))
-        self._programs = self._reachable(programs or postgresql())
+        self._programs = self._reachable(found or programs(POSTGRESQL))
         self.process = Process(self._command(log))
 
     def initialise(self) -> None:
@@ -126,12 +126,12 @@ class Postgres:
             cursor = connection.execute(statement, values)
             return cursor.fetchall() if cursor.description else []
 
-    def _reachable(self, programs: PostgresPrograms) -> PostgresPrograms:
+    def _reachable(self, found: Programs) -> Programs:
         """The programs where the unprivileged user can run them: the cache may be where it cannot look."""
-        if programs.tree is None or self._user is None:
-            return programs
-        copy = shutil.copytree(programs.tree, self._folder / "programs", symlinks=True)
-        return programs.below(copy)
+        if found.tree is None or self._user is None:
+            return found
+        copy = shutil.copytree(found.tree, self._folder / "programs", symlinks=True)
+        return found.below(copy)
 
     def _ready(self) -> bool:
         try:

@@ -6,6 +6,8 @@ and its data over stop, kill and start; nothing survives `stop()`.
 
 from __future__ import annotations
 
+import signal
+import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -85,6 +87,7 @@ class RealBed(Bed):
             free_port() for _ in range(5)
         )
         self._vault_tls_port, self._vault_mutual_port = free_port(), free_port()
+        self.vault_certificate = self.authority.serving("vault")
         self.kube = KubeAdmin(
             KubeAccess(f"https://127.0.0.1:{self._kube_port}", self.authority.certificate, certificate=self._admin())
         )
@@ -185,6 +188,16 @@ class RealBed(Bed):
     def stop_server(self, name: ServerName, grace: float = 2) -> Exit:
         """Stop one server in good order, or by force after the grace: none loses data by it."""
         return self.process(name).stop(grace)
+
+    def show_certificate(self, pair: KeyPair) -> None:
+        """Have Vault's TLS listeners show another certificate from now on, as its administrator does."""
+        self._put_certificate(pair)
+        self.process("vault").signal(signal.SIGHUP)
+        shown = ssl.PEM_cert_to_DER_cert(pair.certificate.read_text())
+        where = ("127.0.0.1", self._vault_tls_port)
+        self.process("vault").wait_ready(
+            lambda: ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(where)) == shown, timeout=10
+        )
 
     def kill_server(self, name: ServerName) -> Exit:
         """Kill one server as a crash does."""
@@ -296,19 +309,23 @@ class RealBed(Bed):
 
     def _vault(self) -> Process:
         config = self.directory / "vault.hcl"
-        pair = self.authority.serving("vault")
+        self._put_certificate(self.vault_certificate)
         config.write_text(
             _VAULT_CONFIG.format(
                 data=self.directory / "vault",
                 port=self._vault_port,
                 tls_port=self._vault_tls_port,
                 mutual_port=self._vault_mutual_port,
-                certificate=pair.certificate,
-                key=pair.key,
+                certificate=self.directory / "vault-tls-crt.pem",
+                key=self.directory / "vault-tls-key.pem",
                 authority=self.authority.certificate,
             )
         )
         return self._process("vault", binaries().vault, "server", f"-config={config}")
+
+    def _put_certificate(self, pair: KeyPair) -> None:
+        for name, content in pair.entries.items():
+            (self.directory / f"vault-{name.replace('.', '-')}.pem").write_text(content)
 
     def _component(self, name: str) -> Path:
         """The kubeconfig of a part of the cluster that asks under its own name."""

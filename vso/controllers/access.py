@@ -75,6 +75,7 @@ class ConnectionReconciler(ObjectReconciler[VaultConnection, VaultConnectionStat
 
     async def _probe(self, look: ConnectionLook) -> Health:
         client = await self._resolver.client(look.cr, renew=True)
+        await self._resolver.renew_shown(look.cr)
         if (outage := client.outage) is not None:
             raise outage  # a Vault that is away is asked for its health by the breaker alone
         health = await client.health()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +33,10 @@ class FilePolicy:
 class Materials:
     """Reads them anew at each call."""
 
-    def __init__(self, client: KubeClient, files: FilePolicy) -> None:
+    def __init__(self, client: KubeClient, files: FilePolicy, read: Callable[[Path], bytes] = Path.read_bytes) -> None:
         self._client = client
         self._files = files
+        self._read = read
 
     async def secret(self, name: ObjectKey) -> SecretData:
         """Return a Secret."""
@@ -55,6 +56,21 @@ class Materials:
 
     def file(self, path: str, owner: str, namespace: str, field: str) -> bytes:
         """Return a file's content, for the field of an object of kind `owner` in the namespace."""
+        resolved = self._allowed(path, owner, namespace, field)
+        try:
+            return self._read(resolved)
+        except FileNotFoundError:
+            # A volume was swapped after the look at its links, perhaps: they lead elsewhere now.
+            again = self._allowed(path, owner, namespace, field)
+        except OSError as error:
+            raise _unreadable(path, field, error) from error
+        try:
+            return self._read(again)
+        except OSError as error:
+            raise _unreadable(path, field, error) from error
+
+    def _allowed(self, path: str, owner: str, namespace: str, field: str) -> Path:
+        """Return where the path leads now, if that may be read."""
         resolved = Path(path).resolve()
         allowed = any(resolved.is_relative_to(Path(prefix).resolve()) for prefix in self._files.prefixes)
         if ".." in Path(path).parts or namespace != self._files.operator_namespace or not allowed:
@@ -63,16 +79,17 @@ class Materials:
                 f"{field} is read only for a {owner} in namespace {self._files.operator_namespace} "
                 "and below a prefix of --allowed-file-prefixes",
             )
-        try:
-            return resolved.read_bytes()
-        except OSError as error:
-            raise ConfigError(Reason.INVALID_SPEC, f"{field} {path} cannot be read: {error.strerror}") from error
+        return resolved
 
     async def _get(self, kind: str, name: ObjectKey, path: str) -> JsonObject:
         try:
             return await self._client.get(path)
         except NotFoundError:
             raise ConfigError(Reason.REFERENCE_NOT_FOUND, f"{kind} {name} does not exist") from None
+
+
+def _unreadable(path: str, field: str, error: OSError) -> ConfigError:
+    return ConfigError(Reason.INVALID_SPEC, f"{field} {path} cannot be read: {error.strerror}")
 
 
 def decoded(text: str, where: str) -> bytes:

@@ -6,6 +6,8 @@ always comes from the consumer's namespace, never from the VaultAuth's.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 
 from vso.api.access import VaultAuth, VaultConnection
@@ -15,7 +17,7 @@ from vso.controllers.defaults import Completed, Defaults
 from vso.controllers.trust import TrustStore
 from vso.controllers.ways import login_config
 from vso.core.durations import parse_duration
-from vso.core.errors import ConfigError, Reason
+from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.decide.references import allowed, connection_allowed, parse_ref
 from vso.vault.auth.certificate import CertificateWay
@@ -66,9 +68,12 @@ class Resolver:
         self._sessions = sessions
         self._operator_namespace = operator_namespace
         self._defaults = Defaults(caches, operator_namespace, allow_default=allow_default_globals)
+        self._shown: dict[str, set[ObjectKey]] = {}
+        """Consumers' TLS Secrets whose certificates are shown, by the uid of the VaultConnection."""
 
     def forget(self, uid: str) -> None:
         """A VaultConnection or VaultAuth is gone: drop the sessions on it; their tokens are revoked at the end."""
+        self._shown.pop(uid, None)
         self._sessions.forget(lambda key: uid in {key.connection_uid, key.auth_uid})
 
     def auth_key(self, reference: str | None, namespace: str) -> ObjectKey:
@@ -128,10 +133,27 @@ class Resolver:
             client = await self.client(path.connection)
         return self._sessions.session(client, login)
 
-    async def _client_showing(self, connection: VaultConnection, secret: ObjectKey) -> VaultClient:
-        """Return the client of a connection that shows a consumer's certificate."""
+    async def renew_shown(self, connection: VaultConnection) -> None:
+        """Read the consumers' certificates again that are shown on a connection: polls go on for long without a pass.
+
+        What is wrong with one is told by the pass of who uses it; until then the one of before is shown.
+        """
+        secrets = self._shown.get(connection.metadata.uid, set())
+        async with asyncio.TaskGroup() as tasks:
+            for secret in sorted(secrets):
+                tasks.create_task(self._renew_one(connection, secret))
+
+    async def _renew_one(self, connection: VaultConnection, secret: ObjectKey) -> None:
+        with contextlib.suppress(VsoError):
+            await self._client_showing(connection, secret, renew=True)
+
+    async def _client_showing(
+        self, connection: VaultConnection, secret: ObjectKey, *, renew: bool = False
+    ) -> VaultClient:
+        """Return the client of a connection that shows a consumer's certificate; `renew` reads that again."""
         tls = (await self.client(connection)).config.tls
-        certificate, key = await self._trust.certificate(secret)
+        certificate, key = await self._trust.certificate(secret, renew=renew)
+        self._shown.setdefault(connection.metadata.uid, set()).add(secret)
         shown = replace(tls, client_cert_pem=certificate, client_key=key)
         return self._clients.client(replace(connection_config(connection), tls=shown, variant=str(secret)))
 

@@ -19,6 +19,9 @@ from vso.decide.names import object_name
 from vso.vault.auth.entries import entry
 from vso.vault.config import TlsConfig
 
+_LOOKS = 3
+"""So often at most two files are read until they are of one state."""
+
 
 @dataclass(frozen=True)
 class TrustPolicy:
@@ -56,10 +59,10 @@ class TrustStore:
         self._kept[which] = (now, found)
         return found
 
-    async def certificate(self, secret: ObjectKey) -> tuple[bytes, Sensitive]:
+    async def certificate(self, secret: ObjectKey, *, renew: bool = False) -> tuple[bytes, Sensitive]:
         """Return the client certificate and key of a TLS Secret."""
         kept, now = self._certificates.get(secret), self._clock.monotonic()
-        if kept is None or now >= kept[0] + self._policy.keep:
+        if kept is None or renew or now >= kept[0] + self._policy.keep:
             found = await self._materials.secret(secret)
             kept = now, (entry(found, "tls.crt").reveal(), entry(found, "tls.key"))
             self._certificates[secret] = kept
@@ -108,11 +111,19 @@ class TrustStore:
         if bool(spec.client_cert_path) != bool(spec.client_key_path):
             raise ConfigError(Reason.INVALID_SPEC, "spec.clientCertPath and spec.clientKeyPath go together")
         if spec.client_cert_path and spec.client_key_path:
-            return (
-                self._from_file(spec.client_cert_path, namespace, "spec.clientCertPath"),
-                Sensitive(self._from_file(spec.client_key_path, namespace, "spec.clientKeyPath")),
-            )
+            return self._pair(spec.client_cert_path, spec.client_key_path, namespace)
         return None, None
+
+    def _pair(self, certificate: str, key: str, namespace: str) -> tuple[bytes, Sensitive]:
+        """Read two files of one state: a volume that is swapped between the reads holds another certificate after."""
+        found = b""
+        for _ in range(_LOOKS):
+            before = self._from_file(certificate, namespace, "spec.clientCertPath")
+            secret = Sensitive(self._from_file(key, namespace, "spec.clientKeyPath"))
+            found = self._from_file(certificate, namespace, "spec.clientCertPath")
+            if found == before:
+                break
+        return found, secret
 
     async def _from_secret(self, name: ObjectKey, key: str) -> bytes:
         return entry(await self._materials.secret(name), key).reveal()

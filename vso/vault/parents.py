@@ -30,6 +30,9 @@ _TRUNCATED = 0.9
 _RENEW_AFTER = 2 / 3
 _KEEP_AGAIN = 60.0
 """Seconds until a token is put on the shelf again that could not be, or not whole."""
+_FOR_GOOD = ("client identity during renewal not matching", "policies have changed, not renewing")
+"""What login methods say of a token that they never renew any more: the client certificate is of another
+authority now, or a login would get other policies."""
 _REFUSED_FOR = 900.0
 """Seconds for which a token is left on the shelf that no policy lets us renew."""
 
@@ -212,8 +215,10 @@ class Parents:
             await self._granted(held)
         except InvalidTokenError:
             held.expires_at = -math.inf
-        except (TransientError, ConfigError):
-            held.renew_at = started + max(1.0, (held.expires_at - started) / 4)
+        except (TransientError, ConfigError) as error:
+            held.final = any(text in error.message for text in _FOR_GOOD)
+            wait = max(1.0, (held.expires_at - started) / 4)
+            held.renew_at = started if held.final else started + wait  # the next request logs in anew
 
     async def _granted(self, held: Held) -> Token:
         """Renew the token, and take what Vault grants; return what it says of it."""

@@ -77,8 +77,11 @@ class Sessions:
         return tuple(sorted({text for cautions in known for text in cautions})) if known else None
 
     def adopt(self, client: VaultClient) -> None:
-        """Let the sessions of a connection go on over its new client (a changed CA, say)."""
-        for session in self._sessions.values():
+        """Let the sessions of a connection go on over its new client (a changed CA, say).
+
+        The replaced ones too: their tokens are given back over it.
+        """
+        for session in (*self._sessions.values(), *self._replaced):
             if session.goes_over(client.config):
                 session.adopt(client)
 

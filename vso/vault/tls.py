@@ -32,7 +32,9 @@ _HANDSHAKE = {
     "RECORD_LAYER_FAILURE": "the server does not speak TLS at this port",
     "UNSUPPORTED_PROTOCOL": "the server offers no TLS version from 1.2 on",
     "TLSV1_ALERT_PROTOCOL_VERSION": "the server offers no TLS version from 1.2 on",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server asks for a client certificate",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": (
+        "the server asks for a client certificate, which spec.clientCertSecretRef names"
+    ),
     "SSLV3_ALERT_BAD_CERTIFICATE": "the server refuses the client certificate",
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "the server says that the client certificate has expired",
     "TLSV1_ALERT_UNKNOWN_CA": "the server does not trust the client certificate",

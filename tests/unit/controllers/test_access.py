@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -92,6 +93,25 @@ async def test_a_vault_that_goes_on_answering_is_asked_again_and_nothing_is_writ
         await desk.home.clock.advance(INTERVAL)
     assert len(desk.home.vault.asked("sys/health")) == 3
     assert desk.writes == 1
+
+
+async def test_the_certificates_that_consumers_show_are_looked_at_with_the_connection(desk: Desk) -> None:
+    path = "/api/v1/namespaces/app/secrets/app-client"
+    entries = {name: base64.b64encode(name.encode()).decode() for name in ("tls.crt", "tls.key")}
+    desk.home.cluster.readable[path] = {"data": entries}
+    desk.put(AUTH, {**auth_spec(), "method": "cert", "mount": "cert", "cert": {"secretRef": "app-client"}})
+    session = await desk.home.resolver.session(desk.home.resolver.path("vault", "app"), "app")
+    read = len(desk.home.requests("GET", "app-client"))
+    await desk.look(CONNECTION)
+    assert len(desk.home.requests("GET", "app-client")) == read + 1
+    del desk.home.cluster.readable[path]
+    await desk.look(CONNECTION)
+    assert len(desk.home.requests("GET", "app-client")) == read + 2
+    assert desk.condition(CONNECTION, "Ready")["status"] == "True", "it is no fault of the connection"
+    assert await desk.home.resolver.session(desk.home.resolver.path("vault", "app"), "app") is session
+    desk.connections.gone("uid-of-vault")
+    await desk.look(CONNECTION)
+    assert len(desk.home.requests("GET", "app-client")) == read + 2
 
 
 async def test_a_sealed_vault_is_told(desk: Desk) -> None:

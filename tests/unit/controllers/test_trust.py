@@ -10,12 +10,13 @@ import pytest
 from tests.fakes.clock import FakeClock
 from tests.fakes.cluster import FakeCluster, Json
 from tests.fakes.kube_transport import connected, serving, status
+from tests.testbed.mounted import Mounted
 from vso.api.access import VaultConnection
 from vso.api.scheme import parse_as
 from vso.controllers.materials import FilePolicy, Materials
 from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.core.errors import ConfigError, Reason
-from vso.core.keys import Kind
+from vso.core.keys import Kind, ObjectKey
 from vso.vault.config import TlsConfig
 
 PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -198,6 +199,40 @@ async def test_a_file_that_cannot_be_read_is_named(files: Path) -> None:
     assert "No such file" in error.message
 
 
+class Swapped:
+    """Reads files of a mounted volume that holds something else after the n-th look, as kubelet swaps it."""
+
+    def __init__(self, volume: Mounted, *states: str, at: int) -> None:
+        self.volume, self.states, self.looks, self.at = volume, list(states), 0, at
+        self._show()
+
+    def __call__(self, path: Path) -> bytes:
+        self.looks += 1
+        if self.looks == self.at:
+            self._show()
+        return path.read_bytes()
+
+    def _show(self) -> None:
+        state = self.states.pop(0)
+        self.volume.show({"tls.crt": f"{PEM.decode()}{state}", "tls.key": state})
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+async def test_a_volume_that_is_swapped_meanwhile_gives_a_certificate_and_the_key_of_it(
+    tmp_path: Path, at: int
+) -> None:
+    volume = Mounted(tmp_path / "volume")
+    swapped = Swapped(volume, "one", "two", at=at)
+    paths = {"clientCertPath": str(volume.folder / "tls.crt"), "clientKeyPath": str(volume.folder / "tls.key")}
+    async with serving(FakeCluster()) as api, connected(api) as kube:
+        materials = Materials(kube, FilePolicy(OPERATOR, (str(tmp_path),)), swapped)
+        found = await TrustStore(materials, FakeClock(), POLICY).tls(vault(OPERATOR, **paths))
+    assert found.client_key is not None
+    state = found.client_key.reveal()
+    assert found.client_cert_pem == PEM + state
+    assert state == (b"one" if at > 3 else b"two")
+
+
 # Keeping.
 
 
@@ -211,6 +246,15 @@ async def test_what_was_read_is_kept_for_a_while(clock: FakeClock) -> None:
             assert len(api.requests) == reads
         await store.tls(connection, renew=True)
         assert len(api.requests) == 3
+
+
+async def test_a_certificate_is_kept_for_a_while_too(clock: FakeClock) -> None:
+    async with serving(FakeCluster(readable=READABLE)) as api, connected(api) as kube:
+        store = TrustStore(Materials(kube, NO_FILES), clock, POLICY)
+        for seconds, reads, renew in ((0, 1, False), (59, 1, False), (0, 2, True), (59, 2, False), (1, 3, False)):
+            await clock.advance(seconds)
+            assert (await store.certificate(ObjectKey("app", "client"), renew=renew))[0] == PEM
+            assert len(api.requests) == reads
 
 
 async def test_a_changed_connection_is_read_anew(clock: FakeClock) -> None:

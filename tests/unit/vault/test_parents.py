@@ -102,6 +102,28 @@ async def test_a_failed_renewal_is_tried_again_while_life_remains(clock: FakeClo
     assert moved.ends > at(450)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "client identity during renewal not matching client identity used during login",
+        "policies have changed, not renewing",
+    ],
+)
+@pytest.mark.parametrize("kind", [TransientError, ConfigError])
+async def test_a_token_that_its_method_never_renews_any_more_has_its_end_told_after_one_try(
+    clock: FakeClock, text: str, kind: type[TransientError | ConfigError]
+) -> None:
+    vault = Vault(kind(Reason.VAULT_REQUEST_INVALID, f"Vault refuses it: failed to renew entry: {text}"))
+    parents, held = Parents(clock, vault), held_at(clock)
+    parents.hang("lease", held)
+    clock.jump(250)
+    assert await parents.keep("lease") == Parent(at(295), final=True, due=None)
+    assert held.renew_at <= clock.monotonic(), "the next request logs in anew"
+    clock.jump(30)
+    await parents.keep("lease")
+    assert vault.asked == 1
+
+
 async def test_a_token_that_vault_does_not_know_any_more_takes_its_leases_with_it(clock: FakeClock) -> None:
     parents, held = Parents(clock, Vault(InvalidTokenError())), held_at(clock)
     parents.hang("one", held)

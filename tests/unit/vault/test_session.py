@@ -344,6 +344,22 @@ async def test_close_gives_every_token_back(server: VaultServer, clock: FakeCloc
     assert len(tokens.revoked) == 3
 
 
+async def test_the_token_of_a_replaced_session_is_given_back_over_the_newer_client(
+    server: VaultServer, clock: FakeClock
+) -> None:
+    tokens = Tokens(server, clock)
+    tokens.secret(PATH)
+    server.on("PUT", "auth/token/revoke-self", Reply(204))
+    sessions = Sessions(clock, Credentials(), Observed())
+    async with client_to(server.url, clock) as client, client_to(server.url, clock) as newer:
+        await sessions.session(client, LOGIN).read(PATH)
+        sessions.session(client, replace(LOGIN, generation=LOGIN.generation + 1))
+        sessions.adopt(newer)
+        await client.close()
+        await sessions.close()
+    assert len(server.asked("auth/token/revoke-self")) == 1
+
+
 async def test_close_does_not_wait_for_a_vault_that_is_away(server: VaultServer, clock: FakeClock) -> None:
     tokens = Tokens(server, clock)
     tokens.secret(PATH)

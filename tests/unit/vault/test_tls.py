@@ -170,7 +170,9 @@ async def test_a_missing_client_certificate_is_named(authority: Issued, tmp_path
             with pytest.raises(VsoError) as caught:
                 await client.send(VaultRequest("POST", "kv/data/app"))
         thread.join(5)
-    assert caught.value.message == f"Vault at {url}: the server asks for a client certificate"
+    assert caught.value.message == (
+        f"Vault at {url}: the server asks for a client certificate, which spec.clientCertSecretRef names"
+    )
 
 
 async def test_a_client_certificate_is_shown(authority: Issued, tmp_path: Path) -> None:
