@@ -22,7 +22,7 @@ from typing import NamedTuple
 import httpx
 import psutil
 
-from tests.testbed.waiting import INTERVAL
+from tests.testbed.waiting import SOONEST
 
 # Run before the program, in its process: prctl(PR_SET_PDEATHSIG, SIGKILL), then exec. A preexec_fn would
 # do the same, but is not safe beside other threads. The user changes first: that would take the leash off.
@@ -121,7 +121,7 @@ class Process:
                 raise ProcessError(f"{self.name} ended with {self.exit_code}:\n{self.log_tail()}")
             if time.monotonic() >= deadline:
                 raise ProcessError(f"{self.name} was not ready within {timeout:g} s:\n{self.log_tail()}")
-            time.sleep(INTERVAL)
+            time.sleep(SOONEST)
 
     def terminate(self) -> None:
         """Ask the process to end, without waiting."""

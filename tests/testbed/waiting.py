@@ -14,18 +14,20 @@ import httpx
 T = TypeVar("T")
 Message = str | Callable[[], str]
 
-INTERVAL = 0.05
+SOONEST, LATEST = 0.05, 0.25
+"""Seconds between two looks: the first follow each other quickly, since a look costs whoever is looked at."""
 
 
 def eventually(
-    check: Callable[[], T | None], timeout: float = 20, message: Message = "", *, interval: float = INTERVAL
+    check: Callable[[], T | None], timeout: float = 20, message: Message = "", *, interval: float | None = None
 ) -> T:
-    """Poll until `check` finds something and return it.
+    """Poll until `check` finds something and return it; every `interval` seconds where one is given.
 
     "Not yet" is None, False, an empty list, a failed assertion or a server that does not answer.
     """
     deadline = time.monotonic() + timeout
     cause: Exception | None = None
+    pause = interval or SOONEST
     while True:
         try:
             found = check()
@@ -37,10 +39,11 @@ def eventually(
                 return found
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {timeout:g} s: {_text(message, check)}") from cause
-        time.sleep(interval)
+        time.sleep(pause)
+        pause = interval or min(pause * 1.2, LATEST)
 
 
-def always(check: Callable[[], object], during: float, message: Message = "", *, interval: float = INTERVAL) -> None:
+def always(check: Callable[[], object], during: float, message: Message = "", *, interval: float = LATEST) -> None:
     """Look again and again for `during` seconds: the check must be true each time (or pass its own assertions)."""
     deadline = time.monotonic() + during
     while True:
