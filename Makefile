@@ -10,7 +10,7 @@ LOWEST_STAMP := $(LOWEST)/.stamp
 # uv takes a few seconds where pip takes half a minute; where only pip knows the way to the packages, pip does it.
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(PIP_INDEX_URL),--default-index $(PIP_INDEX_URL))
 install = $(UV) $(1) || $(PIP) install --quiet --no-compile $(1)
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 UNIT := tests/unit tests/properties tests/cancellation tests/testbed
 ARGS ?=
 

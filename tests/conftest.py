@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
 pytest_plugins = ["tests.testbed.fixtures"]
+
+APART = ("tests/conformance/test_persistence.py",)
+"""Files whose tests have an operator of their own each, so that any worker may run any of them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,17 +22,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file on one worker, but for those in `APART`."""
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # noqa: PLC0415  may be off
+
+    class ByFile(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if nodeid.startswith(APART) else str(super()._split_scope(nodeid))
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file on one worker, but for files that say `APART`; what waits longest begins first."""
-    for item in items:
-        module = getattr(item, "module", None)
-        group = item.nodeid if getattr(module, "APART", False) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=_patience, reverse=True)
+    """Have the tests of files that take long begin first."""
+    items.sort(key=_seconds, reverse=True)
 
 
-def _patience(item: pytest.Item) -> int:
+def _seconds(item: pytest.Item) -> int:
     """How long the tests of the item's file take: `LASTS` of the module, in seconds in all."""
     return int(getattr(getattr(item, "module", None), "LASTS", 0))
 

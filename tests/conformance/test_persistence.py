@@ -21,7 +21,6 @@ from tests.testbed.operator import Operator, Setting
 from tests.testbed.postgres import Login
 from tests.testbed.process import Exit
 
-APART = True  # each has an operator of its own
 LASTS = 300
 KIND = "VaultDynamicSecret"
 TOKEN_TTL = 18
