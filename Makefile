@@ -40,7 +40,7 @@ demo: $(RUN_STAMP) ## the whole story in the embedded sandbox (ARGS=--once ends 
 
 # One run for both: scenarios wait most of their time, and the unit tests that come after them fill it.
 test: check ## lint, types, layers, unit tests, conformance on the sandbox
-	@$(PYTEST) -n 6 tests/conformance $(UNIT) --bed sandbox -m "not real and not bench"
+	@$(PYTEST) -n 6 tests/conformance $(UNIT) --bed sandbox -m "not real and not bench and not long"
 
 check: lint types layers drift ## everything that reads the code without running it
 
@@ -72,6 +72,7 @@ lowest: $(LOWEST_STAMP) ## the unit tests on the lowest supported versions of th
 # The lowest versions are the other slow check: here, so that `make test` stays short.
 e2e: $(DEV_STAMP) lowest ## the conformance suite on the real servers, built once into a cache
 	@$(BIN)/python -m tests.testbed.build
+	@$(PYTEST) -n 4 tests/conformance --bed sandbox -m "long and not real"
 	@$(PYTEST) tests/testbed tests/conformance --bed real -m "not bench and not sandbox"
 
 bench: $(DEV_STAMP) ## counts at 1 000 objects on the real servers

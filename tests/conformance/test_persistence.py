@@ -21,7 +21,7 @@ from tests.testbed.operator import Operator, Setting
 from tests.testbed.postgres import Login
 from tests.testbed.process import Exit
 
-LASTS = 300
+LASTS = 40
 KIND = "VaultDynamicSecret"
 TOKEN_TTL = 18
 ELECTION = (
@@ -134,6 +134,7 @@ def stays(team: Team, database: AnyDatabase, data: dict[str, str], seconds: floa
     assert database.users(team.ns) == [data["username"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.usefixtures("transit")
 def test_a_killed_operator_goes_on_with_the_token_that_the_lease_hangs_on(
@@ -156,6 +157,7 @@ def test_a_killed_operator_goes_on_with_the_token_that_the_lease_hangs_on(
     assert "hvs." not in operator.log_text()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("transit")
 def test_what_transit_does_not_open_is_kept_by_its_accessor(
     team: Team, role: str, database: AnyDatabase, stage: Stage, transit: str
@@ -169,6 +171,7 @@ def test_what_transit_does_not_open_is_kept_by_its_accessor(
     assert said.count("a kept Vault token was not decrypted") == 1
 
 
+@pytest.mark.long
 def test_without_the_right_to_renew_by_accessor_new_credentials_come_in_time(
     team: Team, role: str, database: AnyDatabase, stage: Stage
 ) -> None:
@@ -189,6 +192,7 @@ def test_without_the_right_to_renew_by_accessor_new_credentials_come_in_time(
     assert operator.log_text(since_start=True).count("a kept Vault token is not restored") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [Operator.kill, Operator.stop], ids=["killed", "stopped"])
 def test_a_standby_takes_the_token_over(
     end: Callable[[Operator], Exit], team: Team, role: str, database: AnyDatabase, stage: Stage
@@ -267,6 +271,7 @@ def test_without_the_secrets_the_operator_works_and_says_once_what_is_missing(
     assert not any(stage.bed.kube.exists("Secret", OPERATOR_NAMESPACE, d["metadata"]["name"]) for d in SECRETS)
 
 
+@pytest.mark.long
 def test_without_a_labelled_vaultauth_the_accessor_is_kept(
     team: Team, role: str, database: AnyDatabase, stage: Stage
 ) -> None:

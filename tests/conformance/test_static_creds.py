@@ -77,6 +77,7 @@ def test_the_password_appears_with_what_vault_says_of_its_rotations(
     assert "finalizers" not in team.get(KIND, "db")["metadata"]
 
 
+@pytest.mark.long
 def test_each_rotation_reaches_the_secret_and_a_password_from_before_never_follows_one_from_after(
     team: Team, role: str, database: AnyDatabase
 ) -> None:

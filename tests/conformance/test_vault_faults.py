@@ -129,6 +129,7 @@ def test_after_a_429_nothing_is_asked_on_the_whole_connection_until_the_time_is_
         team.wait_condition("Healthy", name=name)
 
 
+@pytest.mark.long
 def test_a_standby_that_says_it_is_well_and_serves_nothing_is_tried_rarely_and_no_status_flaps(
     team: Team, proxy: Proxy
 ) -> None:
