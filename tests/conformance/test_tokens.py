@@ -119,6 +119,8 @@ def test_tokens_without_the_default_policy_work_and_the_auth_warns(team: Team, p
     team.wait_data(lambda data: data["password"] == "v2")
     assert proxy.count(LOGIN) == 1
     eventually(lambda: "token_no_default_policy" in said_of_auth(team), message="the VaultAuth warns")
+    (warning,) = team.get("VaultAuth", "auth")["status"]["warnings"]
+    assert "token_no_default_policy" in warning
     always(lambda: proxy.count(path_has("/auth/token/")) == 0, during=1)
 
 

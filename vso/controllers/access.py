@@ -125,7 +125,7 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
         login_config(completed.auth, look.key.namespace, completed.name)
         cautions = self._sessions.cautions(look.cr.metadata.uid)
         outcome = InOrder(_auth_text(look, cautions), also=_defaulted(completed))
-        await self._parts.reporter.in_order(look, lambda status: _accepted(completed, status), outcome)
+        await self._parts.reporter.in_order(look, lambda status: _accepted(completed, status, cautions), outcome)
         return Result()
 
     def telling(self, look: Look[Resource, VaultAuthStatus], error: VsoError) -> Telling[VaultAuthStatus]:
@@ -185,7 +185,8 @@ def _auth_text(look: AuthLook, cautions: tuple[str, ...] | None) -> str:
     return "; ".join(("its references resolve and its fields are complete", *(cautions or ())))
 
 
-def _accepted(completed: Completed, status: VaultAuthStatus) -> VaultAuthStatus:
+def _accepted(completed: Completed, status: VaultAuthStatus, cautions: tuple[str, ...] | None) -> VaultAuthStatus:
     spec = completed.auth.spec.model_dump_json(by_alias=True, exclude_none=True)
     digest = hashlib.blake2b(spec.encode(), digest_size=32).hexdigest()
-    return _told(completed.auth, status, {"valid": True, "error": "", "spec_hash": digest})
+    warnings = status.warnings if cautions is None else cautions
+    return _told(completed.auth, status, {"valid": True, "error": "", "spec_hash": digest, "warnings": warnings})
