@@ -97,7 +97,8 @@ class Session:
     async def send(self, request: VaultRequest) -> tuple[VaultAnswer, Held]:
         """Make the request under this session's token; return the answer and the token that it was given to.
 
-        A 403 says that nothing was done: the request goes out once more, under a newer token.
+        A 403 says that nothing was done: the request goes out once more, under a newer token. A lease that was
+        made (by what is not repeatable) hangs on its token when this returns, and is the caller's to let go.
         """
         request = request if request.namespace else replace(request, namespace=self.login.namespace)
         held = await self._token(request.lane)
@@ -122,7 +123,7 @@ class Session:
         if orphaned is None:
             return
         if orphaned is not self._held:
-            await self._discard(orphaned)
+            await self._retire(orphaned)
         await self._parents.forget(orphaned)
 
     async def parent(self, lease_id: str, known_as: str = "") -> Parent | None:
@@ -217,7 +218,11 @@ class Session:
     async def _send(self, held: Held, request: VaultRequest) -> VaultAnswer:
         held.uses_left -= 1
         async with self._using(held):
-            return await self._client.send(request.under(held.token.token, held.expires_at))
+            answer = await self._client.send(request.under(held.token.token, held.expires_at))
+            lease_id = "" if request.repeatable else str(answer.body.get("lease_id") or "")
+            if lease_id:  # before the token counts as unused: a replaced one is revoked then, and the lease with it
+                self.hang(lease_id, held)
+            return answer
 
     @asynccontextmanager
     async def _subscription(self, held: Held, request: VaultRequest) -> AsyncIterator[Subscription]:
@@ -301,16 +306,17 @@ class Session:
 
     async def _retire(self, held: Held) -> None:
         """Revoke a replaced token as soon as nobody uses it: logins forced by 403s must not pile up."""
-        if not held.retired:
-            held.retired = True
-            if held.users == 0:
-                await self._discard(held)
+        held.retired = True
+        if held.users == 0:
+            await self._discard(held)
 
     async def _discard(self, held: Held) -> None:
         # A batch token has no accessor and cannot be revoked; leases would go with the token that they hang on.
         if held.leases or held.shared or not held.token.accessor or not held.usable(self._clock.monotonic()):
             return
         request = VaultRequest("PUT", "auth/token/revoke-self", namespace=self.login.namespace, lane=Lane.URGENT)
+        request = request.under(held.token.token, held.expires_at)
+        held.expires_at = -math.inf  # given back once, whoever else lets go of it meanwhile
         with contextlib.suppress(VsoError, TimeoutError):
             async with asyncio.timeout(_REVOKE_WITHIN):
-                await self._client.send(request.under(held.token.token, held.expires_at))
+                await self._client.send(request)
