@@ -81,8 +81,20 @@ class Parents:
         self._tokens[lease_id] = held
         if held.token.accessor:
             self._named[client_id(held.token.accessor)] = held
-        # A login anew may wait for four fifths of the life; with leases there must be room for a second try.
-        held.renew_at = min(held.renew_at, held.obtained_at + (held.expires_at - held.obtained_at) * _RENEW_AFTER)
+        _leave_room(held)
+
+    def known(self, fetched: Held, latest: Held | None) -> Held:
+        """Return the token, or what is held of the very same already: its leases and its place on the shelf are one."""
+        accessor = fetched.token.accessor
+        held = self._named.get(client_id(accessor), latest)
+        if held is None or not accessor or held.token.accessor != accessor:
+            return fetched
+        if not held.by_accessor and held.token.token != fetched.token.token:
+            return fetched
+        held.found_again(fetched)
+        if held.leases:
+            _leave_room(held)
+        return held
 
     def let_go(self, lease_id: str) -> Held | None:
         """Forget the lease; return the token if nothing hangs on it any more."""
@@ -241,6 +253,11 @@ class Parents:
         if math.isinf(monotonic):
             return datetime.max.replace(tzinfo=now.tzinfo)
         return now + timedelta(seconds=monotonic - self._clock.monotonic())
+
+
+def _leave_room(held: Held) -> None:
+    """A login anew may wait for four fifths of the life; with leases there must be room for a second try."""
+    held.renew_at = min(held.renew_at, held.obtained_at + (held.expires_at - held.obtained_at) * _RENEW_AFTER)
 
 
 def _worth_keeping(held: Held) -> bool:

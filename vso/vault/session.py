@@ -161,7 +161,7 @@ class Session:
 
     def holds(self, held: Held) -> bool:
         """Tell whether that token is still the session's, and not yet to be replaced."""
-        return self._held is held and self._clock.monotonic() < held.renew_at
+        return self._held is held and held.current(self._clock.monotonic())
 
     def client_meta(self, namespace: str = "") -> tuple[str, str]:
         """Return cacheKey and id for status.vaultClientMeta; both empty before the first login."""
@@ -204,7 +204,7 @@ class Session:
         if held is not None and held.leases:
             await self._parents.renew(held)  # where that is due: a new login would leave its leases behind
             now = self._clock.monotonic()
-        if held is not None and held.usable(now) and now < held.renew_at:
+        if held is not None and held.usable(now) and held.current(now):
             return held
         try:
             return await self._log_in(lane)
@@ -212,7 +212,9 @@ class Session:
             now = self._clock.monotonic()
             if held is None or held is not self._held or not held.usable(now):
                 raise
-            held.renew_at = now + max(1.0, (held.expires_at - now) / 4)
+            held.look_at = now + self.login.way.LOOK_AGAIN
+            if now >= held.renew_at:
+                held.renew_at = now + max(1.0, (held.expires_at - now) / 4)
             return held
 
     async def _send(self, held: Held, request: VaultRequest) -> VaultAnswer:
@@ -288,7 +290,8 @@ class Session:
 
     async def _fetch(self) -> Held:
         before = self.cautions or ()
-        held = self._held = self._latest = await self._logins.fetch(self._client)
+        fetched = await self._logins.fetch(self._client)
+        held = self._held = self._latest = self._parents.known(fetched, self._latest)
         if held.token.cautions != before:
             self._noticed(self.login.name)
         return held
