@@ -2,7 +2,8 @@
 
 Vault drops a lease with the token that it was issued under. Invariant: such a token is renewed as
 long as that moves its end, even after newer logins; once a renewal is cut short, its end is told as
-final, so that the leases can be replaced before it. One that can be renewed is put on the shelf with
+final, so that the leases can be replaced before it; and once it has ended, before its time even, that is
+told of each of its leases until the lease is let go. One that can be renewed is put on the shelf with
 its first lease, and one that an earlier process has put there is taken for a parent only after a
 renewal that went well: nothing else tells when it ends.
 """
@@ -33,6 +34,8 @@ _KEEP_AGAIN = 60.0
 _FOR_GOOD = ("client identity during renewal not matching", "policies have changed, not renewing")
 """What login methods say of a token that they never renew any more: the client certificate is of another
 authority now, or a login would get other policies."""
+_LONGEST = 768 * 3600.0
+"""Seconds for which the end of a token is remembered at most: Vault's own limit for a token's life."""
 _REFUSED_FOR = 900.0
 """Seconds for which a token is left on the shelf that no policy lets us renew."""
 
@@ -47,6 +50,15 @@ class Parent:
     """No renewal moves the end any more."""
     due: datetime | None
     """When the token is to be renewed; None when it never is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A token that is no more."""
+
+    at: datetime
+    until: float
+    """When no status can tell of it any more that it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,8 @@ class Parents:
         self._tokens: dict[str, Held] = {}
         self._named: dict[str, Held] = {}
         """Those that leases hang on, and those taken from the shelf, by what a status calls them."""
+        self._over: dict[str, _Ended] = {}
+        """Leases, and tokens by what a status calls them, that have ended; the oldest first."""
         self._refused: dict[str, float] = {}
         self._locks: dict[object, asyncio.Lock] = {}
 
@@ -81,6 +95,7 @@ class Parents:
         self._tokens[lease_id] = held
         if held.token.accessor:
             self._named[client_id(held.token.accessor)] = held
+            self._over.pop(client_id(held.token.accessor), None)
         _leave_room(held)
 
     def known(self, fetched: Held, latest: Held | None) -> Held:
@@ -98,6 +113,7 @@ class Parents:
 
     def let_go(self, lease_id: str) -> Held | None:
         """Forget the lease; return the token if nothing hangs on it any more."""
+        self._over.pop(lease_id, None)
         held = self._tokens.pop(lease_id, None)
         if held is None:
             return None
@@ -129,17 +145,21 @@ class Parents:
                 held.renew_at, held.expires_at = now, max(held.expires_at, now + held.token.ttl)
 
     async def keep(self, lease_id: str, known_as: str = "") -> Parent | None:
-        """Renew the lease's token if that is due; None when the token is not in our hands, or not any more.
+        """Renew the lease's token if that is due; None when nobody here knows the token.
 
         One that this process does not know is looked for on the shelf, by what the status calls it.
         """
-        held = self._tokens.get(lease_id) or await self._found(lease_id, known_as)
+        held = self._tokens.get(lease_id)
+        if held is None and lease_id not in self._over and known_as not in self._over:
+            held = await self._found(lease_id, known_as)
+        if held is not None:
+            await self.renew(held)
+            if not held.usable(self._clock.monotonic()):
+                await self._ended(lease_id)
+                held = None
         if held is None:
-            return None
-        await self.renew(held)
-        if not held.usable(self._clock.monotonic()):
-            await self._ended(lease_id)
-            return None
+            ended = self._over.get(lease_id) or self._over.get(known_as)
+            return Parent(ended.at, final=True, due=None) if ended else None
         await self._put(held)
         return self._parent(held)
 
@@ -169,9 +189,19 @@ class Parents:
             held.keep_at = math.inf if done else self._clock.monotonic() + _KEEP_AGAIN
 
     async def _ended(self, lease_id: str) -> None:
+        held = self._tokens.get(lease_id)
         orphaned = self.let_go(lease_id)
+        if held is not None and self._clock.monotonic() >= held.expires_at:
+            self._note_end(held.token.ttl, lease_id, client_id(held.token.accessor))
         if orphaned is not None:
             await self.forget(orphaned)
+
+    def _note_end(self, ttl: float, *names: str) -> None:
+        now = self._clock.monotonic()
+        while self._over and next(iter(self._over.values())).until <= now:
+            del self._over[next(iter(self._over))]
+        ended = _Ended(self._clock.now(), now + min(ttl, _LONGEST))
+        self._over.update((name, ended) for name in names if name and name not in self._over)
 
     async def _found(self, lease_id: str, known_as: str) -> Held | None:
         if not known_as:
@@ -197,6 +227,7 @@ class Parents:
         try:
             told = await self._granted(held)
         except InvalidTokenError:
+            self._note_end(kept.ttl, name)
             await self._keeping.shelf.drop(name, ended=True)
             return None
         except VsoError as error:

@@ -237,10 +237,13 @@ class Session:
                 await channel.close()
 
     async def _after_invalid(self, held: Held, lane: Lane, error: InvalidTokenError) -> Held:
+        spent = isinstance(error, TokenSpentError)
         if self._held is held:
-            if not isinstance(error, TokenSpentError):
+            if not spent:
                 self._force_nowait(InvalidTokenError, error)
             self._held = None
+        if not spent:
+            held.expires_at = -math.inf  # its leases have gone with it
         return await self._token(lane)
 
     async def _after_denied(self, held: Held, lane: Lane, error: PermissionDeniedError) -> Held:

@@ -16,6 +16,7 @@ from tests.fakes.vault_server import Drop, Reply, Seen, Step, Upgrade, VaultServ
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.vault import leases
 from vso.vault.leases import IssueRequest, LeaseGoneError
+from vso.vault.parents import Parent
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
 
@@ -255,8 +256,20 @@ async def test_a_token_that_was_revoked_is_noticed_at_its_renewal(
     first = await lent(session)
     tokens.revoked.add(vault.lent[first].token)
     await clock.advance(250)
-    assert await session.parent(first) is None
+    assert await session.parent(first) == Parent(clock.now(), final=True, due=None)
     assert vault.lent[await lent(session)].token == "hvs.canary-2"
+
+
+async def test_a_token_that_was_revoked_is_noticed_by_any_request_and_not_at_its_renewal_alone(
+    session: Session, tokens: Tokens, vault: LeaseVault, clock: FakeClock
+) -> None:
+    first = await lent(session)
+    tokens.secret("kv/data/app")
+    tokens.revoked.add(vault.lent[first].token)
+    await clock.advance(10)
+    await session.read("kv/data/app")
+    assert await session.parent(first) == Parent(clock.now(), final=True, due=None)
+    assert len(tokens.revoked) == 1, "there is nothing to give back"
 
 
 class Late(Upgrade):

@@ -16,6 +16,7 @@ from vso.core.sensitive import Sensitive
 from vso.vault.auth.token import Token
 from vso.vault.client import VaultAnswer
 from vso.vault.errors import InvalidTokenError
+from vso.vault.keeping import client_id
 from vso.vault.logins import Held
 from vso.vault.parents import Parent, Parents
 
@@ -129,9 +130,34 @@ async def test_a_token_that_vault_does_not_know_any_more_takes_its_leases_with_i
     parents.hang("one", held)
     parents.hang("two", held)
     clock.jump(250)
-    assert await parents.keep("one") is None
-    assert await parents.keep("two") is None
+    over = Parent(at(250), final=True, due=None)
+    assert await parents.keep("one") == over
+    clock.jump(10)
+    assert await parents.keep("two") == Parent(at(260), final=True, due=None)
     assert held.leases == 0
+    assert await parents.keep("one") == over, "whoever could not replace it at once is told again"
+    parents.let_go("one")
+    assert await parents.keep("one") is None
+
+
+async def test_the_end_of_a_token_is_told_of_leases_that_hung_on_it_before_this_process(clock: FakeClock) -> None:
+    parents, held = Parents(clock, Vault(InvalidTokenError())), held_at(clock)
+    parents.hang("ours", held)
+    clock.jump(250)
+    await parents.keep("ours")
+    assert await parents.keep("theirs", client_id("accessor")) == Parent(at(250), final=True, due=None)
+    clock.jump(300)
+    parents.hang("next", other := held_at(clock, replace(TOKEN, accessor="another")))
+    other.expires_at = clock.monotonic()
+    await parents.keep("next")
+    assert await parents.keep("theirs", client_id("accessor")) is None, "its status tells as much by now"
+
+
+async def test_the_leases_of_a_token_whose_uses_are_used_up_are_not_said_to_be_over(clock: FakeClock) -> None:
+    parents, held = Parents(clock, Vault()), held_at(clock)
+    parents.hang("lease", held)
+    held.uses_left = 0
+    assert await parents.keep("lease") is None
 
 
 @pytest.mark.parametrize(
@@ -147,7 +173,7 @@ async def test_what_cannot_be_renewed_is_never_asked_for(clock: FakeClock, token
     clock.jump(294)
     assert await parents.keep("lease") == Parent(at(295), final=True, due=None)
     clock.jump(2)
-    assert await parents.keep("lease") is None
+    assert await parents.keep("lease") == Parent(at(296), final=True, due=None)
     assert vault.asked == 0
 
 
