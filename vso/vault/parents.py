@@ -14,7 +14,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from vso.core.clock import Clock
@@ -61,6 +61,15 @@ class _Ended:
     """When no status can tell of it any more that it lives."""
 
 
+@dataclass(slots=True)
+class _Turns:
+    """Those who take turns at a token."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+    """How many hold the lock or wait for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Keeping:
     """Where a session's tokens are kept over a restart, and under which name of the session."""
@@ -84,7 +93,7 @@ class Parents:
         self._over: dict[str, _Ended] = {}
         """Leases, and tokens by what a status calls them, that have ended; the oldest first."""
         self._refused: dict[str, float] = {}
-        self._locks: dict[object, asyncio.Lock] = {}
+        self._turns: dict[object, _Turns] = {}
 
     def hang(self, lease_id: str, held: Held) -> None:
         """The lease was issued under the token."""
@@ -176,11 +185,12 @@ class Parents:
         """Have the token kept, once; a try that failed is made again after a while."""
         if self._clock.monotonic() < held.keep_at or not _worth_keeping(held):
             return
+        # Before it is alone: the token itself may be one of those that have ended when its turn comes.
+        for lease_id in [name for name, other in self._tokens.items() if not other.usable(self._clock.monotonic())]:
+            await self._ended(lease_id)  # of objects that are gone: nobody asks for them any more
         async with self._alone(id(held)):
-            if self._clock.monotonic() < held.keep_at:
+            if self._clock.monotonic() < held.keep_at or not held.usable(self._clock.monotonic()):
                 return
-            for lease_id in [name for name, other in self._tokens.items() if not other.usable(self._clock.monotonic())]:
-                await self._ended(lease_id)  # of objects that are gone: nobody asks for them any more
             token = None if held.by_accessor else held.token.token
             kept = KeptToken(
                 self._keeping.session, held.provider_uid, held.token.ttl, accessor=held.token.accessor, token=token
@@ -240,13 +250,15 @@ class Parents:
 
     @asynccontextmanager
     async def _alone(self, about: object) -> AsyncIterator[None]:
-        lock = self._locks.setdefault(about, asyncio.Lock())
+        turns = self._turns.setdefault(about, _Turns())
+        turns.wanted += 1
         try:
-            async with lock:
+            async with turns.lock:
                 yield
         finally:
-            if not lock.locked():
-                self._locks.pop(about, None)
+            turns.wanted -= 1
+            if not turns.wanted:  # a lock looks free while the next of those who wait is only waking up
+                del self._turns[about]
 
     def _due(self, held: Held) -> bool:
         now = self._clock.monotonic()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.fakes.clock import T0, FakeClock, settle
+from tests.fakes.shelf import MemoryShelf
 from vso.core.errors import ConfigError, Reason, TransientError
 from vso.core.numbers import JsonNumber
 from vso.core.sensitive import Sensitive
@@ -18,7 +19,7 @@ from vso.vault.client import VaultAnswer
 from vso.vault.errors import InvalidTokenError
 from vso.vault.keeping import client_id
 from vso.vault.logins import Held
-from vso.vault.parents import Parent, Parents
+from vso.vault.parents import Keeping, Parent, Parents
 
 TOKEN = Token(Sensitive.of("hvs.canary"), "accessor", ttl=300, renewable=True)
 
@@ -29,12 +30,18 @@ class Vault:
     def __init__(self, *answers: float | Exception) -> None:
         self.answers = list(answers) or [300.0]
         self.asked = 0
+        self.busy = self.most_at_once = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def __call__(self, held: Held) -> VaultAnswer:
         self.asked += 1
-        await self.gate.wait()
+        self.busy += 1
+        self.most_at_once = max(self.most_at_once, self.busy)
+        try:
+            await self.gate.wait()
+        finally:
+            self.busy -= 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -216,6 +223,49 @@ async def test_a_caller_that_gives_up_leaves_the_renewal_to_the_others(clock: Fa
     moved = await second
     assert moved is not None
     assert moved.ends == at(545)
+
+
+async def test_whoever_comes_back_at_once_waits_behind_those_who_wait_already(clock: FakeClock) -> None:
+    vault = Vault()
+    parents, held = Parents(clock, vault), held_at(clock)
+    parents.hang("lease", held)
+    clock.jump(250)
+
+    async def renewed_twice() -> None:
+        await parents.renew(held)
+        parents.share()  # due again
+        vault.gate.clear()
+        await parents.renew(held)
+
+    vault.gate.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(renewed_twice())
+        tasks.create_task(parents.renew(held))
+        await settle()
+        vault.gate.set()
+        await settle()
+        vault.gate.set()
+    assert (vault.asked, vault.most_at_once) == (2, 1)
+
+
+async def test_a_token_that_ends_while_it_waits_to_be_kept_holds_nobody_up(clock: FakeClock) -> None:
+    shelf = MemoryShelf()
+    parents, held = Parents(clock, Vault(), Keeping(shelf, "session")), held_at(clock)
+    parents.hang("one", held)
+    parents.hang("two", held)
+    shelf.gate.clear()
+    first, second = (asyncio.ensure_future(parents.keep(name)) for name in ("one", "two"))
+    await settle()
+    held.expires_at = -math.inf
+    first.cancel()
+    await settle()
+    shelf.gate.set()
+    await settle()
+    done = second.done()
+    second.cancel()
+    assert done
+    assert shelf.kept == {}
+    assert await parents.keep("two") == Parent(at(0), final=True, due=None)
 
 
 def test_the_token_is_told_with_the_last_of_its_leases(clock: FakeClock) -> None:
