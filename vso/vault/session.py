@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -49,10 +49,17 @@ class Subscription:
 class Session:
     """One identity's way into one Vault."""
 
-    def __init__(self, client: VaultClient, login: LoginConfig, parts: LoginParts) -> None:
+    def __init__(
+        self,
+        client: VaultClient,
+        login: LoginConfig,
+        parts: LoginParts,
+        before: Callable[[], Iterable[Session]] = tuple,
+    ) -> None:
         self.key: SessionKey = session_key(client.config, login)
         self.login = login
         self._client = client
+        self._before = before
         self._clock = parts.clock
         self._logins = Logins(login, parts, repr(self.key))
         self._noticed = parts.noticed
@@ -79,9 +86,8 @@ class Session:
         return None if self._latest is None else self._latest.token.cautions
 
     def goes_over(self, config: ConnectionConfig) -> bool:
-        """Tell whether that is the connection, in another shape perhaps, that the session takes."""
-        mine = self._client.config
-        return (mine.uid, mine.generation, mine.variant) == (config.uid, config.generation, config.variant)
+        """Tell whether that is the connection, in another shape perhaps, that the session takes, to the same Vault."""
+        return _way_to(self._client.config) == _way_to(config)
 
     def adopt(self, client: VaultClient) -> None:
         """Go on over another client of the same Vault (a changed CA, say); the token stays."""
@@ -118,7 +124,12 @@ class Session:
         self._parents.hang(lease_id, held)
 
     async def let_go(self, lease_id: str) -> None:
-        """The lease is replaced, revoked or at its end."""
+        """The lease is replaced, revoked or at its end; it may hang on a token of a session before this one."""
+        for session in (self, *self._before()):
+            await session.release(lease_id)
+
+    async def release(self, lease_id: str) -> None:
+        """Let the lease go if it hangs on a token of this session itself."""
         orphaned = self._parents.let_go(lease_id)
         if orphaned is None:
             return
@@ -326,3 +337,7 @@ class Session:
         with contextlib.suppress(VsoError, TimeoutError):
             async with asyncio.timeout(_REVOKE_WITHIN):
                 await self._client.send(request)
+
+
+def _way_to(config: ConnectionConfig) -> tuple[object, ...]:
+    return config.uid, config.variant, config.base, config.namespace, config.headers
