@@ -211,8 +211,8 @@ class LeaseVault:
         now = self.clock.monotonic()
         begun = self._begun.setdefault(token, self.tokens.ends[token] - self.tokens.ttl)
         self.tokens.ends[token] = min(now + self.tokens.ttl, begun + self.token_max_ttl)
-        auth = {"client_token": told, "lease_duration": self.tokens.ends[token] - now, "renewable": True}
-        return Reply(200, {"auth": auth})
+        auth = {"client_token": told, "accessor": f"accessor-of-{token}", "renewable": True}
+        return Reply(200, {"auth": {**auth, "lease_duration": self.tokens.ends[token] - now}})
 
     def _left(self, lease: Lent) -> dict[str, object]:
         return {"lease_duration": round(lease.ends - self.clock.monotonic()), "renewable": self.renewable}

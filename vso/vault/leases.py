@@ -75,7 +75,10 @@ class Granted:
 
 
 async def issue(session: Session, request: IssueRequest, *, namespace: str = "") -> Issued:
-    """Ask for credentials, once; a ConfigError says what a human must mend."""
+    """Ask for credentials, once; a ConfigError says what a human must mend.
+
+    A lease hangs on its token already: it is the caller's to let go.
+    """
     asked = VaultRequest(
         request.method,
         request.url_path(),
@@ -92,7 +95,10 @@ async def issue(session: Session, request: IssueRequest, *, namespace: str = "")
     lease_id = str(answer.body.get("lease_id") or "")
     if not isinstance(data, dict) or not data:
         if lease_id:
-            await revoke(session, lease_id, namespace=namespace)
+            try:
+                await revoke(session, lease_id, namespace=namespace)
+            finally:
+                await session.let_go(lease_id)
         raise ConfigError(Reason.SOURCE_INVALID, f"{request}: the answer holds no data")
     return Issued(
         data=data,

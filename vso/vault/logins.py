@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vso.core.clock import Clock
 from vso.core.errors import Reason
@@ -47,6 +47,8 @@ class Held:
     """Somebody else made it, or another process may have hung leases on it: it is never revoked."""
     keep_at: float = -math.inf
     """When the shelf is to be asked to keep it; infinite while it is kept."""
+    look_at: float = math.inf
+    """When its source is to be looked at again, which no renewal puts off."""
 
     @property
     def by_accessor(self) -> bool:
@@ -56,6 +58,18 @@ class Held:
     def usable(self, now: float) -> bool:
         """Tell whether the token may still be sent."""
         return now < self.expires_at and self.uses_left > 0
+
+    def current(self, now: float) -> bool:
+        """Tell whether neither a successor nor a look at its source is due."""
+        return now < min(self.renew_at, self.look_at)
+
+    def found_again(self, told: Held) -> None:
+        """Its source holds the same token still: take what Vault has just told of it."""
+        self.token = replace(told.token, ttl=max(self.token.ttl, told.token.ttl))
+        self.provider_uid, self.obtained_at = told.provider_uid, told.obtained_at
+        self.renew_at, self.look_at, self.expires_at = told.renew_at, told.look_at, told.expires_at
+        self.uses_left = told.uses_left
+        self.final = self.final or not told.token.renewable
 
 
 @dataclass(frozen=True)
@@ -126,10 +140,11 @@ class Logins:
             token=token,
             provider_uid=uid,
             obtained_at=self._parts.clock.monotonic(),
-            renew_at=started + min(token.ttl * (0.8 + 0.1 * self._spread), self._login.way.LOOK_AGAIN),
+            renew_at=started + token.ttl * (0.8 + 0.1 * self._spread),
             expires_at=started + token.ttl - min(5.0, token.ttl * 0.05),
             uses_left=token.num_uses or math.inf,
             shared=not self._login.way.OURS,
+            look_at=started + self._login.way.LOOK_AGAIN,
         )
 
     def _limited(self) -> LoginHeldBackError:

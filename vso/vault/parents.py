@@ -2,7 +2,8 @@
 
 Vault drops a lease with the token that it was issued under. Invariant: such a token is renewed as
 long as that moves its end, even after newer logins; once a renewal is cut short, its end is told as
-final, so that the leases can be replaced before it. One that can be renewed is put on the shelf with
+final, so that the leases can be replaced before it; and once it has ended, before its time even, that is
+told of each of its leases until the lease is let go. One that can be renewed is put on the shelf with
 its first lease, and one that an earlier process has put there is taken for a parent only after a
 renewal that went well: nothing else tells when it ends.
 """
@@ -13,7 +14,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from vso.core.clock import Clock
@@ -33,6 +34,8 @@ _KEEP_AGAIN = 60.0
 _FOR_GOOD = ("client identity during renewal not matching", "policies have changed, not renewing")
 """What login methods say of a token that they never renew any more: the client certificate is of another
 authority now, or a login would get other policies."""
+_LONGEST = 768 * 3600.0
+"""Seconds for which the end of a token is remembered at most: Vault's own limit for a token's life."""
 _REFUSED_FOR = 900.0
 """Seconds for which a token is left on the shelf that no policy lets us renew."""
 
@@ -47,6 +50,24 @@ class Parent:
     """No renewal moves the end any more."""
     due: datetime | None
     """When the token is to be renewed; None when it never is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A token that is no more."""
+
+    at: datetime
+    until: float
+    """When no status can tell of it any more that it lives."""
+
+
+@dataclass(slots=True)
+class _Turns:
+    """Those who take turns at a token."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    wanted: int = 0
+    """How many hold the lock or wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +90,10 @@ class Parents:
         self._tokens: dict[str, Held] = {}
         self._named: dict[str, Held] = {}
         """Those that leases hang on, and those taken from the shelf, by what a status calls them."""
+        self._over: dict[str, _Ended] = {}
+        """Leases, and tokens by what a status calls them, that have ended; the oldest first."""
         self._refused: dict[str, float] = {}
-        self._locks: dict[object, asyncio.Lock] = {}
+        self._turns: dict[object, _Turns] = {}
 
     def hang(self, lease_id: str, held: Held) -> None:
         """The lease was issued under the token."""
@@ -81,11 +104,25 @@ class Parents:
         self._tokens[lease_id] = held
         if held.token.accessor:
             self._named[client_id(held.token.accessor)] = held
-        # A login anew may wait for four fifths of the life; with leases there must be room for a second try.
-        held.renew_at = min(held.renew_at, held.obtained_at + (held.expires_at - held.obtained_at) * _RENEW_AFTER)
+            self._over.pop(client_id(held.token.accessor), None)
+        _leave_room(held)
+
+    def known(self, fetched: Held, latest: Held | None) -> Held:
+        """Return the token, or what is held of the very same already: its leases and its place on the shelf are one."""
+        accessor = fetched.token.accessor
+        held = self._named.get(client_id(accessor), latest)
+        if held is None or not accessor or held.token.accessor != accessor:
+            return fetched
+        if not held.by_accessor and held.token.token != fetched.token.token:
+            return fetched
+        held.found_again(fetched)
+        if held.leases:
+            _leave_room(held)
+        return held
 
     def let_go(self, lease_id: str) -> Held | None:
         """Forget the lease; return the token if nothing hangs on it any more."""
+        self._over.pop(lease_id, None)
         held = self._tokens.pop(lease_id, None)
         if held is None:
             return None
@@ -117,17 +154,21 @@ class Parents:
                 held.renew_at, held.expires_at = now, max(held.expires_at, now + held.token.ttl)
 
     async def keep(self, lease_id: str, known_as: str = "") -> Parent | None:
-        """Renew the lease's token if that is due; None when the token is not in our hands, or not any more.
+        """Renew the lease's token if that is due; None when nobody here knows the token.
 
         One that this process does not know is looked for on the shelf, by what the status calls it.
         """
-        held = self._tokens.get(lease_id) or await self._found(lease_id, known_as)
+        held = self._tokens.get(lease_id)
+        if held is None and lease_id not in self._over and known_as not in self._over:
+            held = await self._found(lease_id, known_as)
+        if held is not None:
+            await self.renew(held)
+            if not held.usable(self._clock.monotonic()):
+                await self._ended(lease_id)
+                held = None
         if held is None:
-            return None
-        await self.renew(held)
-        if not held.usable(self._clock.monotonic()):
-            await self._ended(lease_id)
-            return None
+            ended = self._over.get(lease_id) or self._over.get(known_as)
+            return Parent(ended.at, final=True, due=None) if ended else None
         await self._put(held)
         return self._parent(held)
 
@@ -144,11 +185,12 @@ class Parents:
         """Have the token kept, once; a try that failed is made again after a while."""
         if self._clock.monotonic() < held.keep_at or not _worth_keeping(held):
             return
+        # Before it is alone: the token itself may be one of those that have ended when its turn comes.
+        for lease_id in [name for name, other in self._tokens.items() if not other.usable(self._clock.monotonic())]:
+            await self._ended(lease_id)  # of objects that are gone: nobody asks for them any more
         async with self._alone(id(held)):
-            if self._clock.monotonic() < held.keep_at:
+            if self._clock.monotonic() < held.keep_at or not held.usable(self._clock.monotonic()):
                 return
-            for lease_id in [name for name, other in self._tokens.items() if not other.usable(self._clock.monotonic())]:
-                await self._ended(lease_id)  # of objects that are gone: nobody asks for them any more
             token = None if held.by_accessor else held.token.token
             kept = KeptToken(
                 self._keeping.session, held.provider_uid, held.token.ttl, accessor=held.token.accessor, token=token
@@ -157,9 +199,19 @@ class Parents:
             held.keep_at = math.inf if done else self._clock.monotonic() + _KEEP_AGAIN
 
     async def _ended(self, lease_id: str) -> None:
+        held = self._tokens.get(lease_id)
         orphaned = self.let_go(lease_id)
+        if held is not None and self._clock.monotonic() >= held.expires_at:
+            self._note_end(held.token.ttl, lease_id, client_id(held.token.accessor))
         if orphaned is not None:
             await self.forget(orphaned)
+
+    def _note_end(self, ttl: float, *names: str) -> None:
+        now = self._clock.monotonic()
+        while self._over and next(iter(self._over.values())).until <= now:
+            del self._over[next(iter(self._over))]
+        ended = _Ended(self._clock.now(), now + min(ttl, _LONGEST))
+        self._over.update((name, ended) for name in names if name and name not in self._over)
 
     async def _found(self, lease_id: str, known_as: str) -> Held | None:
         if not known_as:
@@ -185,6 +237,7 @@ class Parents:
         try:
             told = await self._granted(held)
         except InvalidTokenError:
+            self._note_end(kept.ttl, name)
             await self._keeping.shelf.drop(name, ended=True)
             return None
         except VsoError as error:
@@ -197,13 +250,15 @@ class Parents:
 
     @asynccontextmanager
     async def _alone(self, about: object) -> AsyncIterator[None]:
-        lock = self._locks.setdefault(about, asyncio.Lock())
+        turns = self._turns.setdefault(about, _Turns())
+        turns.wanted += 1
         try:
-            async with lock:
+            async with turns.lock:
                 yield
         finally:
-            if not lock.locked():
-                self._locks.pop(about, None)
+            turns.wanted -= 1
+            if not turns.wanted:  # a lock looks free while the next of those who wait is only waking up
+                del self._turns[about]
 
     def _due(self, held: Held) -> bool:
         now = self._clock.monotonic()
@@ -241,6 +296,11 @@ class Parents:
         if math.isinf(monotonic):
             return datetime.max.replace(tzinfo=now.tzinfo)
         return now + timedelta(seconds=monotonic - self._clock.monotonic())
+
+
+def _leave_room(held: Held) -> None:
+    """A login anew may wait for four fifths of the life; with leases there must be room for a second try."""
+    held.renew_at = min(held.renew_at, held.obtained_at + (held.expires_at - held.obtained_at) * _RENEW_AFTER)
 
 
 def _worth_keeping(held: Held) -> bool:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -49,10 +49,17 @@ class Subscription:
 class Session:
     """One identity's way into one Vault."""
 
-    def __init__(self, client: VaultClient, login: LoginConfig, parts: LoginParts) -> None:
+    def __init__(
+        self,
+        client: VaultClient,
+        login: LoginConfig,
+        parts: LoginParts,
+        before: Callable[[], Iterable[Session]] = tuple,
+    ) -> None:
         self.key: SessionKey = session_key(client.config, login)
         self.login = login
         self._client = client
+        self._before = before
         self._clock = parts.clock
         self._logins = Logins(login, parts, repr(self.key))
         self._noticed = parts.noticed
@@ -79,9 +86,8 @@ class Session:
         return None if self._latest is None else self._latest.token.cautions
 
     def goes_over(self, config: ConnectionConfig) -> bool:
-        """Tell whether that is the connection, in another shape perhaps, that the session takes."""
-        mine = self._client.config
-        return (mine.uid, mine.generation, mine.variant) == (config.uid, config.generation, config.variant)
+        """Tell whether that is the connection, in another shape perhaps, that the session takes, to the same Vault."""
+        return _way_to(self._client.config) == _way_to(config)
 
     def adopt(self, client: VaultClient) -> None:
         """Go on over another client of the same Vault (a changed CA, say); the token stays."""
@@ -97,7 +103,8 @@ class Session:
     async def send(self, request: VaultRequest) -> tuple[VaultAnswer, Held]:
         """Make the request under this session's token; return the answer and the token that it was given to.
 
-        A 403 says that nothing was done: the request goes out once more, under a newer token.
+        A 403 says that nothing was done: the request goes out once more, under a newer token. A lease that was
+        made (by what is not repeatable) hangs on its token when this returns, and is the caller's to let go.
         """
         request = request if request.namespace else replace(request, namespace=self.login.namespace)
         held = await self._token(request.lane)
@@ -117,12 +124,17 @@ class Session:
         self._parents.hang(lease_id, held)
 
     async def let_go(self, lease_id: str) -> None:
-        """The lease is replaced, revoked or at its end."""
+        """The lease is replaced, revoked or at its end; it may hang on a token of a session before this one."""
+        for session in (self, *self._before()):
+            await session.release(lease_id)
+
+    async def release(self, lease_id: str) -> None:
+        """Let the lease go if it hangs on a token of this session itself."""
         orphaned = self._parents.let_go(lease_id)
         if orphaned is None:
             return
         if orphaned is not self._held:
-            await self._discard(orphaned)
+            await self._retire(orphaned)
         await self._parents.forget(orphaned)
 
     async def parent(self, lease_id: str, known_as: str = "") -> Parent | None:
@@ -160,7 +172,7 @@ class Session:
 
     def holds(self, held: Held) -> bool:
         """Tell whether that token is still the session's, and not yet to be replaced."""
-        return self._held is held and self._clock.monotonic() < held.renew_at
+        return self._held is held and held.current(self._clock.monotonic())
 
     def client_meta(self, namespace: str = "") -> tuple[str, str]:
         """Return cacheKey and id for status.vaultClientMeta; both empty before the first login."""
@@ -203,7 +215,7 @@ class Session:
         if held is not None and held.leases:
             await self._parents.renew(held)  # where that is due: a new login would leave its leases behind
             now = self._clock.monotonic()
-        if held is not None and held.usable(now) and now < held.renew_at:
+        if held is not None and held.usable(now) and held.current(now):
             return held
         try:
             return await self._log_in(lane)
@@ -211,13 +223,19 @@ class Session:
             now = self._clock.monotonic()
             if held is None or held is not self._held or not held.usable(now):
                 raise
-            held.renew_at = now + max(1.0, (held.expires_at - now) / 4)
+            held.look_at = now + self.login.way.LOOK_AGAIN
+            if now >= held.renew_at:
+                held.renew_at = now + max(1.0, (held.expires_at - now) / 4)
             return held
 
     async def _send(self, held: Held, request: VaultRequest) -> VaultAnswer:
         held.uses_left -= 1
         async with self._using(held):
-            return await self._client.send(request.under(held.token.token, held.expires_at))
+            answer = await self._client.send(request.under(held.token.token, held.expires_at))
+            lease_id = "" if request.repeatable else str(answer.body.get("lease_id") or "")
+            if lease_id:  # before the token counts as unused: a replaced one is revoked then, and the lease with it
+                self.hang(lease_id, held)
+            return answer
 
     @asynccontextmanager
     async def _subscription(self, held: Held, request: VaultRequest) -> AsyncIterator[Subscription]:
@@ -230,10 +248,13 @@ class Session:
                 await channel.close()
 
     async def _after_invalid(self, held: Held, lane: Lane, error: InvalidTokenError) -> Held:
+        spent = isinstance(error, TokenSpentError)
         if self._held is held:
-            if not isinstance(error, TokenSpentError):
+            if not spent:
                 self._force_nowait(InvalidTokenError, error)
             self._held = None
+        if not spent:
+            held.expires_at = -math.inf  # its leases have gone with it
         return await self._token(lane)
 
     async def _after_denied(self, held: Held, lane: Lane, error: PermissionDeniedError) -> Held:
@@ -283,7 +304,8 @@ class Session:
 
     async def _fetch(self) -> Held:
         before = self.cautions or ()
-        held = self._held = self._latest = await self._logins.fetch(self._client)
+        fetched = await self._logins.fetch(self._client)
+        held = self._held = self._latest = self._parents.known(fetched, self._latest)
         if held.token.cautions != before:
             self._noticed(self.login.name)
         return held
@@ -301,16 +323,21 @@ class Session:
 
     async def _retire(self, held: Held) -> None:
         """Revoke a replaced token as soon as nobody uses it: logins forced by 403s must not pile up."""
-        if not held.retired:
-            held.retired = True
-            if held.users == 0:
-                await self._discard(held)
+        held.retired = True
+        if held.users == 0:
+            await self._discard(held)
 
     async def _discard(self, held: Held) -> None:
         # A batch token has no accessor and cannot be revoked; leases would go with the token that they hang on.
         if held.leases or held.shared or not held.token.accessor or not held.usable(self._clock.monotonic()):
             return
         request = VaultRequest("PUT", "auth/token/revoke-self", namespace=self.login.namespace, lane=Lane.URGENT)
+        request = request.under(held.token.token, held.expires_at)
+        held.expires_at = -math.inf  # given back once, whoever else lets go of it meanwhile
         with contextlib.suppress(VsoError, TimeoutError):
             async with asyncio.timeout(_REVOKE_WITHIN):
-                await self._client.send(request.under(held.token.token, held.expires_at))
+                await self._client.send(request)
+
+
+def _way_to(config: ConnectionConfig) -> tuple[object, ...]:
+    return config.uid, config.variant, config.base, config.namespace, config.headers

@@ -66,7 +66,7 @@ class Sessions:
             return found
         if found is not None:
             self._replace(found)
-        made = Session(client, login, self._parts)
+        made = Session(client, login, self._parts, lambda: tuple(self._replaced))
         self._sessions[place] = made
         return made
 

@@ -77,3 +77,22 @@ async def test_a_lease_that_was_cut_off_is_settled_with_the_token_that_it_was_is
             await house.until_due()
         assert house.vault.live == [house.lease]
         assert len(house.vault.lent) == 1
+
+
+async def test_a_lease_whose_token_vault_has_disowned_is_replaced_at_once_and_after_a_failure_still() -> None:
+    async with dynamic_house(ttl=10_000, token_ttl=10_000) as house:
+        house.home.tokens.secret("kv/data/other")
+        await house.pass_over()
+        await house.home.clock.advance(60)
+        house.home.tokens.revoked.add("hvs.canary-1")
+        door = await house.running.desk.last_door(key("db"), VaultDynamicSecretSpec.model_validate(house.spec))
+        await door.session.read("kv/data/other")
+        house.fate.strike(1, Fault.BROKEN)
+        await house.attempt()
+        assert house.fate.struck == "GET database/creds/app"
+        await house.pass_over()
+        assert house.vault.live == [house.lease]
+        assert len(house.vault.lent) == 2
+        await house.home.clock.advance(60)
+        await house.pass_over()
+        assert len(house.vault.lent) == 2

@@ -20,6 +20,7 @@ from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig
 from vso.vault.keeping import KeptToken, client_id
 from vso.vault.leases import IssueRequest
+from vso.vault.parents import Parent
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
 
@@ -177,8 +178,11 @@ async def test_a_token_that_has_ended_leaves_the_shelf(bench: Bench, accessors_o
     bench.shelf.accessors_only = accessors_only
     lease_id = await bench.lent()
     await bench.clock.advance(301)
-    assert await bench.process().parent(lease_id, FIRST) is None
+    session = bench.process()
+    over = Parent(bench.clock.now(), final=True, due=None)
+    assert await session.parent(lease_id, FIRST) == over
     assert bench.shelf.kept == {}
+    assert await session.parent("another", FIRST) == over
 
 
 async def test_a_vault_that_fails_is_asked_again_by_the_next_pass(bench: Bench) -> None:
@@ -238,5 +242,5 @@ async def test_a_process_that_leads_again_does_not_take_its_old_knowledge_for_th
     assert set(bench.shelf.kept) == {FIRST}
     bench.tokens.revoked.add("hvs.canary-1")
     before.share()
-    assert await before.parent(lease_id, FIRST) is None
+    assert await before.parent(lease_id, FIRST) == Parent(bench.clock.now(), final=True, due=None)
     assert bench.shelf.kept == {}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.lease_vault import CREDS, LeaseVault
-from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to
-from tests.fakes.vault_server import Drop, Reply, Step, VaultServer, errors
+from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, until
+from tests.fakes.vault_server import Drop, Reply, Seen, Step, Upgrade, VaultServer, errors
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.vault import leases
 from vso.vault.leases import IssueRequest, LeaseGoneError
+from vso.vault.parents import Parent
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
 
@@ -253,5 +256,89 @@ async def test_a_token_that_was_revoked_is_noticed_at_its_renewal(
     first = await lent(session)
     tokens.revoked.add(vault.lent[first].token)
     await clock.advance(250)
-    assert await session.parent(first) is None
+    assert await session.parent(first) == Parent(clock.now(), final=True, due=None)
     assert vault.lent[await lent(session)].token == "hvs.canary-2"
+
+
+async def test_a_token_that_was_revoked_is_noticed_by_any_request_and_not_at_its_renewal_alone(
+    session: Session, tokens: Tokens, vault: LeaseVault, clock: FakeClock
+) -> None:
+    first = await lent(session)
+    tokens.secret("kv/data/app")
+    tokens.revoked.add(vault.lent[first].token)
+    await clock.advance(10)
+    await session.read("kv/data/app")
+    assert await session.parent(first) == Parent(clock.now(), final=True, due=None)
+    assert len(tokens.revoked) == 1, "there is nothing to give back"
+
+
+class Late(Upgrade):
+    """An answer with a lease, once it is let out."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.out = asyncio.Event()
+
+    async def hold(self, request: web.BaseRequest, seen: Seen) -> web.StreamResponse:
+        self.asked += 1
+        number = self.asked
+        await self.out.wait()
+        lease = {"lease_id": f"{CREDS}/{number}", "lease_duration": 600, "renewable": True}
+        return web.json_response({"request_id": "r", "data": {"password": "canary"}, **lease})
+
+
+async def denied_elsewhere(session: Session, clock: FakeClock) -> None:
+    """A 403 on another path of the session, that a login anew answers."""
+    await clock.advance(10)
+    with pytest.raises(VsoError):
+        await session.read("kv/data/denied")
+
+
+async def test_a_token_that_is_replaced_while_it_is_given_a_lease_lives_as_long_as_the_lease(
+    session: Session, server: VaultServer, tokens: Tokens, clock: FakeClock
+) -> None:
+    late = Late()
+    tokens.secret("kv/data/denied", policy="another")
+    server.on("GET", CREDS, late)
+    issuing = asyncio.ensure_future(leases.issue(session, REQUEST))
+    await until(lambda: late.asked == 1)
+    await denied_elsewhere(session, clock)
+    late.out.set()
+    issued = await issuing
+    assert tokens.logins == 2
+    assert tokens.revoked == set(), "the lease would go with it"
+    session.hang(issued.lease_id, issued.held)
+    await session.let_go(issued.lease_id)
+    assert tokens.revoked == {"hvs.canary-1"}
+
+
+async def test_a_token_that_is_given_a_lease_outlives_the_last_of_the_others(
+    session: Session, server: VaultServer, tokens: Tokens, clock: FakeClock
+) -> None:
+    late = Late()
+    tokens.secret("kv/data/denied", policy="another")
+    first = await lent(session)
+    server.on("GET", CREDS, late)
+    late.asked = 1
+    issuing = asyncio.ensure_future(leases.issue(session, REQUEST))
+    await until(lambda: late.asked == 2)
+    await denied_elsewhere(session, clock)
+    await session.let_go(first)
+    assert tokens.revoked == set()
+    late.out.set()
+    issued = await issuing
+    assert tokens.revoked == set()
+    await session.let_go(issued.lease_id)
+    assert tokens.revoked == {"hvs.canary-1"}
+    assert len(server.asked("auth/token/revoke-self")) == 1
+
+
+async def test_no_token_is_kept_for_a_lease_without_credentials(
+    session: Session, server: VaultServer, tokens: Tokens, clock: FakeClock
+) -> None:
+    tokens.secret("kv/data/denied", policy="another")
+    server.on("GET", CREDS, Reply(200, {"lease_id": LEASE, "data": {}}))
+    with pytest.raises(ConfigError):
+        await leases.issue(session, REQUEST)
+    await denied_elsewhere(session, clock)
+    assert tokens.revoked == {"hvs.canary-1"}

@@ -10,14 +10,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.fakes.clock import T0, FakeClock, settle
+from tests.fakes.shelf import MemoryShelf
 from vso.core.errors import ConfigError, Reason, TransientError
 from vso.core.numbers import JsonNumber
 from vso.core.sensitive import Sensitive
 from vso.vault.auth.token import Token
 from vso.vault.client import VaultAnswer
 from vso.vault.errors import InvalidTokenError
+from vso.vault.keeping import client_id
 from vso.vault.logins import Held
-from vso.vault.parents import Parent, Parents
+from vso.vault.parents import Keeping, Parent, Parents
 
 TOKEN = Token(Sensitive.of("hvs.canary"), "accessor", ttl=300, renewable=True)
 
@@ -28,12 +30,18 @@ class Vault:
     def __init__(self, *answers: float | Exception) -> None:
         self.answers = list(answers) or [300.0]
         self.asked = 0
+        self.busy = self.most_at_once = 0
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def __call__(self, held: Held) -> VaultAnswer:
         self.asked += 1
-        await self.gate.wait()
+        self.busy += 1
+        self.most_at_once = max(self.most_at_once, self.busy)
+        try:
+            await self.gate.wait()
+        finally:
+            self.busy -= 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
@@ -129,9 +137,34 @@ async def test_a_token_that_vault_does_not_know_any_more_takes_its_leases_with_i
     parents.hang("one", held)
     parents.hang("two", held)
     clock.jump(250)
-    assert await parents.keep("one") is None
-    assert await parents.keep("two") is None
+    over = Parent(at(250), final=True, due=None)
+    assert await parents.keep("one") == over
+    clock.jump(10)
+    assert await parents.keep("two") == Parent(at(260), final=True, due=None)
     assert held.leases == 0
+    assert await parents.keep("one") == over, "whoever could not replace it at once is told again"
+    parents.let_go("one")
+    assert await parents.keep("one") is None
+
+
+async def test_the_end_of_a_token_is_told_of_leases_that_hung_on_it_before_this_process(clock: FakeClock) -> None:
+    parents, held = Parents(clock, Vault(InvalidTokenError())), held_at(clock)
+    parents.hang("ours", held)
+    clock.jump(250)
+    await parents.keep("ours")
+    assert await parents.keep("theirs", client_id("accessor")) == Parent(at(250), final=True, due=None)
+    clock.jump(300)
+    parents.hang("next", other := held_at(clock, replace(TOKEN, accessor="another")))
+    other.expires_at = clock.monotonic()
+    await parents.keep("next")
+    assert await parents.keep("theirs", client_id("accessor")) is None, "its status tells as much by now"
+
+
+async def test_the_leases_of_a_token_whose_uses_are_used_up_are_not_said_to_be_over(clock: FakeClock) -> None:
+    parents, held = Parents(clock, Vault()), held_at(clock)
+    parents.hang("lease", held)
+    held.uses_left = 0
+    assert await parents.keep("lease") is None
 
 
 @pytest.mark.parametrize(
@@ -147,7 +180,7 @@ async def test_what_cannot_be_renewed_is_never_asked_for(clock: FakeClock, token
     clock.jump(294)
     assert await parents.keep("lease") == Parent(at(295), final=True, due=None)
     clock.jump(2)
-    assert await parents.keep("lease") is None
+    assert await parents.keep("lease") == Parent(at(296), final=True, due=None)
     assert vault.asked == 0
 
 
@@ -190,6 +223,49 @@ async def test_a_caller_that_gives_up_leaves_the_renewal_to_the_others(clock: Fa
     moved = await second
     assert moved is not None
     assert moved.ends == at(545)
+
+
+async def test_whoever_comes_back_at_once_waits_behind_those_who_wait_already(clock: FakeClock) -> None:
+    vault = Vault()
+    parents, held = Parents(clock, vault), held_at(clock)
+    parents.hang("lease", held)
+    clock.jump(250)
+
+    async def renewed_twice() -> None:
+        await parents.renew(held)
+        parents.share()  # due again
+        vault.gate.clear()
+        await parents.renew(held)
+
+    vault.gate.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(renewed_twice())
+        tasks.create_task(parents.renew(held))
+        await settle()
+        vault.gate.set()
+        await settle()
+        vault.gate.set()
+    assert (vault.asked, vault.most_at_once) == (2, 1)
+
+
+async def test_a_token_that_ends_while_it_waits_to_be_kept_holds_nobody_up(clock: FakeClock) -> None:
+    shelf = MemoryShelf()
+    parents, held = Parents(clock, Vault(), Keeping(shelf, "session")), held_at(clock)
+    parents.hang("one", held)
+    parents.hang("two", held)
+    shelf.gate.clear()
+    first, second = (asyncio.ensure_future(parents.keep(name)) for name in ("one", "two"))
+    await settle()
+    held.expires_at = -math.inf
+    first.cancel()
+    await settle()
+    shelf.gate.set()
+    await settle()
+    done = second.done()
+    second.cancel()
+    assert done
+    assert shelf.kept == {}
+    assert await parents.keep("two") == Parent(at(0), final=True, due=None)
 
 
 def test_the_token_is_told_with_the_last_of_its_leases(clock: FakeClock) -> None:

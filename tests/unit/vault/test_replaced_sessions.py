@@ -104,6 +104,55 @@ async def test_a_token_that_leases_hang_on_is_kept_until_the_last_is_let_go(
     assert tokens.revoked == {"hvs.canary-1"}
 
 
+async def test_a_lease_that_is_let_go_by_the_newer_session_keeps_the_token_of_the_older_one_no_longer(
+    server: VaultServer, clock: FakeClock, tokens: Tokens
+) -> None:
+    async with tended(server, clock) as (sessions, client):
+        for generation, lease_id in enumerate(("first", "second", "third"), start=1):
+            session = sessions.session(client, replace(LOGIN, generation=generation))
+            session.hang(lease_id, (await session.send(VaultRequest("GET", PATH)))[1])
+        await clock.advance(60.0)
+        await session.let_go("second")
+        assert tokens.revoked == {"hvs.canary-2"}
+        await session.let_go("first")
+        assert tokens.revoked == {"hvs.canary-1", "hvs.canary-2"}
+        await session.let_go("unknown")
+        await session.let_go("third")
+        assert len(server.asked("auth/token/revoke-self")) == 2, "the third is in use still"
+
+
+async def test_after_an_edit_of_the_connection_the_token_is_given_back_over_the_newer_client(
+    server: VaultServer, clock: FakeClock, tokens: Tokens
+) -> None:
+    async with tended(server, clock) as (sessions, client), client_to(server.url, clock, generation=2) as newer:
+        old = sessions.session(client, LOGIN)
+        old.hang("lease", (await old.send(VaultRequest("GET", PATH)))[1])
+        sessions.adopt(newer)
+        session = sessions.session(newer, LOGIN)
+        assert session is not old
+        await clock.advance(60.0)
+        await client.close()
+        await session.let_go("lease")
+    assert tokens.revoked == {"hvs.canary-1"}
+
+
+async def test_no_token_is_shown_to_the_vault_that_the_connection_leads_to_now(
+    server: VaultServer, clock: FakeClock, tokens: Tokens
+) -> None:
+    async with (
+        VaultServer() as another,
+        tended(server, clock) as (sessions, client),
+        client_to(another.url, clock, generation=2) as newer,
+    ):
+        await sessions.session(client, LOGIN).read(PATH)
+        sessions.adopt(newer)
+        sessions.session(newer, LOGIN)
+        await client.close()
+        await clock.advance(6.0)
+        await sessions.close()
+        assert another.seen == []
+
+
 async def test_a_vault_that_is_away_does_not_end_the_care(
     server: VaultServer, clock: FakeClock, tokens: Tokens
 ) -> None:

@@ -6,7 +6,7 @@ know it any more, and before it ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from vso.core.errors import ConfigError, VsoError
@@ -63,7 +63,9 @@ class GivenWay(Way):
         except PermissionDeniedError:
             return Token(token)  # its policies do not let it look at itself: used as it is, until it is refused
         found = token_looked_up(looked_up.body, token)
-        return await self._prolonged(visit, found) if self.renew and found.renewable else found
+        if not self.renew:
+            return replace(found, renewable=False)  # nor for the sake of the leases that hang on it
+        return await self._prolonged(visit, found) if found.renewable else found
 
     @staticmethod
     async def _prolonged(visit: Visit, token: Token) -> Token:
