@@ -20,7 +20,7 @@ from vso.controllers.leaving import leases_of
 from vso.controllers.memory import Unsettled, moved_on
 from vso.controllers.report import Reporter
 from vso.controllers.restarts import Restarted, Restarts
-from vso.core.errors import Reason
+from vso.core.errors import Reason, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import dynamic, sync
@@ -68,8 +68,10 @@ class LeaseActs:
     async def issue(self, look: DynamicLook, door: Door, because: Because) -> DynamicLook:
         """Ask for credentials and put them in the place of the old ones."""
         look.notes.unsaid = True
-        look = await self._make_room(look, door)
+        look, crowd = await self._make_room(look, door, because)
         issued, grant = await self._desk.issue(door, look.cr.spec)
+        if crowd is not None:
+            self._reporter.tell(look, dynamic_status.crowded(look.status, crowd))
         return await self.take(look, door, because, issued, grant)
 
     async def take(self, look: DynamicLook, door: Door, because: Because, issued: Issued, grant: Grant) -> DynamicLook:
@@ -177,15 +179,20 @@ class LeaseActs:
         except (LeaseGoneError, PermissionDeniedError):
             return None
 
-    async def _make_room(self, look: DynamicLook, door: Door) -> DynamicLook:
-        """Give back what was replaced before: never more than two leases of an object live at once."""
+    async def _make_room(self, look: DynamicLook, door: Door, because: Because) -> tuple[DynamicLook, VsoError | None]:
+        """Give back what was replaced before, so that no more than two leases live; return what kept it from that.
+
+        It is waited for no longer than there are credentials that live.
+        """
         if not look.status.retired_leases:
-            return look
+            return look, None
         done, error = await self._desk.revoke_all(door, [ref.id for ref in look.status.retired_leases])
         left = dynamic_status.without_retired(look.status, done)
-        if error is not None and left.retired_leases:
+        if not left.retired_leases:
+            error = None
+        elif error is not None and not dynamic_status.pressing(left, because, look.now):
             raise error
-        return await self.jot(look, left)
+        return await self.jot(look, left), error
 
     async def _hold(self, look: DynamicLook) -> DynamicLook:
         """Have the object wait for us when it is deleted, as long as there is something to give back."""

@@ -14,7 +14,7 @@ from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSec
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
 from vso.controllers import debts
 from vso.controllers.restarts import Restarted
-from vso.core.errors import Reason
+from vso.core.errors import REMEDIES, Reason, VsoError
 from vso.decide.assess import News
 from vso.decide.conditions import Finding
 from vso.decide.lease import SHORT_LIFE, Because
@@ -22,8 +22,11 @@ from vso.decide.outcome import InOrder
 from vso.kube.secret_plan import Written
 
 HISTORY = 5
+MOST_RETIRED = 5
+"""Replaced leases that are named while Vault cannot give them back; older ones are left to run out."""
 LEASE_RENEWAL = "LeaseRenewal"
 _IN_ORDER = "the Secret holds live credentials"
+_DEAD = frozenset({Because.GONE, Because.EXPIRED, Because.SECRET_MISSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def settled(
         "pending_lease": None,
         "secret_mac": "",
         "static_creds_meta_data": None,
-        "retired_leases": (*status.retired_leases, *_retired(status, now, overlap)),
+        "retired_leases": (*status.retired_leases, *_retired(status, now, overlap))[-MOST_RETIRED:],
         "destination": DestinationStatus(
             name=done.written.name, uid=done.written.uid, resource_version=done.written.resource_version
         ),
@@ -123,6 +126,27 @@ def without_retired(status: VaultDynamicSecretStatus, gone: Iterable[str]) -> Va
     dropped = frozenset(gone)
     left = tuple(ref for ref in status.retired_leases if ref.id not in dropped)
     return status.model_copy(update={"retired_leases": left})
+
+
+def pressing(status: VaultDynamicSecretStatus, because: Because, now: datetime) -> bool:
+    """Tell whether an issue can wait no longer for the replaced leases to be given back.
+
+    Live credentials stand above the bound on leases; and what has outlived its time has had its chance.
+    """
+    near_end = status.expires is not None and status.expires - now <= SHORT_LIFE
+    return because in _DEAD or near_end or all(over(ref, now) for ref in status.retired_leases)
+
+
+def over(ref: LeaseRef, now: datetime) -> bool:
+    """Tell whether the time of a replaced lease is over."""
+    return ref.not_after is None or ref.not_after <= now
+
+
+def crowded(status: VaultDynamicSecretStatus, error: VsoError) -> News:
+    """Return the event for an issue while replaced leases could not be given back."""
+    count = len(status.retired_leases)
+    text = f"new credentials are issued, and replaced leases are not given back ({count}): {error.message}"
+    return News("Warning", Reason.LEASE_LEAKED, f"{text}; {REMEDIES[Reason.LEASE_LEAKED]}")
 
 
 def in_order(restarted: Restarted | None = None, *, renewed: bool = False) -> InOrder:
