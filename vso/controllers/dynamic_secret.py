@@ -87,6 +87,9 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         self, look: Look[Resource, VaultDynamicSecretStatus], error: VsoError
     ) -> Telling[VaultDynamicSecretStatus]:
         """What is there is good until it ends, and a failed renewal is tried again before that."""
+        if look.record.deleting:  # the back-off may be longer than it may be held up
+            self._rooms.deadlines.set(look.key, self._rooms.leaving.patience(look))
+            return Telling()
         ends = look.status.expires
         if ends is None:
             return Telling()
