@@ -92,11 +92,14 @@ class LeaseActs:
     async def _settle_new(
         self, look: DynamicLook, door: Door, because: Because, grant: Grant, written: Written
     ) -> DynamicLook:
-        digest = self._desk.digest(grant.lease_id or grant.request_id)
-        done = Settled(
+        done = self._done(look, door, because, grant, written)
+        return await self.settle(look, debts.unsettled(look, done.digest, written.set_at or look.now, done), done)
+
+    def _done(self, look: DynamicLook, door: Door, because: Because, grant: Grant, written: Written) -> Settled:
+        return Settled(
             because=because,
             grant=grant,
-            digest=digest,
+            digest=self._desk.digest(grant.lease_id or grant.request_id),
             written=written,
             restarted=None,
             shape=dynamic.shape_of(look.cr.spec),
@@ -105,7 +108,6 @@ class LeaseActs:
             cache_key=door.meta[0],
             pod_uid=self._config.pod_uid,
         )
-        return await self.settle(look, debts.unsettled(look, digest, written.set_at or look.now, done), done)
 
     async def settle(self, look: DynamicLook, work: Unsettled, done: Settled) -> DynamicLook:
         """Restart the consumers and say what was done; neither as long as the former waits for company."""
@@ -158,19 +160,38 @@ class LeaseActs:
         pending = look.status.pending_lease
         if pending is None:
             return look
-        seen = await self._destinations.inspect(look)
-        written_by_us = seen is not None and seen.annotations.get(LEASE_ANNOTATION) == self._desk.digest(pending.id)
-        grant = await self._told_of(door, pending) if written_by_us else None
-        if seen is not None and grant is not None:
-            written = Written(
-                look.cr.spec.destination.name, seen.uid, seen.resource_version, "patched", "", seen.set_at
-            )
-            self._destinations.accept(look, seen)
-            return await self._settle_new(look, door, Because.PENDING_FOUND, grant, written)
+        found = await self._held(look, door, pending)
+        if found is not None:
+            return await self._settle_new(look, door, Because.PENDING_FOUND, *found)
         error = await self._desk.revoke(door, pending.id)
         if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:
             raise error
         return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
+
+    async def heal_resting(self, look: DynamicLook, door: Door) -> DynamicLook:
+        """Settle the lease that the Secret of a suspended object holds; what its consumers are owed stays owed."""
+        pending = look.status.pending_lease
+        found = None if pending is None else await self._held(look, door, pending)
+        if found is None:
+            return look
+        done = self._done(look, door, Because.PENDING_FOUND, *found)
+        status = dynamic_status.settled(look.status, done, look.now, overlap_of(look.cr.spec))
+        unpaid = {"last_handled_restart": look.status.last_handled_restart}
+        if look.cr.spec.rollout_restart_targets and look.status.rolled_out_digest:
+            unpaid["rolled_out_digest"] = look.status.rolled_out_digest
+        return await self.jot(look, status.model_copy(update=unpaid))
+
+    async def _held(self, look: DynamicLook, door: Door, pending: PendingLease) -> tuple[Grant, Written] | None:
+        """Return the pending lease as it was granted, and the Secret that holds it; None where none does."""
+        seen = await self._destinations.inspect(look)
+        if seen is None or seen.annotations.get(LEASE_ANNOTATION) != self._desk.digest(pending.id):
+            return None
+        grant = await self._told_of(door, pending)
+        if grant is None:
+            return None
+        self._destinations.accept(look, seen)
+        name = look.cr.spec.destination.name
+        return grant, Written(name, seen.uid, seen.resource_version, "patched", "", seen.set_at)
 
     async def _told_of(self, door: Door, pending: PendingLease) -> Grant | None:
         """Return the lease as it was granted; None where it has ended, or nobody may know when it does."""

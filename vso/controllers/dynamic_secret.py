@@ -224,6 +224,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
     async def _rest(self, look: DynamicLook, door: Door) -> Result:
         """The object is suspended: its lease is renewed still, and nothing else happens."""
         self._rooms.acts.restart_nobody(look.key)
+        look = await self._rooms.acts.heal_resting(look, door)  # what is renewed is what the Secret holds
         lease_id = look.status.secret_lease.id
         parent = await door.parent(look.status)
         lease = self._lease(look, parent)
