@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from vso.api.secrets import PendingLease, VaultDynamicSecretSpec, VaultDynamicSecretStatus
 from vso.controllers import debts, dynamic_status
@@ -65,11 +65,14 @@ class LeaseActs:
         self._reporter = reporter
         self._config = config
 
-    async def issue(self, look: DynamicLook, door: Door, because: Because) -> DynamicLook:
-        """Ask for credentials and put them in the place of the old ones."""
+    async def issue(
+        self, look: DynamicLook, door: Door, because: Because, moved: datetime | None = None
+    ) -> DynamicLook:
+        """Ask for credentials and put them in the place of the old ones, whose end was `moved` last to that."""
         look.notes.unsaid = True
         look, crowd = await self._make_room(look, door, because)
         issued, grant = await self._desk.issue(door, look.cr.spec)
+        grant = replace(grant, replaced_ends=moved)
         if crowd is not None:
             self._reporter.tell(look, dynamic_status.crowded(look.status, crowd))
         return await self.take(look, door, because, issued, grant)
@@ -135,7 +138,8 @@ class LeaseActs:
             await door.session.let_go(lease.id)
             return await self.issue(look, door, Because.GONE)
         if truncated(lease.duration, grant.duration):
-            return await self.issue(look, door, Because.TRUNCATED)
+            ends = dynamic_status.ends(dynamic_status.prolonged(look.status, grant), look.now)
+            return await self.issue(look, door, Because.TRUNCATED, ends)
         await self._reporter.in_order(
             look,
             lambda status: dynamic_status.renewed(status, grant, look.now),

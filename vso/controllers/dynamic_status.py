@@ -42,6 +42,8 @@ class Grant:
     """How long ago that was."""
     client_id: str = ""
     """What names the token that it was issued under; empty where nobody knows."""
+    replaced_ends: datetime | None = None
+    """When the lease ends that it replaces, if that was moved and no status tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> Va
     """Name a lease that the Secret does not hold yet."""
     named = PendingLease(
         id=grant.lease_id,
-        not_after=_whole(_ends(grant, now)),
+        not_after=_whole(ends(grant, now)),
         token_expire_time=_whole(grant.token_ends) if grant.token_ends else None,
         client_id=grant.client_id,
     )
@@ -83,7 +85,7 @@ def settled(
         "pending_lease": None,
         "secret_mac": "",
         "static_creds_meta_data": None,
-        "retired_leases": (*status.retired_leases, *_retired(status, now, overlap))[-MOST_RETIRED:],
+        "retired_leases": (*status.retired_leases, *_retired(status, done.grant, now + overlap))[-MOST_RETIRED:],
         "destination": DestinationStatus(
             name=done.written.name, uid=done.written.uid, resource_version=done.written.resource_version
         ),
@@ -99,13 +101,23 @@ def settled(
     return status.model_copy(update=update)
 
 
-def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
-    """Say that the lease was prolonged; nothing else moves.
+def ends(grant: Grant, now: datetime) -> datetime:
+    """Return when a lease ends that was granted so: with its own life or its token's."""
+    own = now - grant.age + grant.duration
+    return own if grant.token_ends is None else min(own, grant.token_ends)
 
-    Where its token is not in our hands, what was known of its end still holds: no other token moves it.
+
+def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
+    """Say that the lease was prolonged; nothing else moves."""
+    return status.model_copy(update=_granted(prolonged(status, grant), now))
+
+
+def prolonged(status: VaultDynamicSecretStatus, grant: Grant) -> Grant:
+    """Return what a renewal has granted, with what was known of the end of the lease's token.
+
+    Where that token is not in our hands, this still holds: no other token moves it.
     """
-    known = replace(grant, token_ends=grant.token_ends or status.secret_lease.token_expire_time)
-    return status.model_copy(update=_granted(known, now))
+    return replace(grant, token_ends=grant.token_ends or status.secret_lease.token_expire_time)
 
 
 def followed(
@@ -173,10 +185,10 @@ def news_of(done: Settled, *, first: bool) -> News:
 
 
 def _granted(grant: Grant, now: datetime) -> dict[str, object]:
-    ends = _whole(_ends(grant, now)) if grant.lease_id and grant.duration else None
+    over_at = _whole(ends(grant, now)) if grant.lease_id and grant.duration else None
     return {
         "last_renewal_time": int((now - grant.age).timestamp()),
-        "expires": ends,
+        "expires": over_at,
         "secret_lease": SecretLease(
             id=grant.lease_id,
             duration=int(grant.duration.total_seconds()),
@@ -187,17 +199,11 @@ def _granted(grant: Grant, now: datetime) -> dict[str, object]:
     }
 
 
-def _retired(status: VaultDynamicSecretStatus, now: datetime, overlap: timedelta) -> tuple[LeaseRef, ...]:
-    old = status.secret_lease
+def _retired(status: VaultDynamicSecretStatus, by: Grant, latest: datetime) -> tuple[LeaseRef, ...]:
+    old, its_end = status.secret_lease, by.replaced_ends or status.expires
     if not old.id:
         return ()
-    latest = _whole(now + overlap)
-    return (LeaseRef(id=old.id, not_after=min(latest, status.expires) if status.expires else latest),)
-
-
-def _ends(grant: Grant, now: datetime) -> datetime:
-    own = now - grant.age + grant.duration
-    return own if grant.token_ends is None else min(own, grant.token_ends)
+    return (LeaseRef(id=old.id, not_after=_whole(min(latest, its_end) if its_end else latest)),)
 
 
 def _entry(done: Settled, at: datetime) -> HistoryEntry:

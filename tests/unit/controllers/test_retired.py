@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 
 import pytest
 
+from tests.fakes.clock import T0
 from tests.fakes.cluster import Json
 from tests.fakes.dynamic_house import DynamicHouse, dynamic_house
 from tests.fakes.lease_vault import CREDS
@@ -82,6 +84,20 @@ async def test_what_the_policy_forbids_is_left_to_its_end(house: DynamicHouse) -
     house.home.vault.on("PUT", REVOKE, errors(403, "permission denied"))
     await house.until_due()
     assert house.named == {NEW}
+
+
+async def test_what_a_renewal_that_was_cut_short_has_granted_is_its_to_live(house: DynamicHouse) -> None:
+    house.wants(overlap="1h")
+    house.vault.max_ttl = house.vault.ttl + 5
+    await house.pass_over()
+    while house.lease == OLD:
+        await house.until_due()
+    [ref] = house.status["retiredLeases"]
+    granted = T0 + timedelta(seconds=house.vault.max_ttl)
+    assert timedelta(0) <= granted - datetime.fromisoformat(ref["notAfter"]) <= timedelta(seconds=1)
+    while OLD in house.named:
+        assert OLD in house.vault.live
+        await house.until_due()
 
 
 # A third lease waits until the first is given back, as long as there are credentials that live.
