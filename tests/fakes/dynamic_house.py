@@ -78,7 +78,7 @@ def process(home: House, *, full: bool = True, shelf: Shelf | None = None) -> Pr
         acts=acts,
         deadlines=LeaseTimes(home.clock, deadlines),
         static_creds=StaticCreds(desk, acts, reporter, config, MAC_KEY),
-        leaving=Leaving(desk, finalizers, home.clock, leaked.append),
+        leaving=Leaving(desk, finalizers, reporter, home.clock, leaked.append),
         retired=Retired(home.kube, desk, reporter),
     )
     parts = PassParts(home.caches[DYNAMIC], memories, reporter, home.clock)

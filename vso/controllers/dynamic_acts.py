@@ -24,6 +24,7 @@ from vso.core.errors import Reason, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import dynamic, sync
+from vso.decide.assess import News
 from vso.decide.lease import Because, Lease, truncated
 from vso.decide.schedule import duration_of
 from vso.decide.transform import build_whole
@@ -170,7 +171,8 @@ class LeaseActs:
         error = await self._desk.revoke(door, pending.id)
         if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:
             raise error
-        return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
+        healed = look.status.model_copy(update={"pending_lease": None})
+        return await self.jot(look, healed, dynamic_status.left_to_end(error))
 
     async def heal_resting(self, look: DynamicLook, door: Door) -> DynamicLook:
         """Settle the lease that the Secret of a suspended object holds; what its consumers are owed stays owed."""
@@ -213,11 +215,10 @@ class LeaseActs:
             return look, None
         done, error = await self._desk.revoke_all(door, [ref.id for ref in look.status.retired_leases])
         left = dynamic_status.without_retired(look.status, done)
-        if not left.retired_leases:
-            error = None
-        elif error is not None and not dynamic_status.pressing(left, because, look.now):
+        if error is not None and left.retired_leases and not dynamic_status.pressing(left, because, look.now):
             raise error
-        return await self.jot(look, left), error
+        look = await self.jot(look, left, dynamic_status.left_to_end(error))
+        return look, error if left.retired_leases else None
 
     async def _hold(self, look: DynamicLook) -> DynamicLook:
         """Have the object wait for us when it is deleted, as long as there is something to give back."""
@@ -260,9 +261,9 @@ class LeaseActs:
         """Nothing is restarted for the object any more."""
         self._restarts.leave(Kind.VAULT_DYNAMIC_SECRET, key)
 
-    async def jot(self, look: DynamicLook, status: VaultDynamicSecretStatus) -> DynamicLook:
+    async def jot(self, look: DynamicLook, status: VaultDynamicSecretStatus, news: News | None = None) -> DynamicLook:
         """Write a status on the way, without a verdict."""
-        await self._reporter.remark(look, status, None)
+        await self._reporter.remark(look, status, news)
         return replace(look, status=status)
 
     def latest(self, look: DynamicLook) -> DynamicLook:

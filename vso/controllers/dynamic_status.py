@@ -161,6 +161,14 @@ def crowded(status: VaultDynamicSecretStatus, error: VsoError) -> News:
     return News("Warning", Reason.LEASE_LEAKED, f"{text}; {REMEDIES[Reason.LEASE_LEAKED]}")
 
 
+def left_to_end(error: VsoError | None) -> News | None:
+    """Return the event for a lease that the policy forbids to revoke; None for whatever else kept it."""
+    if error is None or error.reason is not Reason.REVOKE_FORBIDDEN:
+        return None
+    text = f"a lease that nobody needs any more is left to run out: {error.message}; {error.remedy}"
+    return News("Warning", error.reason, text)
+
+
 def in_order(restarted: Restarted | None = None, *, renewed: bool = False) -> InOrder:
     """Return the outcome of a good pass, with the conditions that it moves."""
     also: list[Finding] = []

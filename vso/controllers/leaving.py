@@ -13,10 +13,12 @@ import structlog
 
 from vso.api.meta import Resource
 from vso.api.secrets import VaultDynamicSecretStatus
+from vso.controllers import dynamic_status
 from vso.controllers.destinations import DynamicLook
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.leases import LeaseDesk
 from vso.controllers.looks import Look
+from vso.controllers.report import Reporter
 from vso.core.clock import Clock
 from vso.core.errors import Reason, TransientError, VsoError
 
@@ -31,7 +33,15 @@ _log = structlog.get_logger("vso.leases")
 class Leaving:
     """Sees objects off."""
 
-    def __init__(self, desk: LeaseDesk, finalizers: Finalizers, clock: Clock, leaked: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        desk: LeaseDesk,
+        finalizers: Finalizers,
+        reporter: Reporter[VaultDynamicSecretStatus],
+        clock: Clock,
+        leaked: Callable[[int], None],
+    ) -> None:
+        self._reporter = reporter
         self._clock = clock
         self._desk = desk
         self._finalizers = finalizers
@@ -40,6 +50,8 @@ class Leaving:
     async def leave(self, look: DynamicLook) -> None:
         """Give the leases back and release the object; a TransientError asks for another try."""
         left, error = await self._give_back(look)
+        if (news := dynamic_status.left_to_end(error)) is not None:
+            self._reporter.tell(look, news)
         if error is not None and left:
             if self.patience(look) > timedelta(0) and error.reason is not Reason.REVOKE_FORBIDDEN:
                 raise TransientError(error.reason, error.message, _AGAIN)

@@ -46,7 +46,7 @@ class Retired:
         done, error = await self._desk.revoke_all(door, due)
         status = dynamic_status.without_retired(look.status, done)
         if done:
-            await self._reporter.remark(look, status, None)
+            await self._reporter.remark(look, status, dynamic_status.left_to_end(error))
             look = replace(look, status=status)
         if not look.status.retired_leases:
             return look, None

@@ -13,7 +13,7 @@ from tests.fakes.dynamic_house import DYNAMIC, FINALIZER, DynamicHouse, dynamic_
 from tests.fakes.vault_server import Hang, errors
 from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
 from vso.controllers.leaving import leases_of
-from vso.core.errors import TransientError, VsoError
+from vso.core.errors import Reason, TransientError, VsoError
 
 REVOKE = "sys/leases/revoke"
 
@@ -57,6 +57,7 @@ async def test_a_lease_that_may_not_be_revoked_holds_nobody_up(house: DynamicHou
     deleted(house)
     await house.pass_over()
     assert held_by(house) == []
+    assert len(await house.told(Reason.REVOKE_FORBIDDEN)) == 1
 
 
 async def test_while_vault_cannot_it_is_asked_again_for_half_a_minute_and_no_longer(house: DynamicHouse) -> None:

@@ -84,6 +84,21 @@ async def test_what_the_policy_forbids_is_left_to_its_end(house: DynamicHouse) -
     house.home.vault.on("PUT", REVOKE, errors(403, "permission denied"))
     await house.until_due()
     assert house.named == {NEW}
+    [text] = await house.told(Reason.REVOKE_FORBIDDEN)
+    assert 'add path "sys/leases/revoke" { capabilities = ["update"] } to the Vault policy' in text
+    await house.home.clock.advance(1)
+    await house.pass_over()
+    assert len(await house.told(Reason.REVOKE_FORBIDDEN)) == 1
+
+
+async def test_that_the_policy_forbids_it_is_told_too_where_it_has_to_make_room(house: DynamicHouse) -> None:
+    await rotated(house)
+    house.home.vault.on("PUT", REVOKE, errors(403, "permission denied"))
+    house.wants(params={"ttl": "6m"})
+    await house.pass_over()
+    assert (house.lease, house.named) == (THIRD, {NEW, THIRD})
+    assert len(await house.told(Reason.REVOKE_FORBIDDEN)) == 1
+    assert await house.told(Reason.LEASE_LEAKED) == []
 
 
 async def test_what_a_renewal_that_was_cut_short_has_granted_is_its_to_live(house: DynamicHouse) -> None:
