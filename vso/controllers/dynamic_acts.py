@@ -169,8 +169,8 @@ class LeaseActs:
         if found is not None:
             return await self._settle_new(look, door, Because.PENDING_FOUND, *found)
         error = await self._desk.revoke(door, pending.id)
-        if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:
-            raise error
+        if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:  # it holds up no renewal, and no issue
+            return await self.jot(look, dynamic_status.set_aside(look.status, look.now + overlap_of(look.cr.spec)))
         healed = look.status.model_copy(update={"pending_lease": None})
         return await self.jot(look, healed, dynamic_status.left_to_end(error))
 

@@ -133,6 +133,16 @@ def followed(
     return status.model_copy(update=update)
 
 
+def set_aside(status: VaultDynamicSecretStatus, latest: datetime) -> VaultDynamicSecretStatus:
+    """Say that the pending lease could not be given back: it is as good as a replaced one, until `latest`."""
+    pending = status.pending_lease
+    if pending is None:
+        return status
+    until = min(latest, pending.not_after) if pending.not_after else latest
+    kept = (*status.retired_leases, LeaseRef(id=pending.id, not_after=_whole(until)))[-MOST_RETIRED:]
+    return status.model_copy(update={"pending_lease": None, "retired_leases": kept})
+
+
 def without_retired(status: VaultDynamicSecretStatus, gone: Iterable[str]) -> VaultDynamicSecretStatus:
     """Forget replaced leases that were given back or are over."""
     dropped = frozenset(gone)

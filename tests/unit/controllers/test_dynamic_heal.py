@@ -122,3 +122,23 @@ async def test_one_that_the_secret_does_not_hold_waits_for_the_end_of_the_rest(h
     await house.pass_over()
     assert "pendingLease" not in house.status
     assert house.lease in house.vault.live
+
+
+async def test_one_that_cannot_be_given_back_holds_up_no_renewal(house: DynamicHouse) -> None:
+    await house.pass_over()
+    house.wants(params={"ttl": "5m"})
+    house.fate.strike(3, Fault.BROKEN)
+    assert not await house.attempt()
+    assert house.fate.struck == "PATCH secrets/db"
+    lost = house.status["pendingLease"]["id"]
+    house.wants(params=None)
+    house.home.vault.on("PUT", "sys/leases/revoke", errors(400, "failed to revoke entry: role owns objects"))
+    await house.pass_over()
+    while house.home.clock.monotonic() < 2 * house.vault.ttl:
+        assert house.mark == house.digest(house.lease)
+        assert house.lease in house.vault.live
+        await house.until_due()
+    assert house.named == {house.lease, lost}
+    house.home.vault.on("PUT", "sys/leases/revoke", house.vault.revoke)
+    await house.until_due()
+    assert house.named == {house.lease}
