@@ -28,7 +28,7 @@ from vso.controllers.resolver import Resolver
 from vso.controllers.retired import Retired
 from vso.controllers.static_creds import StaticCreds
 from vso.controllers.trust import TrustPolicy, TrustStore
-from vso.core.errors import VsoError
+from vso.core.errors import Reason, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.kube.event_recorder import EventRecorder
 from vso.kube.labels import LEASE_ANNOTATION
@@ -78,7 +78,7 @@ def process(home: House, *, full: bool = True, shelf: Shelf | None = None) -> Pr
         acts=acts,
         deadlines=LeaseTimes(home.clock, deadlines),
         static_creds=StaticCreds(desk, acts, reporter, config, MAC_KEY),
-        leaving=Leaving(desk, finalizers, leaked.append),
+        leaving=Leaving(desk, finalizers, reporter, home.clock, leaked.append),
         retired=Retired(home.kube, desk, reporter),
     )
     parts = PassParts(home.caches[DYNAMIC], memories, reporter, home.clock)
@@ -121,6 +121,11 @@ class DynamicHouse:
             await self.pass_over()
             return True
         return False
+
+    async def told(self, reason: Reason) -> list[str]:
+        """Send the events and return the messages of those with the reason."""
+        await self.running.events.flush()
+        return [event["message"] for event in self.home.cluster.events if event.get("reason") == reason.value]
 
     def due_in(self) -> float | None:
         """Return the seconds until the object wants to be looked at again."""

@@ -91,7 +91,7 @@ def dynamic_secrets(parts: DynamicParts) -> DynamicSecretReconciler:
         destinations=parts.destinations,
         acts=acts,
         deadlines=parts.deadlines,
-        leaving=Leaving(desk, finalizers, parts.metrics.leaked),
+        leaving=Leaving(desk, finalizers, reporter, parts.clock, parts.metrics.leaked),
         retired=Retired(parts.kube, desk, reporter),
         static_creds=StaticCreds(desk, acts, reporter, config, parts.mac_key),
         probe_every=timedelta(seconds=parts.settings.lease_probe_interval),

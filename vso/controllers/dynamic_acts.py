@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from vso.api.secrets import PendingLease, VaultDynamicSecretSpec, VaultDynamicSecretStatus
 from vso.controllers import debts, dynamic_status
@@ -20,10 +20,11 @@ from vso.controllers.leaving import leases_of
 from vso.controllers.memory import Unsettled, moved_on
 from vso.controllers.report import Reporter
 from vso.controllers.restarts import Restarted, Restarts
-from vso.core.errors import Reason
+from vso.core.errors import Reason, VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import dynamic, sync
+from vso.decide.assess import News
 from vso.decide.lease import Because, Lease, truncated
 from vso.decide.schedule import duration_of
 from vso.decide.transform import build_whole
@@ -65,11 +66,16 @@ class LeaseActs:
         self._reporter = reporter
         self._config = config
 
-    async def issue(self, look: DynamicLook, door: Door, because: Because) -> DynamicLook:
-        """Ask for credentials and put them in the place of the old ones."""
+    async def issue(
+        self, look: DynamicLook, door: Door, because: Because, moved: datetime | None = None
+    ) -> DynamicLook:
+        """Ask for credentials and put them in the place of the old ones, whose end was `moved` last to that."""
         look.notes.unsaid = True
-        look = await self._make_room(look, door)
+        look, crowd = await self._make_room(look, door, because)
         issued, grant = await self._desk.issue(door, look.cr.spec)
+        grant = replace(grant, replaced_ends=moved)
+        if crowd is not None:
+            self._reporter.tell(look, dynamic_status.crowded(look.status, crowd))
         return await self.take(look, door, because, issued, grant)
 
     async def take(self, look: DynamicLook, door: Door, because: Because, issued: Issued, grant: Grant) -> DynamicLook:
@@ -90,11 +96,14 @@ class LeaseActs:
     async def _settle_new(
         self, look: DynamicLook, door: Door, because: Because, grant: Grant, written: Written
     ) -> DynamicLook:
-        digest = self._desk.digest(grant.lease_id or grant.request_id)
-        done = Settled(
+        done = self._done(look, door, because, grant, written)
+        return await self.settle(look, debts.unsettled(look, done.digest, written.set_at or look.now, done), done)
+
+    def _done(self, look: DynamicLook, door: Door, because: Because, grant: Grant, written: Written) -> Settled:
+        return Settled(
             because=because,
             grant=grant,
-            digest=digest,
+            digest=self._desk.digest(grant.lease_id or grant.request_id),
             written=written,
             restarted=None,
             shape=dynamic.shape_of(look.cr.spec),
@@ -103,7 +112,6 @@ class LeaseActs:
             cache_key=door.meta[0],
             pod_uid=self._config.pod_uid,
         )
-        return await self.settle(look, debts.unsettled(look, digest, written.set_at or look.now, done), done)
 
     async def settle(self, look: DynamicLook, work: Unsettled, done: Settled) -> DynamicLook:
         """Restart the consumers and say what was done; neither as long as the former waits for company."""
@@ -131,7 +139,8 @@ class LeaseActs:
             await door.session.let_go(lease.id)
             return await self.issue(look, door, Because.GONE)
         if truncated(lease.duration, grant.duration):
-            return await self.issue(look, door, Because.TRUNCATED)
+            ends = dynamic_status.ends(dynamic_status.prolonged(look.status, grant), look.now)
+            return await self.issue(look, door, Because.TRUNCATED, ends)
         await self._reporter.in_order(
             look,
             lambda status: dynamic_status.renewed(status, grant, look.now),
@@ -156,19 +165,39 @@ class LeaseActs:
         pending = look.status.pending_lease
         if pending is None:
             return look
-        seen = await self._destinations.inspect(look)
-        written_by_us = seen is not None and seen.annotations.get(LEASE_ANNOTATION) == self._desk.digest(pending.id)
-        grant = await self._told_of(door, pending) if written_by_us else None
-        if seen is not None and grant is not None:
-            written = Written(
-                look.cr.spec.destination.name, seen.uid, seen.resource_version, "patched", "", seen.set_at
-            )
-            self._destinations.accept(look, seen)
-            return await self._settle_new(look, door, Because.PENDING_FOUND, grant, written)
+        found = await self._held(look, door, pending)
+        if found is not None:
+            return await self._settle_new(look, door, Because.PENDING_FOUND, *found)
         error = await self._desk.revoke(door, pending.id)
-        if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:
-            raise error
-        return await self.jot(look, look.status.model_copy(update={"pending_lease": None}))
+        if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:  # it holds up no renewal, and no issue
+            return await self.jot(look, dynamic_status.set_aside(look.status, look.now + overlap_of(look.cr.spec)))
+        healed = look.status.model_copy(update={"pending_lease": None})
+        return await self.jot(look, healed, dynamic_status.left_to_end(error))
+
+    async def heal_resting(self, look: DynamicLook, door: Door) -> DynamicLook:
+        """Settle the lease that the Secret of a suspended object holds; what its consumers are owed stays owed."""
+        pending = look.status.pending_lease
+        found = None if pending is None else await self._held(look, door, pending)
+        if found is None:
+            return look
+        done = self._done(look, door, Because.PENDING_FOUND, *found)
+        status = dynamic_status.settled(look.status, done, look.now, overlap_of(look.cr.spec))
+        unpaid = {"last_handled_restart": look.status.last_handled_restart}
+        if look.cr.spec.rollout_restart_targets and look.status.rolled_out_digest:
+            unpaid["rolled_out_digest"] = look.status.rolled_out_digest
+        return await self.jot(look, status.model_copy(update=unpaid))
+
+    async def _held(self, look: DynamicLook, door: Door, pending: PendingLease) -> tuple[Grant, Written] | None:
+        """Return the pending lease as it was granted, and the Secret that holds it; None where none does."""
+        seen = await self._destinations.inspect(look)
+        if seen is None or seen.annotations.get(LEASE_ANNOTATION) != self._desk.digest(pending.id):
+            return None
+        grant = await self._told_of(door, pending)
+        if grant is None:
+            return None
+        self._destinations.accept(look, seen)
+        name = look.cr.spec.destination.name
+        return grant, Written(name, seen.uid, seen.resource_version, "patched", "", seen.set_at)
 
     async def _told_of(self, door: Door, pending: PendingLease) -> Grant | None:
         """Return the lease as it was granted; None where it has ended, or nobody may know when it does."""
@@ -177,15 +206,19 @@ class LeaseActs:
         except (LeaseGoneError, PermissionDeniedError):
             return None
 
-    async def _make_room(self, look: DynamicLook, door: Door) -> DynamicLook:
-        """Give back what was replaced before: never more than two leases of an object live at once."""
+    async def _make_room(self, look: DynamicLook, door: Door, because: Because) -> tuple[DynamicLook, VsoError | None]:
+        """Give back what was replaced before, so that no more than two leases live; return what kept it from that.
+
+        It is waited for no longer than there are credentials that live.
+        """
         if not look.status.retired_leases:
-            return look
+            return look, None
         done, error = await self._desk.revoke_all(door, [ref.id for ref in look.status.retired_leases])
         left = dynamic_status.without_retired(look.status, done)
-        if error is not None and left.retired_leases:
+        if error is not None and left.retired_leases and not dynamic_status.pressing(left, because, look.now):
             raise error
-        return await self.jot(look, left)
+        look = await self.jot(look, left, dynamic_status.left_to_end(error))
+        return look, error if left.retired_leases else None
 
     async def _hold(self, look: DynamicLook) -> DynamicLook:
         """Have the object wait for us when it is deleted, as long as there is something to give back."""
@@ -228,9 +261,9 @@ class LeaseActs:
         """Nothing is restarted for the object any more."""
         self._restarts.leave(Kind.VAULT_DYNAMIC_SECRET, key)
 
-    async def jot(self, look: DynamicLook, status: VaultDynamicSecretStatus) -> DynamicLook:
+    async def jot(self, look: DynamicLook, status: VaultDynamicSecretStatus, news: News | None = None) -> DynamicLook:
         """Write a status on the way, without a verdict."""
-        await self._reporter.remark(look, status, None)
+        await self._reporter.remark(look, status, news)
         return replace(look, status=status)
 
     def latest(self, look: DynamicLook) -> DynamicLook:

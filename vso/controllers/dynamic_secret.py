@@ -87,6 +87,9 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         self, look: Look[Resource, VaultDynamicSecretStatus], error: VsoError
     ) -> Telling[VaultDynamicSecretStatus]:
         """What is there is good until it ends, and a failed renewal is tried again before that."""
+        if look.record.deleting:  # the back-off may be longer than it may be held up
+            self._rooms.deadlines.set(look.key, self._rooms.leaving.patience(look))
+            return Telling()
         ends = look.status.expires
         if ends is None:
             return Telling()
@@ -221,6 +224,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
     async def _rest(self, look: DynamicLook, door: Door) -> Result:
         """The object is suspended: its lease is renewed still, and nothing else happens."""
         self._rooms.acts.restart_nobody(look.key)
+        look = await self._rooms.acts.heal_resting(look, door)  # what is renewed is what the Secret holds
         lease_id = look.status.secret_lease.id
         parent = await door.parent(look.status)
         lease = self._lease(look, parent)

@@ -14,7 +14,7 @@ from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSec
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
 from vso.controllers import debts
 from vso.controllers.restarts import Restarted
-from vso.core.errors import Reason
+from vso.core.errors import REMEDIES, Reason, VsoError
 from vso.decide.assess import News
 from vso.decide.conditions import Finding
 from vso.decide.lease import SHORT_LIFE, Because
@@ -22,8 +22,11 @@ from vso.decide.outcome import InOrder
 from vso.kube.secret_plan import Written
 
 HISTORY = 5
+MOST_RETIRED = 5
+"""Replaced leases that are named while Vault cannot give them back; older ones are left to run out."""
 LEASE_RENEWAL = "LeaseRenewal"
 _IN_ORDER = "the Secret holds live credentials"
+_DEAD = frozenset({Because.GONE, Because.EXPIRED, Because.SECRET_MISSING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Grant:
     """How long ago that was."""
     client_id: str = ""
     """What names the token that it was issued under; empty where nobody knows."""
+    replaced_ends: datetime | None = None
+    """When the lease ends that it replaces, if that was moved and no status tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> Va
     """Name a lease that the Secret does not hold yet."""
     named = PendingLease(
         id=grant.lease_id,
-        not_after=_whole(_ends(grant, now)),
+        not_after=_whole(ends(grant, now)),
         token_expire_time=_whole(grant.token_ends) if grant.token_ends else None,
         client_id=grant.client_id,
     )
@@ -80,7 +85,7 @@ def settled(
         "pending_lease": None,
         "secret_mac": "",
         "static_creds_meta_data": None,
-        "retired_leases": (*status.retired_leases, *_retired(status, now, overlap)),
+        "retired_leases": (*status.retired_leases, *_retired(status, done.grant, now + overlap))[-MOST_RETIRED:],
         "destination": DestinationStatus(
             name=done.written.name, uid=done.written.uid, resource_version=done.written.resource_version
         ),
@@ -96,13 +101,23 @@ def settled(
     return status.model_copy(update=update)
 
 
-def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
-    """Say that the lease was prolonged; nothing else moves.
+def ends(grant: Grant, now: datetime) -> datetime:
+    """Return when a lease ends that was granted so: with its own life or its token's."""
+    own = now - grant.age + grant.duration
+    return own if grant.token_ends is None else min(own, grant.token_ends)
 
-    Where its token is not in our hands, what was known of its end still holds: no other token moves it.
+
+def renewed(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
+    """Say that the lease was prolonged; nothing else moves."""
+    return status.model_copy(update=_granted(prolonged(status, grant), now))
+
+
+def prolonged(status: VaultDynamicSecretStatus, grant: Grant) -> Grant:
+    """Return what a renewal has granted, with what was known of the end of the lease's token.
+
+    Where that token is not in our hands, this still holds: no other token moves it.
     """
-    known = replace(grant, token_ends=grant.token_ends or status.secret_lease.token_expire_time)
-    return status.model_copy(update=_granted(known, now))
+    return replace(grant, token_ends=grant.token_ends or status.secret_lease.token_expire_time)
 
 
 def followed(
@@ -118,11 +133,50 @@ def followed(
     return status.model_copy(update=update)
 
 
+def set_aside(status: VaultDynamicSecretStatus, latest: datetime) -> VaultDynamicSecretStatus:
+    """Say that the pending lease could not be given back: it is as good as a replaced one, until `latest`."""
+    pending = status.pending_lease
+    if pending is None:
+        return status
+    until = min(latest, pending.not_after) if pending.not_after else latest
+    kept = (*status.retired_leases, LeaseRef(id=pending.id, not_after=_whole(until)))[-MOST_RETIRED:]
+    return status.model_copy(update={"pending_lease": None, "retired_leases": kept})
+
+
 def without_retired(status: VaultDynamicSecretStatus, gone: Iterable[str]) -> VaultDynamicSecretStatus:
     """Forget replaced leases that were given back or are over."""
     dropped = frozenset(gone)
     left = tuple(ref for ref in status.retired_leases if ref.id not in dropped)
     return status.model_copy(update={"retired_leases": left})
+
+
+def pressing(status: VaultDynamicSecretStatus, because: Because, now: datetime) -> bool:
+    """Tell whether an issue can wait no longer for the replaced leases to be given back.
+
+    Live credentials stand above the bound on leases; and what has outlived its time has had its chance.
+    """
+    near_end = status.expires is not None and status.expires - now <= SHORT_LIFE
+    return because in _DEAD or near_end or all(over(ref, now) for ref in status.retired_leases)
+
+
+def over(ref: LeaseRef, now: datetime) -> bool:
+    """Tell whether the time of a replaced lease is over."""
+    return ref.not_after is None or ref.not_after <= now
+
+
+def crowded(status: VaultDynamicSecretStatus, error: VsoError) -> News:
+    """Return the event for an issue while replaced leases could not be given back."""
+    count = len(status.retired_leases)
+    text = f"new credentials are issued, and replaced leases are not given back ({count}): {error.message}"
+    return News("Warning", Reason.LEASE_LEAKED, f"{text}; {REMEDIES[Reason.LEASE_LEAKED]}")
+
+
+def left_to_end(error: VsoError | None) -> News | None:
+    """Return the event for a lease that the policy forbids to revoke; None for whatever else kept it."""
+    if error is None or error.reason is not Reason.REVOKE_FORBIDDEN:
+        return None
+    text = f"a lease that nobody needs any more is left to run out: {error.message}; {error.remedy}"
+    return News("Warning", error.reason, text)
 
 
 def in_order(restarted: Restarted | None = None, *, renewed: bool = False) -> InOrder:
@@ -149,10 +203,10 @@ def news_of(done: Settled, *, first: bool) -> News:
 
 
 def _granted(grant: Grant, now: datetime) -> dict[str, object]:
-    ends = _whole(_ends(grant, now)) if grant.lease_id and grant.duration else None
+    over_at = _whole(ends(grant, now)) if grant.lease_id and grant.duration else None
     return {
         "last_renewal_time": int((now - grant.age).timestamp()),
-        "expires": ends,
+        "expires": over_at,
         "secret_lease": SecretLease(
             id=grant.lease_id,
             duration=int(grant.duration.total_seconds()),
@@ -163,17 +217,11 @@ def _granted(grant: Grant, now: datetime) -> dict[str, object]:
     }
 
 
-def _retired(status: VaultDynamicSecretStatus, now: datetime, overlap: timedelta) -> tuple[LeaseRef, ...]:
-    old = status.secret_lease
+def _retired(status: VaultDynamicSecretStatus, by: Grant, latest: datetime) -> tuple[LeaseRef, ...]:
+    old, its_end = status.secret_lease, by.replaced_ends or status.expires
     if not old.id:
         return ()
-    latest = _whole(now + overlap)
-    return (LeaseRef(id=old.id, not_after=min(latest, status.expires) if status.expires else latest),)
-
-
-def _ends(grant: Grant, now: datetime) -> datetime:
-    own = now - grant.age + grant.duration
-    return own if grant.token_ends is None else min(own, grant.token_ends)
+    return (LeaseRef(id=old.id, not_after=_whole(min(latest, its_end) if its_end else latest)),)
 
 
 def _entry(done: Settled, at: datetime) -> HistoryEntry:

@@ -6,7 +6,7 @@ whether an act is due.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -16,11 +16,12 @@ from vso.api.secrets import PendingLease, VaultDynamicSecretSpec, VaultDynamicSe
 from vso.controllers.dynamic_status import Grant
 from vso.controllers.resolver import Resolver
 from vso.core.clock import Clock
-from vso.core.errors import Reason, VsoError
+from vso.core.errors import Reason, TransientError, VsoError
 from vso.core.keys import ObjectKey
 from vso.core.sensitive import keyed_digest
 from vso.decide.dynamic import request_of
 from vso.decide.references import vault_namespace
+from vso.runtime.deadline import within
 from vso.vault import leases
 from vso.vault.keeping import client_id
 from vso.vault.leases import Issued, IssueRequest
@@ -125,31 +126,40 @@ class LeaseDesk:
         """Ask whether a lease is there; LeaseGoneError when it is not."""
         await leases.lookup(door.session, lease_id, namespace=door.namespace)
 
-    async def revoke(self, door: Door, lease_id: str) -> VsoError | None:
+    async def revoke(self, door: Door, lease_id: str, seconds: float | None = None) -> VsoError | None:
         """Give a lease back; return what prevented it, None when it is gone.
 
         Nobody wants it any more either way: no token is kept for it.
         """
         failure: VsoError | None = None
+        work = leases.revoke(door.session, lease_id, namespace=door.namespace)
         try:
-            await leases.revoke(door.session, lease_id, namespace=door.namespace)
+            await (work if seconds is None else within(self._clock, seconds, work))
+        except TimeoutError:
+            failure = TransientError(Reason.VAULT_UNAVAILABLE, "Vault does not say in time that the lease is revoked")
         except VsoError as error:
             failure = error
+        if failure is not None:
             _log.warning(
-                "lease not revoked", lease=self.digest(lease_id), reason=error.reason.value, error=error.message
+                "lease not revoked", lease=self.digest(lease_id), reason=failure.reason.value, error=failure.message
             )
         await door.session.let_go(lease_id)
         return failure
 
-    async def revoke_all(self, door: Door, lease_ids: Iterable[str]) -> tuple[frozenset[str], VsoError | None]:
+    async def revoke_all(
+        self, door: Door, lease_ids: Collection[str], seconds: float | None = None
+    ) -> tuple[frozenset[str], VsoError | None]:
         """Give leases back; return those that are settled, and what kept the first of the others.
 
-        One that the policy forbids to revoke is settled too: it runs out by itself.
+        One that the policy forbids to revoke is settled too: it runs out by itself. Where there is a limit, one that
+        Vault is slow with leaves the others their share of it.
         """
         done: set[str] = set()
         first: VsoError | None = None
-        for lease_id in lease_ids:
-            error = await self.revoke(door, lease_id)
+        ends = None if seconds is None else self._clock.monotonic() + seconds
+        for given, lease_id in enumerate(lease_ids):
+            share = None if ends is None else (ends - self._clock.monotonic()) / (len(lease_ids) - given)
+            error = await self.revoke(door, lease_id, share)
             if error is None or error.reason is Reason.REVOKE_FORBIDDEN:
                 done.add(lease_id)
             first = first or error

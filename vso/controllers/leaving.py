@@ -13,13 +13,18 @@ import structlog
 
 from vso.api.meta import Resource
 from vso.api.secrets import VaultDynamicSecretStatus
+from vso.controllers import dynamic_status
 from vso.controllers.destinations import DynamicLook
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.leases import LeaseDesk
 from vso.controllers.looks import Look
+from vso.controllers.report import Reporter
+from vso.core.clock import Clock
 from vso.core.errors import Reason, TransientError, VsoError
 
 PATIENCE = timedelta(seconds=30)
+_LEAST = timedelta(seconds=3)
+"""For an object whose deletion is found late: its leases are asked to be revoked all the same."""
 _AGAIN = 3.0
 
 _log = structlog.get_logger("vso.leases")
@@ -28,7 +33,16 @@ _log = structlog.get_logger("vso.leases")
 class Leaving:
     """Sees objects off."""
 
-    def __init__(self, desk: LeaseDesk, finalizers: Finalizers, leaked: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        desk: LeaseDesk,
+        finalizers: Finalizers,
+        reporter: Reporter[VaultDynamicSecretStatus],
+        clock: Clock,
+        leaked: Callable[[int], None],
+    ) -> None:
+        self._reporter = reporter
+        self._clock = clock
         self._desk = desk
         self._finalizers = finalizers
         self._leaked = leaked
@@ -36,12 +50,19 @@ class Leaving:
     async def leave(self, look: DynamicLook) -> None:
         """Give the leases back and release the object; a TransientError asks for another try."""
         left, error = await self._give_back(look)
+        if (news := dynamic_status.left_to_end(error)) is not None:
+            self._reporter.tell(look, news)
         if error is not None and left:
-            asked = look.cr.metadata.deletion_timestamp
-            if asked is not None and look.now - asked < PATIENCE and error.reason is not Reason.REVOKE_FORBIDDEN:
+            if self.patience(look) > timedelta(0) and error.reason is not Reason.REVOKE_FORBIDDEN:
                 raise TransientError(error.reason, error.message, _AGAIN)
             self._tell(look, left, error)
         await self.release(look)
+
+    def patience(self, look: Look[Resource, VaultDynamicSecretStatus]) -> timedelta:
+        """Return how much longer the object may be held up."""
+        asked = look.cr.metadata.deletion_timestamp
+        over = PATIENCE if asked is None else self._clock.now() - asked
+        return PATIENCE - max(timedelta(0), min(PATIENCE, over))
 
     async def release(self, look: Look[Resource, VaultDynamicSecretStatus]) -> None:
         """Let the object go."""
@@ -56,7 +77,7 @@ class Leaving:
             door = await self._desk.last_door(look.key, look.cr.spec)
         except VsoError as error:
             return len(ids), error
-        done, first = await self._desk.revoke_all(door, ids)
+        done, first = await self._desk.revoke_all(door, ids, max(_LEAST, self.patience(look)).total_seconds())
         return len(ids) - len(done), first
 
     def _tell(self, look: DynamicLook, left: int, error: VsoError) -> None:

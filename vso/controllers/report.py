@@ -1,7 +1,7 @@
 """Telling the outcome of a pass: status, event, log, freshness; the same way for every kind.
 
 Invariant: every pass that changed its mind about an object says so in one status write, and a pass
-that did not says nothing; an event goes out only with a status that was written.
+that did not says nothing; an event on how an object stands goes out only with a status that was written.
 """
 
 from __future__ import annotations
@@ -136,6 +136,10 @@ class Reporter(Generic[S]):
         """Say something beside how the object stands, which is as its status says."""
         await self._say(look, status, status.conditions, news)
 
+    def tell(self, look: Look[Resource, S], news: News) -> None:
+        """Say in an event what no status tells."""
+        self._voices.events.record(self._kind, look.key, look.record.uid, news.type, news.reason, news.message)
+
     def forget(self, key: ObjectKey) -> None:
         """The object is gone."""
         self._voices.freshness.gone(self._kind, key)
@@ -149,7 +153,7 @@ class Reporter(Generic[S]):
         written = await self._writer.write(look.record, look.notes, look.status, status)
         self._count(look.key, conditions)
         for told in (told for told in news if written and told is not None):
-            self._voices.events.record(self._kind, look.key, look.record.uid, told.type, told.reason, told.message)
+            self.tell(look, told)
         return written
 
     def _count(self, key: ObjectKey, conditions: Iterable[Condition]) -> None:

@@ -7,9 +7,9 @@ time is over, whichever is first; asking how far the consumers are costs one req
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from vso.api.secrets import LeaseRef, VaultDynamicSecretStatus
+from vso.api.secrets import VaultDynamicSecretStatus
 from vso.controllers import dynamic_status
 from vso.controllers.destinations import DynamicLook
 from vso.controllers.leases import Door, LeaseDesk
@@ -39,14 +39,14 @@ class Retired:
         if not refs:
             return look, None
         through = await self._changed_over(look)
-        due = [ref.id for ref in refs if through or _over(ref, look.now)]
+        due = [ref.id for ref in refs if through or dynamic_status.over(ref, look.now)]
         if not due:
             ends = min(ref.not_after for ref in refs if ref.not_after is not None) - look.now
             return look, min(_LOOK_EVERY, ends) if look.cr.spec.rollout_restart_targets else ends
         done, error = await self._desk.revoke_all(door, due)
         status = dynamic_status.without_retired(look.status, done)
         if done:
-            await self._reporter.remark(look, status, None)
+            await self._reporter.remark(look, status, dynamic_status.left_to_end(error))
             look = replace(look, status=status)
         if not look.status.retired_leases:
             return look, None
@@ -55,7 +55,7 @@ class Retired:
     async def let_go(self, look: DynamicLook, door: Door) -> None:
         """Give nothing back, since the object rests; but keep no token for what is over."""
         for ref in look.status.retired_leases:
-            if _over(ref, look.now):
+            if dynamic_status.over(ref, look.now):
                 await door.session.let_go(ref.id)
 
     async def _changed_over(self, look: DynamicLook) -> bool:
@@ -72,7 +72,3 @@ class Retired:
         except VsoError:
             return False  # the time that is set for the lease decides
         return True
-
-
-def _over(ref: LeaseRef, now: datetime) -> bool:
-    return ref.not_after is None or ref.not_after <= now

@@ -134,7 +134,9 @@ REMEDIES: dict[Reason, str] = {
     Reason.LEASE_TOO_SHORT: "give the role in Vault a default_ttl of 90s or more; kubelet alone takes about 60s",
     Reason.LEASE_LEAKED: "revoke the lease in Vault, or let it run out",
     Reason.LEASE_NOT_RENEWED: "nothing while its life lasts: it is tried again",
-    Reason.REVOKE_FORBIDDEN: "grant update on sys/leases/revoke in the Vault policy; until then leases run out",
+    Reason.REVOKE_FORBIDDEN: (
+        'add path "sys/leases/revoke" { capabilities = ["update"] } to the Vault policy; until then leases run out'
+    ),
     Reason.ROTATION_AT_HAND: "nothing: Vault is about to rotate the credentials, and they are taken afterwards",
     Reason.DESTINATION_CONFLICT: "choose another destination.name, or set destination.overwrite to true",
     Reason.DESTINATION_MISSING: "create the Secret, or set destination.create to true",

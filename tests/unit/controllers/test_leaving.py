@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from tests.fakes.clock import settle
 from tests.fakes.dynamic_house import DYNAMIC, FINALIZER, DynamicHouse, dynamic_house
-from tests.fakes.vault_server import errors
+from tests.fakes.vault_server import Hang, errors
 from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
 from vso.controllers.leaving import leases_of
-from vso.core.errors import TransientError, VsoError
+from vso.core.errors import Reason, TransientError, VsoError
 
 REVOKE = "sys/leases/revoke"
 
@@ -55,6 +57,7 @@ async def test_a_lease_that_may_not_be_revoked_holds_nobody_up(house: DynamicHou
     deleted(house)
     await house.pass_over()
     assert held_by(house) == []
+    assert len(await house.told(Reason.REVOKE_FORBIDDEN)) == 1
 
 
 async def test_while_vault_cannot_it_is_asked_again_for_half_a_minute_and_no_longer(house: DynamicHouse) -> None:
@@ -68,6 +71,40 @@ async def test_while_vault_cannot_it_is_asked_again_for_half_a_minute_and_no_lon
         await house.home.clock.advance(3)
     await house.pass_over()
     assert (held_by(house), house.running.leaked) == ([], [1])
+
+
+async def test_a_vault_that_does_not_answer_holds_it_up_for_half_a_minute_all_told(house: DynamicHouse) -> None:
+    house.wants(params={"ttl": "5m"})
+    await house.pass_over()
+    assert len(house.named) == 2
+    house.home.vault.on("PUT", REVOKE, Hang())
+    deleted(house)
+    running = asyncio.ensure_future(house.pass_over())
+    await settle()
+    for number in (1, 2):  # one that hangs keeps no other from being revoked
+        assert len(house.home.vault.asked(REVOKE)) == number
+        await house.home.clock.advance(15)
+        await settle()
+    await running
+    assert (held_by(house), house.running.leaked) == ([], [2])
+
+
+async def test_a_deletion_that_is_found_late_still_asks_once(house: DynamicHouse) -> None:
+    deleted(house)
+    await house.home.clock.advance(360)
+    house.restart()
+    await house.pass_over()
+    assert (house.vault.live, held_by(house), house.running.leaked) == ([], [], [])
+
+
+async def test_it_is_looked_at_when_the_half_minute_is_over_whatever_the_back_off_says(house: DynamicHouse) -> None:
+    house.home.vault.on("PUT", REVOKE, errors(400, "failed to revoke entry: dial tcp"))
+    deleted(house)
+    await house.home.clock.advance(10)
+    assert not await house.attempt()
+    assert house.due_in() == pytest.approx(20)
+    await house.until_due()
+    assert (held_by(house), house.running.leaked, house.due_in()) == ([], [1], None)
 
 
 async def test_it_goes_by_the_way_it_came_when_its_references_are_gone(house: DynamicHouse) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 
 import pytest
 
+from tests.fakes.clock import T0
 from tests.fakes.cluster import Json
 from tests.fakes.dynamic_house import DynamicHouse, dynamic_house
 from tests.fakes.lease_vault import CREDS
-from tests.fakes.vault_server import errors
+from tests.fakes.vault_server import Reply, errors
+from vso.controllers.dynamic_status import MOST_RETIRED
+from vso.core.errors import Reason
 
 REVOKE = "sys/leases/revoke"
 WEB = "/apis/apps/v1/namespaces/app/deployments"
-OLD, NEW = f"{CREDS}/1", f"{CREDS}/2"
+OLD, NEW, THIRD = f"{CREDS}/1", f"{CREDS}/2", f"{CREDS}/3"
 
 
 @pytest.fixture
@@ -80,11 +84,92 @@ async def test_what_the_policy_forbids_is_left_to_its_end(house: DynamicHouse) -
     house.home.vault.on("PUT", REVOKE, errors(403, "permission denied"))
     await house.until_due()
     assert house.named == {NEW}
+    [text] = await house.told(Reason.REVOKE_FORBIDDEN)
+    assert 'add path "sys/leases/revoke" { capabilities = ["update"] } to the Vault policy' in text
+    await house.home.clock.advance(1)
+    await house.pass_over()
+    assert len(await house.told(Reason.REVOKE_FORBIDDEN)) == 1
 
 
-async def test_a_third_lease_waits_until_the_first_is_given_back(house: DynamicHouse) -> None:
+async def test_that_the_policy_forbids_it_is_told_too_where_it_has_to_make_room(house: DynamicHouse) -> None:
     await rotated(house)
-    house.home.vault.on("PUT", REVOKE, errors(500, "internal error"))
+    house.home.vault.on("PUT", REVOKE, errors(403, "permission denied"))
+    house.wants(params={"ttl": "6m"})
+    await house.pass_over()
+    assert (house.lease, house.named) == (THIRD, {NEW, THIRD})
+    assert len(await house.told(Reason.REVOKE_FORBIDDEN)) == 1
+    assert await house.told(Reason.LEASE_LEAKED) == []
+
+
+async def test_what_a_renewal_that_was_cut_short_has_granted_is_its_to_live(house: DynamicHouse) -> None:
+    house.wants(overlap="1h")
+    house.vault.max_ttl = house.vault.ttl + 5
+    await house.pass_over()
+    while house.lease == OLD:
+        await house.until_due()
+    [ref] = house.status["retiredLeases"]
+    granted = T0 + timedelta(seconds=house.vault.max_ttl)
+    assert timedelta(0) <= granted - datetime.fromisoformat(ref["notAfter"]) <= timedelta(seconds=1)
+    while OLD in house.named:
+        assert OLD in house.vault.live
+        await house.until_due()
+
+
+# A third lease waits until the first is given back, as long as there are credentials that live.
+
+FORSAKEN = errors(400, "failed to revoke entry: role owns objects")
+
+
+@pytest.mark.parametrize("answer", [errors(500, "internal error"), FORSAKEN], ids=["broken", "refused"])
+async def test_a_third_lease_waits_until_the_first_has_had_its_time(house: DynamicHouse, answer: Reply) -> None:
+    await rotated(house)
+    house.home.vault.on("PUT", REVOKE, answer)
     house.wants(params={"ttl": "6m"})
     assert not await house.attempt()
     assert (house.vault.most_live, house.lease) == (2, NEW)
+    assert await house.told(Reason.LEASE_LEAKED) == []
+    await house.home.clock.advance(31)
+    await house.pass_over()
+    assert (house.lease, house.named) == (THIRD, {OLD, NEW, THIRD})
+    [text] = await house.told(Reason.LEASE_LEAKED)
+    assert "replaced leases are not given back (1)" in text
+    assert "revoke the lease in Vault" in text
+    house.home.vault.on("PUT", REVOKE, house.vault.revoke)
+    await house.home.clock.advance(31)
+    await house.pass_over()
+    assert (house.vault.live, house.named) == ([THIRD], {THIRD})
+
+
+async def test_a_third_lease_is_not_waited_with_near_the_end_of_the_second(house: DynamicHouse) -> None:
+    house.vault.renewable = False
+    house.wants(overlap="1h")
+    await rotated(house)
+    house.home.vault.on("PUT", REVOKE, FORSAKEN)
+    attempts = 0
+    while house.lease == NEW:
+        await house.home.clock.advance((house.due_in() or 0) + 0.001)
+        attempts += not await house.attempt()
+        assert house.lease in house.vault.live, "the Secret holds what has ended"
+    assert attempts > 2
+    assert house.lease == THIRD
+    assert NEW in house.vault.live
+
+
+async def test_a_third_lease_is_not_waited_with_when_the_second_is_gone(house: DynamicHouse) -> None:
+    house.wants(overlap="1h")
+    await rotated(house)
+    house.home.vault.on("PUT", REVOKE, FORSAKEN)
+    house.vault.take_back(NEW)
+    await house.until_due()
+    assert (house.lease, house.vault.live) == (THIRD, [OLD, THIRD])
+
+
+async def test_leases_that_are_never_given_back_do_not_fill_the_status(house: DynamicHouse) -> None:
+    await rotated(house)
+    house.home.vault.on("PUT", REVOKE, FORSAKEN)
+    for number in range(2 * MOST_RETIRED):
+        await house.home.clock.advance(31)
+        house.wants(params={"ttl": f"{number + 10}m"})
+        await house.pass_over()
+    assert len(house.named) == MOST_RETIRED + 1
+    assert f"{CREDS}/{2 * MOST_RETIRED + 1}" in house.named, "the newest ones stay"
