@@ -25,7 +25,7 @@ from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig, TlsConfig
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
-from vso.vault.way import Way
+from vso.vault.way import SecretData, Way
 
 NS = IDENTITY.namespace
 READ = "kv/data/app"
@@ -160,6 +160,39 @@ async def test_an_empty_credential_is_not_shown(bench: Bench) -> None:
     assert "key 'id' is empty" in (await bench.refusal(AppRoleWay("ri", secret="kept"))).message
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        AppRoleWay("ri", secret="odd"),
+        AppRoleWay("ri", secret="odd", wrapped=True),
+        JwtWay("r", secret="odd"),
+        PasswordWay("eve", "odd", "id"),
+        GenericWay((), (FromSecret("f", "odd", "id"),)),
+        GivenWay("odd", "id"),
+    ],
+)
+async def test_a_credential_that_is_no_text_is_named_and_not_shown(bench: Bench, way: Way) -> None:
+    odd = Sensitive(b"canary-\xff")
+    bench.credentials.secrets[f"{NS}/odd"] = SecretData(f"{NS}/odd", "u", "1", {"id": odd, "jwt": odd})
+    error = await bench.refusal(way)
+    assert error.reason is Reason.INVALID_SPEC
+    assert f"Secret {NS}/odd: the value of key " in error.message
+    assert error.__context__ is None
+    assert bench.server.seen == []
+
+
+@pytest.mark.parametrize("value", ["hvs.canary\nx", "hvs.canary\x00", "hvs.\x7fcanary", " \n"])
+@pytest.mark.parametrize("way", [GivenWay("odd", "id"), AppRoleWay("ri", secret="odd", wrapped=True)])
+async def test_a_token_that_can_be_none_says_nothing_of_vault(bench: Bench, way: Way, value: str) -> None:
+    bench.credentials.put(NS, "odd", id=value)
+    for _ in range(4):
+        error = await bench.refusal(way, lane=Lane.URGENT)
+        assert error.reason is Reason.INVALID_SPEC
+        assert f"Secret {NS}/odd: the value of key 'id'" in error.message
+    assert not bench.client.breaker_open
+    assert bench.server.seen == []
+
+
 async def test_a_changed_secret_is_shown_at_the_next_login_and_has_a_try_of_its_own(bench: Bench) -> None:
     bench.server.on("PUT", "auth/m/login", errors(400, "invalid role or secret ID"))
     way = AppRoleWay("ri", secret="kept")
@@ -206,6 +239,13 @@ async def test_a_wrapping_is_opened_once_for_all_logins(wrapping: Bench) -> None
     opened = wrapping.server.asked("sys/wrapping/unwrap")
     assert [seen.token for seen in opened] == ["hvs.canary-wrapping"]
     assert [seen.body["secret_id"] for seen in wrapping.server.asked("auth/m/login")] == ["canary-inside"] * 2
+
+
+async def test_whitespace_around_a_wrapping_token_is_none_of_it(wrapping: Bench) -> None:
+    wrapping.credentials.put(NS, "wrapped", id=" hvs.canary-wrapping\n")
+    await wrapping.read(WRAPPED)
+    assert wrapping.server.asked("sys/wrapping/lookup")[0].body == {"token": "hvs.canary-wrapping"}
+    assert wrapping.server.asked("sys/wrapping/unwrap")[0].token == "hvs.canary-wrapping"
 
 
 async def test_a_wrapping_that_was_opened_before_is_an_alarm(wrapping: Bench) -> None:
@@ -259,6 +299,12 @@ def paths(bench: Bench) -> list[str]:
 async def test_a_token_is_looked_up_renewed_and_used(given: Bench) -> None:
     await given.read(GivenWay("kept"))
     assert paths(given) == ["auth/token/lookup-self", "auth/token/renew-self", READ]
+    assert {seen.token for seen in given.server.seen} == {"hvs.canary-given"}
+
+
+async def test_whitespace_around_a_token_is_none_of_it(given: Bench) -> None:
+    given.credentials.put(NS, "kept", token="\thvs.canary-given\r\n")
+    await given.read(GivenWay("kept"))
     assert {seen.token for seen in given.server.seen} == {"hvs.canary-given"}
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
-from vso.vault.auth.entries import entry
+from vso.vault.auth.entries import entry, text, token_entry, token_text
 from vso.vault.client import VaultRequest
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, answer_invalid
 from vso.vault.json import JsonObject
@@ -50,10 +50,13 @@ class AppRoleWay(Way):
 
     async def _found(self, visit: Visit) -> tuple[Sensitive, str, str]:
         if self.file:
-            content = await visit.sources.file(self.file, visit.config.name)
+            checked = token_text if self.wrapped else text
+            where = f"VaultAuth {visit.config.name}: the file of its login"
+            content = checked(await visit.sources.file(self.file, visit.config.name), where)
             return content, "", content.digest(self.file.encode())
         secret = await visit.sources.secret(visit.config.consumer, self.secret)
-        return entry(secret, _KEY), secret.uid, f"{secret.uid}@{secret.version}"
+        found = token_entry(secret, _KEY) if self.wrapped else entry(secret, _KEY)
+        return found, secret.uid, f"{secret.uid}@{secret.version}"
 
 
 async def _unwrapped(visit: Visit, wrapping: Sensitive, source: str) -> Sensitive:
