@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from vso.core.errors import ConfigError, Reason
 from vso.core.sensitive import Sensitive
 
-_OF_AWS = re.compile(r"https://[a-z0-9.-]+\.amazonaws\.com(\.cn)?(:443)?/?")
+_STS = re.compile(r"https://sts(-fips)?(\.[a-z]{2,}(-[a-z]+)+-[0-9]{1,2})?\.amazonaws\.com(\.cn)?(:443)?/?")
+"""AWS's own hosts for logins alone: many another host of that domain is a customer's (an API, a bucket, a machine)."""
 _PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _METADATA = ("metadata", "metadata.google.internal", "metadata.google.internal.")
@@ -59,7 +60,7 @@ class Surroundings:
 
     def check_endpoint(self, url: str, name: str) -> None:
         """Raise a ConfigError unless the URL in the field may be asked."""
-        if _OF_AWS.fullmatch(url):
+        if _STS.fullmatch(url):
             return
         if not _plain(url):
             raise ConfigError(
@@ -69,7 +70,7 @@ class Surroundings:
         if not self.allows_address(url):
             raise ConfigError(
                 Reason.INVALID_SPEC,
-                f"{name} is none of those that the operator's flag --vault-address-allow admits, nor one of AWS's",
+                f"{name} is none of those that the operator's flag --vault-address-allow admits, nor an STS of AWS's",
             )
 
 

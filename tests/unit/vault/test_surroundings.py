@@ -17,10 +17,11 @@ FIELD = "spec.aws.stsEndpoint"
         "https://sts.amazonaws.com",
         "https://sts.eu-central-1.amazonaws.com/",
         "https://sts.cn-north-1.amazonaws.com.cn",
-        "https://vpce-0123.sts.eu-west-1.vpce.amazonaws.com",
+        "https://sts.us-gov-west-1.amazonaws.com:443/",
+        "https://sts-fips.us-east-1.amazonaws.com",
     ],
 )
-def test_the_clouds_own_hosts_may_be_asked_whatever_is_admitted(url: str) -> None:
+def test_the_clouds_own_token_services_may_be_asked_whatever_is_admitted(url: str) -> None:
     Surroundings(allows_address=lambda _: False).check_endpoint(url, FIELD)
 
 
@@ -33,6 +34,13 @@ def test_the_clouds_own_hosts_may_be_asked_whatever_is_admitted(url: str) -> Non
         "https://evil.example.com/.amazonaws.com",
         "https://sts.amazonaws.com.example.com",
         "http://sts.amazonaws.com",
+        "https://abc123.execute-api.eu-west-1.amazonaws.com",
+        "https://ec2-198-51-100-1.compute-1.amazonaws.com",
+        "https://bucket.s3.amazonaws.com/",
+        "https://sts.s3.amazonaws.com/",
+        "https://sts.s3-us-west-2.amazonaws.com/",
+        "https://vpce-0123.sts.eu-west-1.vpce.amazonaws.com",
+        "https://sts.amazonaws.com:8443",
     ],
 )
 def test_another_host_may_be_asked_where_addresses_are_not_limited(url: str) -> None:
