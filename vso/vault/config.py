@@ -138,6 +138,14 @@ def session_key(connection: ConnectionConfig, login: LoginConfig) -> SessionKey:
     return SessionKey(connection.uid, connection.generation, login.uid, login.generation, login.consumer, digest)
 
 
+def account_of(connection: ConnectionConfig, login: LoginConfig) -> tuple[str, ...]:
+    """Return what Vault locks when the login is refused too often, whoever logs in; else the one who does."""
+    if not login.way.account:
+        return (session_key(connection, login).told,)
+    namespace = (login.namespace or connection.namespace).strip("/")
+    return (connection.base, namespace, login.mount.strip("/"), login.way.account)
+
+
 def check_headers(headers: Pairs, field: str = "spec.headers") -> None:
     """Refuse header names that are reserved or malformed, and values that HTTP has no place for."""
     for name, value in headers:

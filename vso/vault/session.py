@@ -20,7 +20,7 @@ from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.channel import Channel
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
-from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, session_key
+from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, account_of, session_key
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
 from vso.vault.keeping import client_id
 from vso.vault.logins import Held, LoginParts, Logins
@@ -54,7 +54,7 @@ class Session:
         self.login = login
         self._client = client
         self._clock = parts.clock
-        self._logins = Logins(login, parts, repr(self.key))
+        self._logins = Logins(login, parts, repr(self.key), account_of(client.config, login))
         self._noticed = parts.noticed
         self._used_at = parts.clock.monotonic()
         self._held: Held | None = None

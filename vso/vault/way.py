@@ -114,6 +114,11 @@ class Way(ABC):
         return "the login"
 
     @property
+    def account(self) -> str:
+        """Whom, of its mount, Vault locks out after refusals; empty where it locks nobody."""
+        return ""
+
+    @property
     def path(self) -> str:
         """Where to log in below auth/<mount>/ unless the VaultAuth says otherwise."""
         return "login"

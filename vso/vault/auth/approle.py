@@ -38,6 +38,11 @@ class AppRoleWay(Way):
         return f"role id {self.role_id}"
 
     @property
+    def account(self) -> str:
+        """The role."""
+        return self.role_id
+
+    @property
     def personal(self) -> bool:
         """A file is the operator's."""
         return not self.file
