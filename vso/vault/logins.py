@@ -75,7 +75,9 @@ class LoginParts:
 class Logins:
     """The logins of one session."""
 
-    def __init__(self, login: LoginConfig, parts: LoginParts, salt: str, account: Account) -> None:
+    def __init__(
+        self, login: LoginConfig, parts: LoginParts, salt: str, account: Account, kept: dict[str, Sensitive]
+    ) -> None:
         self._login = login
         self._parts = parts
         # In [0, 1): sessions that began together do not all come back at once.
@@ -85,7 +87,7 @@ class Logins:
         self._refusal = ""
         self._source = ""
         self._asked_at = -math.inf
-        self._kept: dict[str, Sensitive] = {}
+        self._kept = kept
 
     def check(self, lane: Lane) -> None:
         """Raise without a request where another try would be refused again, or is one too many."""

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from vso.core.errors import Reason, TransientError, VsoError
+from vso.core.sensitive import Sensitive
 from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.channel import Channel
@@ -49,12 +50,16 @@ class Subscription:
 class Session:
     """One identity's way into one Vault."""
 
-    def __init__(self, client: VaultClient, login: LoginConfig, parts: LoginParts) -> None:
+    def __init__(
+        self, client: VaultClient, login: LoginConfig, parts: LoginParts, before: Session | None = None
+    ) -> None:
         self.key: SessionKey = session_key(client.config, login)
         self.login = login
         self._client = client
         self._clock = parts.clock
-        self._logins = Logins(login, parts, repr(self.key), account_of(client.config, login))
+        # Of the session before, whose login under way may still put something there: a wrapping opens once.
+        self.kept: dict[str, Sensitive] = {} if before is None else before.kept
+        self._logins = Logins(login, parts, repr(self.key), account_of(client.config, login), self.kept)
         self._noticed = parts.noticed
         self._used_at = parts.clock.monotonic()
         self._held: Held | None = None

@@ -67,7 +67,7 @@ class Sessions:
             return found
         if found is not None:
             self._replace(found)
-        made = Session(client, login, self._parts)
+        made = Session(client, login, self._parts, before=found)
         self._sessions[place] = made
         return made
 

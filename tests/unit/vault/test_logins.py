@@ -348,7 +348,7 @@ async def test_a_wrapping_that_was_opened_before_is_an_alarm(wrapping: Bench) ->
     wrapping.server.on("PUT", "sys/wrapping/lookup", errors(400, "wrapping token is not valid or does not exist"))
     error = await wrapping.refusal(WRAPPED)
     assert error.reason is Reason.WRAPPING_TOKEN_REFUSED
-    assert "was opened before" in error.message
+    assert "is over, or was opened before, perhaps by this operator before a restart" in error.message
     assert wrapping.server.asked("auth/m/login") == []
 
 
@@ -358,6 +358,35 @@ async def test_a_wrapping_of_something_else_is_not_opened(wrapping: Bench, path:
     error = await wrapping.refusal(WRAPPED)
     assert error.reason is Reason.WRAPPING_TOKEN_REFUSED
     assert wrapping.server.asked("sys/wrapping/unwrap") == []
+
+
+@pytest.mark.parametrize("changes", [{"generation": 2}, {"params": (("extra", "1"),)}], ids=["VaultAuth", "default"])
+async def test_what_was_inside_survives_an_edit(wrapping: Bench, changes: dict[str, Any]) -> None:
+    await wrapping.read(WRAPPED)
+    await wrapping.read(WRAPPED, **changes)
+    assert len(wrapping.server.asked("sys/wrapping/unwrap")) == 1
+    assert [seen.body["secret_id"] for seen in wrapping.server.asked("auth/m/login")] == ["canary-inside"] * 2
+
+
+async def test_what_was_inside_survives_an_edit_of_the_connection(wrapping: Bench) -> None:
+    await wrapping.read(WRAPPED)
+    wrapping.client.config = replace(wrapping.client.config, generation=2)
+    await wrapping.read(WRAPPED)
+    assert len(wrapping.server.asked("sys/wrapping/unwrap")) == 1
+    assert len(wrapping.server.asked("auth/m/login")) == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mount": "other"}, {"uid": "another", "generation": 1}, {"namespace": "child"}], ids=str
+)
+async def test_what_was_inside_is_for_that_mount_and_vault_auth_alone(wrapping: Bench, changes: dict[str, Any]) -> None:
+    await wrapping.read(WRAPPED)
+    wrapping.server.on("PUT", "sys/wrapping/lookup", errors(400, "wrapping token is not valid or does not exist"))
+    with pytest.raises(VsoError) as caught:
+        await wrapping.read(WRAPPED, **changes)
+    assert caught.value.reason is Reason.WRAPPING_TOKEN_REFUSED
+    assert len(wrapping.server.asked("auth/m/login")) == 1
+    assert wrapping.server.asked("auth/other/login") == []
 
 
 async def test_a_new_wrapping_is_opened(wrapping: Bench) -> None:
