@@ -19,6 +19,7 @@ ARGS = (
     "--backoff-max-interval=1s",
     "--config-recheck-interval=1s",
     "--connection-check-interval=1s",
+    "--vault-address-allow=127.0.0.1",  # the stand-ins are beside the operator, which no VaultAuth alone may say
 )
 SERVER_ID = "vault.example.com"
 EMAIL = "app@acme-prod.iam.gserviceaccount.com"

@@ -199,6 +199,25 @@ def test_refused_secret_ids_never_lock_the_role(team: Team, vault: RealBed) -> N
     works(team)
 
 
+def test_several_vault_auths_of_one_role_never_lock_it_together(team: Team, vault: RealBed) -> None:
+    role_id, secret = approle(team)
+    team.keep("approle", id="not-the-secret-id")
+    mark = team.bed.mark()
+    app(team, "appRole", "approle", appRole={"roleId": role_id, "secretRef": "approle"})
+    told(team)
+    for name in ("second", "third"):
+        block = {"roleId": role_id, "secretRef": "approle"}
+        auth = {"vaultConnectionRef": "vault", "method": "appRole", "mount": "approle", "appRole": block}
+        team.apply("VaultAuth", name, auth)
+        team.static(name, vaultAuthRef=name)
+    for number in range(6):
+        team.patch({"metadata": {"labels": {"look": str(number)}}})
+        always(lambda: True, during=1)
+    assert LOGIN_LIMIT - 1 <= logins(team, mark, "approle") <= LOGIN_LIMIT
+    shown = {"role_id": role_id, "secret_id": secret}
+    assert team.bed.vault.raw("PUT", "auth/approle/login", token="", json=shown).status_code == 200
+
+
 def test_a_secret_id_in_a_file_logs_everybody_in_at_once(team: Team, stage: Stage, vault: RealBed, files: Path) -> None:
     role_id, secret = approle(team)
     (files / "secret-id").write_text(f"{secret}\n")

@@ -38,9 +38,9 @@ class Accounts(Credentials):
         return await super().annotations(namespace, service_account)
 
 
-def around(env: Mapping[str, str], *, ambient: bool = True, admits: str = "") -> Surroundings:
-    """Surroundings in which the operator's own identity may be used, and perhaps one address alone."""
-    return Surroundings(env, OPERATOR, ambient, lambda url: not admits or url == admits)
+def around(env: Mapping[str, str], *, ambient: bool = True, admits: str = "http://127.0.0.1:") -> Surroundings:
+    """Surroundings in which the operator's own identity may be used, and the addresses that begin so."""
+    return Surroundings(env, OPERATOR, ambient, lambda url: url.startswith(admits))
 
 
 async def shown(

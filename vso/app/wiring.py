@@ -136,7 +136,8 @@ class _Builder:
         self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced, self._on_trial)
         materials = Materials(base.kube, FilePolicy(settings.namespace, settings.allowed_file_prefixes))
         ambient, allows = bool(settings.allowed_file_prefixes), settings.allows_vault_address
-        around = Surroundings(os.environ, settings.namespace, ambient, allows)
+        admits = allows if settings.vault_address_allow else None
+        around = Surroundings(os.environ, settings.namespace, ambient, admits)
         credentials = Credentials(TokenMinter(base.kube), materials, around)
         cipher = TransitCipher(self.caches[Kind.VAULT_AUTH], lambda: self.resolver, settings.namespace)
         self.shelf = token_shelf(settings, clock, base.kube, base.mac_key, cipher)

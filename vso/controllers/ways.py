@@ -103,6 +103,10 @@ def _app_role(spec: VaultAuthSpec, consumer: str) -> Way:
         ("spec.appRole.roleId", block.role_id),
         ("spec.appRole.secretRef or spec.appRole.secretIDPath", block.secret_ref or block.secret_id_path),
     )
+    if block.secret_ref and block.secret_id_path:
+        raise ConfigError(
+            Reason.INVALID_SPEC, "exactly one of spec.appRole.secretRef and spec.appRole.secretIDPath must be set"
+        )
     if block.secret_id_path:
         return AppRoleWay(block.role_id, file=block.secret_id_path, wrapped=block.wrapped_secret_id)
     secret = object_name(block.secret_ref, "spec.appRole.secretRef")

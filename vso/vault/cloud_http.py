@@ -7,10 +7,12 @@ the machine answers is asked of the machine and never of a proxy. A failure here
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from vso.core.errors import ConfigError, Reason, TransientError
@@ -40,6 +42,8 @@ class CloudRequest:
     body: bytes | None = field(default=None, repr=False)
     at_hand: bool = False
     """Whether it is an endpoint of the machine's or the pod's own."""
+    may_reach: Callable[[str], bool] | None = field(default=None, repr=False)
+    """Which addresses may stand behind the host, where a VaultAuth names it. A proxy looks them up by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,29 @@ class CloudAnswer:
             return {}
 
 
+class _Screen(AbstractResolver):
+    """Looks a host up once, so that what was looked at is what is asked."""
+
+    def __init__(self, request: CloudRequest, may_reach: Callable[[str], bool], inner: AbstractResolver) -> None:
+        self._request = request
+        self._may_reach = may_reach
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if not all(self._may_reach(result["host"]) for result in found):
+            raise ConfigError(
+                Reason.INVALID_SPEC,
+                f"{self._request.who}: the name leads to an endpoint of the machine's own, which is not asked",
+            )
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
 async def ask(request: CloudRequest, env: Mapping[str, str]) -> CloudAnswer:
     """Ask once; TransientError when there is no answer, or one that says that it will pass."""
     try:
@@ -94,9 +121,15 @@ def refused(who: str, what: str) -> ConfigError:
 
 async def _ask(request: CloudRequest, env: Mapping[str, str]) -> CloudAnswer:
     tls = ssl_context(TlsConfig()) if request.url.startswith("https:") else True
+    proxy = None if request.at_hand else proxy_for(request.url, env)
+    screen = None
+    if request.may_reach is not None and proxy is None:
+        screen = _Screen(request, request.may_reach, aiohttp.DefaultResolver())
     async with (
         # Logins are rare: no socket is kept open between them.
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), cookie_jar=aiohttp.DummyCookieJar()) as session,
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=tls, resolver=screen), cookie_jar=aiohttp.DummyCookieJar()
+        ) as session,
         session.request(
             request.method,
             URL(request.url, encoded=True),
@@ -104,7 +137,7 @@ async def _ask(request: CloudRequest, env: Mapping[str, str]) -> CloudAnswer:
             data=request.body,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=_AT_HAND if request.at_hand else _PATIENCE),
-            proxy=None if request.at_hand else proxy_for(request.url, env),
+            proxy=proxy,
         ) as response,
     ):
         if response.status == 429 or response.status >= 500:

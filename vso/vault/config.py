@@ -19,6 +19,7 @@ from vso.vault.way import Way
 Pairs = tuple[tuple[str, str], ...]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OURS = frozenset({"x-vault-namespace", "x-vault-token", "x-vault-request"})
 
 
@@ -137,12 +138,20 @@ def session_key(connection: ConnectionConfig, login: LoginConfig) -> SessionKey:
     return SessionKey(connection.uid, connection.generation, login.uid, login.generation, login.consumer, digest)
 
 
+def account_of(connection: ConnectionConfig, login: LoginConfig) -> tuple[str, ...]:
+    """Return what Vault locks when the login is refused too often, whoever logs in; else the one who does."""
+    if not login.way.account:
+        return (session_key(connection, login).told,)
+    namespace = (login.namespace or connection.namespace).strip("/")
+    return (connection.base, namespace, login.mount.strip("/"), login.way.account)
+
+
 def check_headers(headers: Pairs, field: str = "spec.headers") -> None:
-    """Refuse header names that are reserved or malformed, and values that would end a header."""
+    """Refuse header names that are reserved or malformed, and values that HTTP has no place for."""
     for name, value in headers:
         if name.lower() in _OURS:
             raise ConfigError(Reason.INVALID_SPEC, f"{field}: {name} cannot be overridden")
-        if not _HEADER_NAME.fullmatch(name) or any(char in value for char in "\r\n\0"):
+        if not _HEADER_NAME.fullmatch(name) or _NOT_IN_HEADER.search(value):
             raise ConfigError(Reason.INVALID_SPEC, f"{field}: {name!r} is not a valid header")
 
 

@@ -44,6 +44,10 @@ class BehindError(TransientError):
     """A standby that answers by itself has not yet seen the write before (412)."""
 
 
+class UnsentError(ConfigError):
+    """The request could not be put on the wire as it is: nothing was sent, and nothing is said of Vault."""
+
+
 class InvalidTokenError(TransientError):
     """The token is no longer one: log in again."""
 

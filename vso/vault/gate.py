@@ -20,7 +20,7 @@ from types import TracebackType
 from vso.core.clock import Clock
 from vso.core.errors import Reason, TransientError, VsoError
 from vso.runtime.breaker import Breaker
-from vso.vault.errors import BreakerOpenError, HeldError, TokenSpentError, VaultDownError
+from vso.vault.errors import BreakerOpenError, HeldError, TokenSpentError, UnsentError, VaultDownError
 
 Cause = Callable[[], VsoError]
 
@@ -112,7 +112,7 @@ class Gate:
                 self._breaker.failed(ticket, now)
             case None:
                 self._breaker.answered(ticket, now)
-            case VsoError() if not isinstance(error, TokenSpentError):
+            case VsoError() if not isinstance(error, TokenSpentError | UnsentError):
                 self._breaker.answered(ticket, now)
             case _:
                 self._breaker.left(ticket)

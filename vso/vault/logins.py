@@ -1,7 +1,7 @@
 """Logging in: the credential, the method, and how often a refusal may be asked for again.
 
-Invariant: a login that Vault refused is not repeated beyond the limits of `login_limits`; callers
-within them are told the same refusal without a request.
+Invariant: a login that Vault refused is not repeated beyond the limits of `login_limits`, which count by
+account and not by session; callers within them are told the same refusal without a request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vso.vault.auth.token import Token
 from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig
 from vso.vault.keeping import NoShelf, Shelf
-from vso.vault.login_limits import PER_SOURCE, SPACING, Refusals
+from vso.vault.login_limits import PER_SOURCE, SPACING, Account, Ledger
 from vso.vault.observer import VaultObserver
 from vso.vault.way import CredentialSource, Visit
 
@@ -79,6 +79,7 @@ class LoginParts:
     clock: Clock
     credentials: CredentialSource
     observer: VaultObserver
+    ledger: Ledger
     noticed: Callable[[str], None] = lambda _: None
     """Hears the name of a VaultAuth whose tokens' cautions have changed."""
     shelf: Shelf = field(default_factory=NoShelf)
@@ -88,23 +89,26 @@ class LoginParts:
 class Logins:
     """The logins of one session."""
 
-    def __init__(self, login: LoginConfig, parts: LoginParts, salt: str) -> None:
+    def __init__(
+        self, login: LoginConfig, parts: LoginParts, salt: str, account: Account, kept: dict[str, Sensitive]
+    ) -> None:
         self._login = login
         self._parts = parts
         # In [0, 1): sessions that began together do not all come back at once.
         self._spread = int(hashlib.sha256(salt.encode()).hexdigest()[:8], 16) / 2**32
-        self._refusals = Refusals()
+        self._salt = salt
+        self._account = account
         self._refusal = ""
         self._source = ""
         self._asked_at = -math.inf
-        self._kept: dict[str, Sensitive] = {}
+        self._kept = kept
 
     def check(self, lane: Lane) -> None:
         """Raise without a request where another try would be refused again, or is one too many."""
         now = self._parts.clock.monotonic()
         if now - self._asked_at >= SPACING[lane]:
             return  # the credential is looked at again: the ServiceAccount may be another one by now
-        if self._refusals.exhausted(now, self._source):
+        if self._parts.ledger.exhausted(self._account, self._source):
             raise self._limited()
         if self._refusal:
             raise LoginHeldBackError(Reason.VAULT_LOGIN_REFUSED, self._refusal)
@@ -115,23 +119,27 @@ class Logins:
         visit = Visit(client, self._login, self._parts.credentials, self._parts.clock, self._kept)
         way = self._login.way
         shown = await way.show(visit)
-        if self._refusals.exhausted(self._parts.clock.monotonic(), shown.source):
-            self._asked_at = self._parts.clock.monotonic()
-            raise self._limited()
-        started = self._parts.clock.monotonic()
-        try:
-            token = await (way.take(visit, shown) if isinstance(way, GivenWay) else exchange(visit, shown))
-        except LoginRefusedError as error:
-            self._refused_nowait(error.message, shown.source)
-            raise
-        self._refusals, self._refusal = Refusals(), ""
+        # A changed VaultAuth has a try of its own, as a changed credential has.
+        source = f"{shown.source} {self._salt}"
+        async with self._parts.ledger.turn(self._account):
+            if self._parts.ledger.exhausted(self._account, source):
+                self._asked_at, self._source = self._parts.clock.monotonic(), source
+                raise self._limited()
+            started = self._parts.clock.monotonic()
+            try:
+                token = await (way.take(visit, shown) if isinstance(way, GivenWay) else exchange(visit, shown))
+            except LoginRefusedError as error:
+                self._refused_nowait(error.message, source)
+                raise
+            self._parts.ledger.accepted(self._account)
+        self._refusal = ""
         self._parts.observer.login(self._login.name, ok=True)
         return self._hold(token, shown.uid, started)
 
-    def _refused_nowait(self, message: str, uid: str) -> None:
+    def _refused_nowait(self, message: str, source: str) -> None:
         self._asked_at = self._parts.clock.monotonic()
-        self._refusals = self._refusals.refused(self._asked_at, uid)
-        self._refusal, self._source = message, uid
+        self._parts.ledger.refused(self._account, source)
+        self._refusal, self._source = message, source
         self._parts.observer.login(self._login.name, ok=False)
 
     def _hold(self, token: Token, uid: str, started: float) -> Held:
@@ -150,5 +158,6 @@ class Logins:
     def _limited(self) -> LoginHeldBackError:
         return LoginHeldBackError(
             Reason.VAULT_LOGIN_LIMITED,
-            f"no further login is tried for now, after {PER_SOURCE} or more refusals within 15m: {self._refusal}",
+            f"no further login is tried for now, after {PER_SOURCE} or more refusals within 15m: "
+            f"{self._refusal or f'{self._login.way.who} was refused to others, or before an edit'}",
         )

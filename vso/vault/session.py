@@ -16,11 +16,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from vso.core.errors import Reason, TransientError, VsoError
+from vso.core.sensitive import Sensitive
 from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.channel import Channel
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
-from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, session_key
+from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, account_of, session_key
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
 from vso.vault.keeping import client_id
 from vso.vault.logins import Held, LoginParts, Logins
@@ -55,13 +56,16 @@ class Session:
         login: LoginConfig,
         parts: LoginParts,
         before: Callable[[], Iterable[Session]] = tuple,
+        kept: dict[str, Sensitive] | None = None,
     ) -> None:
         self.key: SessionKey = session_key(client.config, login)
         self.login = login
         self._client = client
         self._before = before
         self._clock = parts.clock
-        self._logins = Logins(login, parts, repr(self.key))
+        # Of the session before, whose login under way may still put something there: a wrapping opens once.
+        self.kept: dict[str, Sensitive] = {} if kept is None else kept
+        self._logins = Logins(login, parts, repr(self.key), account_of(client.config, login), self.kept)
         self._noticed = parts.noticed
         self._used_at = parts.clock.monotonic()
         self._held: Held | None = None

@@ -17,6 +17,7 @@ from vso.core.clock import Clock
 from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig, SessionKey, session_key
 from vso.vault.keeping import NoShelf, Shelf
+from vso.vault.login_limits import Ledger
 from vso.vault.logins import LoginParts
 from vso.vault.observer import VaultObserver
 from vso.vault.session import Session
@@ -51,7 +52,7 @@ class Sessions:
         noticed: Callable[[str], None] = lambda _: None,
         shelf: Shelf | None = None,
     ) -> None:
-        self._parts = LoginParts(clock, credentials, observer, noticed, shelf or NoShelf())
+        self._parts = LoginParts(clock, credentials, observer, Ledger(clock), noticed, shelf or NoShelf())
         self._sessions: dict[_Place, Session] = {}
         self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
         self._replacing = asyncio.Event()
@@ -66,7 +67,8 @@ class Sessions:
             return found
         if found is not None:
             self._replace(found)
-        made = Session(client, login, self._parts, lambda: tuple(self._replaced))
+        kept = None if found is None else found.kept
+        made = Session(client, login, self._parts, lambda: tuple(self._replaced), kept)
         self._sessions[place] = made
         return made
 

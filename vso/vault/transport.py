@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
-from vso.core.errors import Reason, TransientError
+from vso.core.errors import Reason, TransientError, VsoError
 from vso.vault.channel import HEARTBEAT, MAX_MESSAGE, TIMEOUTS, Channel
 from vso.vault.config import ConnectionConfig
-from vso.vault.errors import DroppedError, VaultDownError, answer_invalid
+from vso.vault.errors import DroppedError, UnsentError, VaultDownError, answer_invalid
 from vso.vault.json import JsonObject, NotJsonError, parse
 from vso.vault.proxies import proxy_for
 from vso.vault.tls import failure_text, ssl_context
@@ -82,7 +82,7 @@ class Transport:
         return f"Vault at {self._config.base}"
 
     async def exchange(self, exchange: Exchange, seconds: float) -> Answer:
-        """Send it and read the whole answer; raises TransientError when there is none of Vault's."""
+        """Send it and read the whole answer; a TransientError says that there is none of Vault's."""
         try:
             return await self._follow(exchange, aiohttp.ClientTimeout(total=seconds))
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -96,7 +96,7 @@ class Transport:
             async with asyncio.timeout(seconds):
                 return await self._shake_hands(exchange)
         except TimeoutError:
-            named = self.silent()
+            named: VsoError = self.silent()
         except (aiohttp.ClientError, OSError, ValueError) as error:
             named = self._named(error)
         raise named from None
@@ -167,10 +167,14 @@ class Transport:
 
     def _redirect(self, url: str, status: int, location: str) -> str:
         """Return where to go: only ever the same scheme, host and port, and only for a 307."""
-        target = URL(url, encoded=True).join(URL(location, encoded=True))
-        origin = f"{target.scheme}://{target.host}:{target.port}"
+        try:
+            target = URL(url, encoded=True).join(URL(location, encoded=True))
+            port = target.port
+        except ValueError:
+            raise answer_invalid(self.where, f"it redirects ({status}) to what is no URL") from None
+        origin = f"{target.scheme}://{target.host}:{port}"
         source = urlsplit(self._config.base)
-        same = (target.scheme, target.host) == (source.scheme, source.hostname) and target.port == URL(url).port
+        same = (target.scheme, target.host) == (source.scheme, source.hostname) and port == URL(url).port
         if status == 307 and same:
             return str(target)
         if status == 307 and "/v1/" in target.path:
@@ -234,11 +238,13 @@ class Transport:
             self._session._retry_connection = False  # noqa: SLF001
         return self._session
 
-    def _named(self, error: Exception) -> TransientError:
+    def _named(self, error: Exception) -> VsoError:
         """Name a failure; refused and dropped share one text, as do the kinds of silence: they alternate."""
         tls = failure_text(error)
         if tls is not None:
             return VaultDownError(Reason.VAULT_TLS_ERROR, f"{self.where}: {tls}")
+        if isinstance(error, ValueError):
+            return UnsentError(Reason.INVALID_SPEC, f"{self.where}: the request holds what cannot be sent over HTTP")
         text = unreachable(error)
         family = VaultDownError if text else DroppedError
         return family(Reason.VAULT_UNAVAILABLE, f"{self.where}: {text or DROPPED}")

@@ -89,7 +89,7 @@ class Visit:
     sources: CredentialSource
     clock: Clock
     kept: dict[str, Sensitive] = field(default_factory=dict, repr=False)
-    """What a credential that can be used once was exchanged for, by its source; as long as the session lives."""
+    """What a credential that can be used once was exchanged for, by mount and source; an edit does not end it."""
 
     @property
     def surroundings(self) -> Surroundings:
@@ -112,6 +112,11 @@ class Way(ABC):
     def who(self) -> str:
         """Whose policies the tokens have, for messages."""
         return "the login"
+
+    @property
+    def account(self) -> str:
+        """Whom, of its mount, Vault locks out after refusals; empty where it locks nobody."""
+        return ""
 
     @property
     def path(self) -> str:

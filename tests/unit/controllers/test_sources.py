@@ -17,6 +17,7 @@ from vso.runtime.workqueue import Lane
 from vso.vault.auth.kubernetes import KubernetesWay
 from vso.vault.engines import KvRequest
 from vso.vault.errors import HeldError
+from vso.vault.login_limits import Ledger
 from vso.vault.logins import LoginParts
 from vso.vault.session import Session
 from vso.vault.way import Identity
@@ -50,7 +51,7 @@ async def shelf(clock: FakeClock) -> AsyncIterator[Shelf]:
     async with VaultServer() as vault, client_to(vault.url, clock) as client:
         Tokens(vault, clock)
         credentials = Credentials()
-        parts = LoginParts(clock, credentials, Observed())
+        parts = LoginParts(clock, credentials, Observed(), Ledger(clock))
 
         def session_for(namespace: str) -> Session:
             login = replace(LOGIN, consumer=namespace, way=KubernetesWay("app", Identity(namespace, "app")))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,47 @@ async def test_without_a_prefix_no_file_is_read(files: Path) -> None:
 async def test_a_file_that_cannot_be_read_is_named(files: Path) -> None:
     error = await refusal(vault(OPERATOR, caCertPath=str(files / "allowed" / "no.pem")), files=policy(files))
     assert "No such file" in error.message
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("fifo", "it is not a regular file"),
+        ("folder", "it is not a regular file"),
+        ("large", "it is longer than 1 MiB"),
+        ("empty", "it is empty"),
+        ("loop", "its links lead in a circle"),
+        ("nul\0", "its name is none that a file can have"),
+    ],
+)
+async def test_what_is_no_file_of_a_few_bytes_is_named_and_never_waited_for(files: Path, name: str, told: str) -> None:
+    place = files / "allowed"
+    os.mkfifo(place / "fifo")
+    (place / "folder").mkdir()
+    (place / "large").write_bytes(b"x" * (1024 * 1024 + 1))
+    (place / "empty").touch()
+    (place / "loop").symlink_to(place / "loop")
+    error = await refusal(vault(OPERATOR, caCertPath=f"{place}/{name}"), files=policy(files))
+    assert error.reason is Reason.INVALID_SPEC
+    assert error.message.endswith(f"cannot be read: {told}")
+
+
+async def test_a_file_of_one_mebibyte_is_read(files: Path) -> None:
+    (files / "allowed" / "ca.pem").write_bytes(PEM.ljust(1024 * 1024))
+    found = await tls(vault(OPERATOR, caCertPath=str(files / "allowed" / "ca.pem")), files=policy(files))
+    assert found.ca_pem is not None
+
+
+async def test_a_path_is_absolute(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files / "allowed")
+    error = await refusal(vault(OPERATOR, caCertPath="ca.pem"), files=policy(files))
+    assert "spec.caCertPath must be an absolute path" in error.message
+
+
+async def test_a_tenant_learns_nothing_of_the_files_that_there_are(files: Path) -> None:
+    (files / "loop").symlink_to(files / "loop")
+    told = [await refusal(vault("app", caCertPath=path), files=policy(files)) for path in (f"{files}/loop", "x", "/\0")]
+    assert len({error.message for error in told}) == 1
 
 
 class Swapped:

@@ -115,6 +115,10 @@ def test_a_vault_auth_says_how_its_consumers_log_in(spec: dict[str, Any], way: W
         ({"method": "jwt", "jwt": {"role": "r", "secretRef": "a/b"}}, "spec.jwt.secretRef"),
         ({"method": "appRole"}, "spec.appRole.roleId and spec.appRole.secretRef or spec.appRole.secretIDPath"),
         ({"method": "appRole", "appRole": {"roleId": "ri"}}, "spec.appRole.secretRef or"),
+        (
+            {"method": "appRole", "appRole": {"roleId": "ri", "secretRef": "s", "secretIDPath": "/run/id"}},
+            "exactly one of spec.appRole.secretRef and spec.appRole.secretIDPath must be set",
+        ),
         ({"method": "userpass"}, "spec.userpass.username and spec.userpass.secretRef"),
         ({"method": "userpass", "userpass": {"username": "a/b", "secretRef": "s"}}, "must not contain a slash"),
         ({"method": "ldap", "ldap": {"username": "eve"}}, "spec.ldap.secretRef must"),

@@ -15,7 +15,7 @@ from vso.core.numbers import JsonNumber
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
-from vso.vault.errors import DroppedError, NothingThereError, VaultDownError
+from vso.vault.errors import DroppedError, NothingThereError, UnsentError, VaultDownError
 
 TOKEN = Sensitive.of("hvs.canary")
 READ = VaultRequest("GET", "kv/data/app", token=TOKEN)
@@ -195,6 +195,30 @@ async def test_a_namespace_with_a_control_character_never_leaves(server: VaultSe
             assert isinstance(error, ConfigError)
         assert not client.breaker_open
     assert server.seen == []
+
+
+async def test_what_cannot_be_sent_says_nothing_of_vault(server: VaultServer, clock: FakeClock) -> None:
+    server.on("GET", "kv/data/app", SEALED, SEALED, SEALED)
+    unsendable = VaultRequest("GET", "kv/data/app", token=Sensitive.of("hvs.canary\nx"))
+    async with client_to(server.url, clock) as client:
+        for _ in range(2):
+            await failure(client, clock)
+        for _ in range(5):
+            error = await failure(client, clock, unsendable)
+            assert (type(error), error.reason) == (UnsentError, Reason.INVALID_SPEC)
+            assert "canary" not in f"{error!r}{error.__cause__!r}"
+        assert not client.breaker_open
+        await failure(client, clock)
+        assert client.outage is not None  # what was not sent is no answer either: the three stand in a row
+    assert len(server.seen) == 3
+
+
+async def test_a_redirect_to_what_is_no_url_is_not_vaults(server: VaultServer, clock: FakeClock) -> None:
+    server.on("GET", "kv/data/app", Reply(307, b"", {"Location": "http://[canary"}))
+    async with client_to(server.url, clock) as client:
+        error = await failure(client, clock)
+    assert error.reason is Reason.VAULT_ANSWER_INVALID
+    assert "canary" not in error.message
 
 
 async def test_at_most_max_concurrency_requests_and_two_of_them_urgent(server: VaultServer, clock: FakeClock) -> None:

@@ -23,6 +23,7 @@ from vso.vault.config import TlsConfig, session_key
         ({"headers": (("x-vault-NAMESPACE", "other"),)}, "x-vault-NAMESPACE"),
         ({"headers": (("X-Vault-Token", "t"),)}, "X-Vault-Token"),
         ({"headers": (("A", "b\r\nC: d"),)}, "not a valid header"),
+        ({"headers": (("A", "b\x01"),)}, "not a valid header"),
         ({"headers": (("A B", "c"),)}, "not a valid header"),
         ({"timeout": 0.0}, "spec.timeout"),
         ({"max_concurrency": 0}, "spec.maxConcurrency"),

@@ -43,8 +43,17 @@ async def test_a_service_account_becomes_a_google_one_for_this_role_alone(google
     assert accounts.asked == [Identity("team-a", "app", ("acme-prod.svc.id.goog",), 600)]
     claims = claims_of(text(found.body["jwt"]))
     assert (claims["email"], claims["aud"]) == (EMAIL, "https://vault/app")
-    assert (found.body["role"], found.uid, found.source) == ("app", SA_UID, SA_UID)
+    assert (found.body["role"], found.uid, found.source) == ("app", SA_UID, f"{SA_UID} {EMAIL}")
     assert text(found.body["jwt"]) not in repr(found)
+
+
+async def test_another_annotation_is_another_source_of_refusals(google: Google) -> None:
+    google.account("right@acme-prod.iam.gserviceaccount.com", "team-a/app")
+    sources = []
+    for email in (EMAIL, "right@acme-prod.iam.gserviceaccount.com"):
+        accounts = Accounts(annotated={"team-a/app": {ANNOTATION: email}})
+        sources.append((await shown(replace(WAY, email=""), around(google.env), accounts)).source)
+    assert sources[0] != sources[1]
 
 
 async def test_what_the_spec_says_is_asked_of_nobody(google: Google) -> None:

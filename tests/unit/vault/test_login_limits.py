@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from vso.vault.login_limits import Refusals
+from tests.fakes.clock import FakeClock
+from vso.vault.login_limits import Ledger, Refusals
 
 
 def history(*entries: tuple[float, str]) -> Refusals:
@@ -29,3 +30,17 @@ def test_exhausted(entries: list[tuple[float, str]], now: float, source: str, ex
 
 def test_what_has_left_the_window_is_forgotten() -> None:
     assert len(history((0, "a"), (1, "a"), (1000, "a")).entries) == 1
+
+
+async def test_an_account_is_forgotten_when_its_window_has_passed(clock: FakeClock) -> None:
+    ledger = Ledger(clock)
+    for account in range(5):
+        async with ledger.turn((str(account),)):
+            ledger.refused((str(account),), "a")
+    async with ledger.turn(("accepted",)):
+        ledger.accepted(("accepted",))
+    assert len(ledger) == 5
+    await clock.advance(901)
+    async with ledger.turn(("other",)):
+        pass
+    assert len(ledger) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.clock import FakeClock
-from tests.fakes.vault_parts import IDENTITY, JWT, LOGIN, VA_UID, Credentials, Observed, Tokens, client_to
-from tests.fakes.vault_server import Answer, Reply, VaultServer, errors
+from tests.fakes.vault_parts import IDENTITY, JWT, LOGIN, VA_UID, Credentials, Observed, Tokens, client_to, until
+from tests.fakes.vault_server import Answer, Hang, Reply, VaultServer, errors
 from vso.core.errors import Reason, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
@@ -21,11 +22,12 @@ from vso.vault.auth.generic import FromSecret, GenericWay
 from vso.vault.auth.given import GivenWay
 from vso.vault.auth.kubernetes import JwtWay
 from vso.vault.auth.password import PasswordWay
+from vso.vault.auth.refusal import LoginHeldBackError
 from vso.vault.client import VaultClient
 from vso.vault.config import LoginConfig, TlsConfig
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
-from vso.vault.way import Way
+from vso.vault.way import SecretData, Way
 
 NS = IDENTITY.namespace
 READ = "kv/data/app"
@@ -160,6 +162,39 @@ async def test_an_empty_credential_is_not_shown(bench: Bench) -> None:
     assert "key 'id' is empty" in (await bench.refusal(AppRoleWay("ri", secret="kept"))).message
 
 
+@pytest.mark.parametrize(
+    "way",
+    [
+        AppRoleWay("ri", secret="odd"),
+        AppRoleWay("ri", secret="odd", wrapped=True),
+        JwtWay("r", secret="odd"),
+        PasswordWay("eve", "odd", "id"),
+        GenericWay((), (FromSecret("f", "odd", "id"),)),
+        GivenWay("odd", "id"),
+    ],
+)
+async def test_a_credential_that_is_no_text_is_named_and_not_shown(bench: Bench, way: Way) -> None:
+    odd = Sensitive(b"canary-\xff")
+    bench.credentials.secrets[f"{NS}/odd"] = SecretData(f"{NS}/odd", "u", "1", {"id": odd, "jwt": odd})
+    error = await bench.refusal(way)
+    assert error.reason is Reason.INVALID_SPEC
+    assert f"Secret {NS}/odd: the value of key " in error.message
+    assert error.__context__ is None
+    assert bench.server.seen == []
+
+
+@pytest.mark.parametrize("value", ["hvs.canary\nx", "hvs.canary\x00", "hvs.\x7fcanary", " \n"])
+@pytest.mark.parametrize("way", [GivenWay("odd", "id"), AppRoleWay("ri", secret="odd", wrapped=True)])
+async def test_a_token_that_can_be_none_says_nothing_of_vault(bench: Bench, way: Way, value: str) -> None:
+    bench.credentials.put(NS, "odd", id=value)
+    for _ in range(4):
+        error = await bench.refusal(way, lane=Lane.URGENT)
+        assert error.reason is Reason.INVALID_SPEC
+        assert f"Secret {NS}/odd: the value of key 'id'" in error.message
+    assert not bench.client.breaker_open
+    assert bench.server.seen == []
+
+
 async def test_a_changed_secret_is_shown_at_the_next_login_and_has_a_try_of_its_own(bench: Bench) -> None:
     bench.server.on("PUT", "auth/m/login", errors(400, "invalid role or secret ID"))
     way = AppRoleWay("ri", secret="kept")
@@ -180,6 +215,100 @@ async def test_the_consumers_share_the_login_of_a_file_and_no_other(bench: Bench
     assert AppRoleWay("ri", secret="kept").personal
     assert GivenWay("kept").personal
     assert CertificateWay(secret="tls").personal
+
+
+# How often an account is tried: Vault locks it, and not the VaultAuth or the namespace.
+
+EVE = PasswordWay("eve", "kept", "password")
+AT_EVE = "auth/m/login/eve"
+WRONG = errors(400, "invalid username or password")
+
+
+async def pressed(bench: Bench, way: Way, times: int = 5, **changes: Any) -> Reason:
+    """Log in again and again; why the last try failed."""
+    for _ in range(times):
+        with pytest.raises(VsoError) as caught:
+            await bench.read(way, lane=Lane.URGENT, **changes)
+        await bench.clock.advance(10)
+    return caught.value.reason
+
+
+def for_all(bench: Bench, count: int) -> list[dict[str, Any]]:
+    """VaultAuths in as many namespaces, with the same password in each."""
+    for number in range(count):
+        bench.credentials.put(f"ns-{number}", "kept", id="canary-id", password="canary-pw")
+    return [{"uid": f"va-{number}", "consumer": f"ns-{number}"} for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("way", "path"), [(EVE, AT_EVE), (AppRoleWay("ri", secret="kept"), "auth/m/login")], ids=["user", "role id"]
+)
+async def test_all_namespaces_together_have_four_tries_at_an_account(bench: Bench, way: Way, path: str) -> None:
+    bench.server.on("PUT", path, WRONG)
+    for team in for_all(bench, 3):
+        assert await pressed(bench, way, **team) is Reason.VAULT_LOGIN_LIMITED
+    assert len(bench.server.asked(path)) == 4
+    await bench.clock.advance(900)
+    bench.server.on("PUT", path, GRANTED)
+    await bench.read(way, consumer="ns-1", uid="va-1")
+
+
+async def test_an_edit_keeps_the_history_of_the_account_and_has_the_one_try_that_is_kept_for_it(bench: Bench) -> None:
+    bench.server.on("PUT", AT_EVE, WRONG)
+    for generation, tries in ((1, 3), (2, 4), (3, 4)):
+        assert await pressed(bench, EVE, generation=generation) is Reason.VAULT_LOGIN_LIMITED
+        assert len(bench.server.asked(AT_EVE)) == tries
+
+
+async def test_who_has_another_account_is_not_held_back(bench: Bench) -> None:
+    bench.server.on("PUT", AT_EVE, WRONG)
+    await pressed(bench, EVE)
+    bench.server.on("PUT", "auth/m/login/bob", GRANTED)
+    bench.server.on("PUT", "auth/other/login/eve", GRANTED)
+    await bench.read(PasswordWay("bob", "kept", "password"), uid="bob", lane=Lane.URGENT)
+    await bench.read(EVE, mount="other", uid="other", lane=Lane.URGENT)
+    bench.server.on("PUT", AT_EVE, GRANTED)
+    await bench.read(EVE, namespace="child", uid="child", lane=Lane.URGENT)
+
+
+async def test_a_name_in_capitals_is_the_same_user(bench: Bench) -> None:
+    bench.server.on("PUT", AT_EVE, WRONG)
+    bench.server.on("PUT", "auth/m/login/EVE", WRONG)
+    await pressed(bench, EVE)
+    await pressed(bench, PasswordWay("EVE", "kept", "password"), mount="/m/", uid="capitals")
+    assert len(bench.server.asked(AT_EVE)) + len(bench.server.asked("auth/m/login/EVE")) == 4
+
+
+async def test_a_role_that_vault_never_locks_is_limited_for_each_namespace_alone(bench: Bench) -> None:
+    bench.server.on("PUT", "auth/m/login", errors(403, "namespace not authorized"))
+    for team in for_all(bench, 3):
+        await pressed(bench, JwtWay("app", IDENTITY), **team)
+    assert len(bench.server.asked("auth/m/login")) == 9
+
+
+async def test_many_that_begin_at_once_do_not_lock_the_account(bench: Bench) -> None:
+    bench.server.on("PUT", AT_EVE, WRONG)
+    results = await asyncio.gather(*(bench.read(EVE, **team) for team in for_all(bench, 10)), return_exceptions=True)
+    assert [type(result) for result in results].count(LoginHeldBackError) == 6
+    assert len(bench.server.asked(AT_EVE)) == 4
+
+
+async def test_many_that_begin_at_once_all_get_in(bench: Bench) -> None:
+    bench.server.on("PUT", AT_EVE, GRANTED)
+    await asyncio.gather(*(bench.read(EVE, **team) for team in for_all(bench, 10)))
+    assert len(bench.server.asked(AT_EVE)) == 10
+
+
+async def test_who_waits_for_a_turn_may_leave(bench: Bench) -> None:
+    bench.server.on("PUT", AT_EVE, Hang())
+    teams = for_all(bench, 6)
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(bench.read(EVE, lane=Lane.URGENT, **team)) for team in teams]
+        await until(lambda: bench.server.hanging == 4)
+        for task in waiting:
+            task.cancel()
+    bench.server.on("PUT", AT_EVE, GRANTED)
+    await bench.read(EVE, **teams[5])
 
 
 # A secret id in a wrapping.
@@ -208,11 +337,18 @@ async def test_a_wrapping_is_opened_once_for_all_logins(wrapping: Bench) -> None
     assert [seen.body["secret_id"] for seen in wrapping.server.asked("auth/m/login")] == ["canary-inside"] * 2
 
 
+async def test_whitespace_around_a_wrapping_token_is_none_of_it(wrapping: Bench) -> None:
+    wrapping.credentials.put(NS, "wrapped", id=" hvs.canary-wrapping\n")
+    await wrapping.read(WRAPPED)
+    assert wrapping.server.asked("sys/wrapping/lookup")[0].body == {"token": "hvs.canary-wrapping"}
+    assert wrapping.server.asked("sys/wrapping/unwrap")[0].token == "hvs.canary-wrapping"
+
+
 async def test_a_wrapping_that_was_opened_before_is_an_alarm(wrapping: Bench) -> None:
     wrapping.server.on("PUT", "sys/wrapping/lookup", errors(400, "wrapping token is not valid or does not exist"))
     error = await wrapping.refusal(WRAPPED)
     assert error.reason is Reason.WRAPPING_TOKEN_REFUSED
-    assert "was opened before" in error.message
+    assert "is over, or was opened before, perhaps by this operator before a restart" in error.message
     assert wrapping.server.asked("auth/m/login") == []
 
 
@@ -222,6 +358,35 @@ async def test_a_wrapping_of_something_else_is_not_opened(wrapping: Bench, path:
     error = await wrapping.refusal(WRAPPED)
     assert error.reason is Reason.WRAPPING_TOKEN_REFUSED
     assert wrapping.server.asked("sys/wrapping/unwrap") == []
+
+
+@pytest.mark.parametrize("changes", [{"generation": 2}, {"params": (("extra", "1"),)}], ids=["VaultAuth", "default"])
+async def test_what_was_inside_survives_an_edit(wrapping: Bench, changes: dict[str, Any]) -> None:
+    await wrapping.read(WRAPPED)
+    await wrapping.read(WRAPPED, **changes)
+    assert len(wrapping.server.asked("sys/wrapping/unwrap")) == 1
+    assert [seen.body["secret_id"] for seen in wrapping.server.asked("auth/m/login")] == ["canary-inside"] * 2
+
+
+async def test_what_was_inside_survives_an_edit_of_the_connection(wrapping: Bench) -> None:
+    await wrapping.read(WRAPPED)
+    wrapping.client.config = replace(wrapping.client.config, generation=2)
+    await wrapping.read(WRAPPED)
+    assert len(wrapping.server.asked("sys/wrapping/unwrap")) == 1
+    assert len(wrapping.server.asked("auth/m/login")) == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mount": "other"}, {"uid": "another", "generation": 1}, {"namespace": "child"}], ids=str
+)
+async def test_what_was_inside_is_for_that_mount_and_vault_auth_alone(wrapping: Bench, changes: dict[str, Any]) -> None:
+    await wrapping.read(WRAPPED)
+    wrapping.server.on("PUT", "sys/wrapping/lookup", errors(400, "wrapping token is not valid or does not exist"))
+    with pytest.raises(VsoError) as caught:
+        await wrapping.read(WRAPPED, **changes)
+    assert caught.value.reason is Reason.WRAPPING_TOKEN_REFUSED
+    assert len(wrapping.server.asked("auth/m/login")) == 1
+    assert wrapping.server.asked("auth/other/login") == []
 
 
 async def test_a_new_wrapping_is_opened(wrapping: Bench) -> None:
@@ -259,6 +424,12 @@ def paths(bench: Bench) -> list[str]:
 async def test_a_token_is_looked_up_renewed_and_used(given: Bench) -> None:
     await given.read(GivenWay("kept"))
     assert paths(given) == ["auth/token/lookup-self", "auth/token/renew-self", READ]
+    assert {seen.token for seen in given.server.seen} == {"hvs.canary-given"}
+
+
+async def test_whitespace_around_a_token_is_none_of_it(given: Bench) -> None:
+    given.credentials.put(NS, "kept", token="\thvs.canary-given\r\n")
+    await given.read(GivenWay("kept"))
     assert {seen.token for seen in given.server.seen} == {"hvs.canary-given"}
 
 

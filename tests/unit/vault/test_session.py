@@ -266,6 +266,7 @@ async def test_a_new_service_account_has_a_try_left(server: VaultServer, clock: 
 
 
 async def test_a_changed_configuration_starts_with_a_clean_history(server: VaultServer, clock: FakeClock) -> None:
+    # Vault locks no role of this method: an account that it does lock keeps its history (test_logins).
     tokens = Tokens(server, clock)
     tokens.secret(PATH)
     tokens.refuse = errors(400, 'invalid role name "app"')

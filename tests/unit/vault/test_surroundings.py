@@ -17,22 +17,29 @@ FIELD = "spec.aws.stsEndpoint"
         "https://sts.amazonaws.com",
         "https://sts.eu-central-1.amazonaws.com/",
         "https://sts.cn-north-1.amazonaws.com.cn",
-        "https://vpce-0123.sts.eu-west-1.vpce.amazonaws.com",
+        "https://sts.us-gov-west-1.amazonaws.com:443/",
+        "https://sts-fips.us-east-1.amazonaws.com",
     ],
 )
-def test_the_clouds_own_hosts_may_be_asked_whatever_is_admitted(url: str) -> None:
+def test_the_clouds_own_token_services_may_be_asked_whatever_is_admitted(url: str) -> None:
     Surroundings(allows_address=lambda _: False).check_endpoint(url, FIELD)
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "http://127.0.0.1:4566",
         "https://sts.example.com/path",
         "https://[2001:db8::1]/",
         "https://evil.example.com/.amazonaws.com",
         "https://sts.amazonaws.com.example.com",
         "http://sts.amazonaws.com",
+        "https://abc123.execute-api.eu-west-1.amazonaws.com",
+        "https://ec2-198-51-100-1.compute-1.amazonaws.com",
+        "https://bucket.s3.amazonaws.com/",
+        "https://sts.s3.amazonaws.com/",
+        "https://sts.s3-us-west-2.amazonaws.com/",
+        "https://vpce-0123.sts.eu-west-1.vpce.amazonaws.com",
+        "https://sts.amazonaws.com:8443",
     ],
 )
 def test_another_host_may_be_asked_where_addresses_are_not_limited(url: str) -> None:
@@ -52,6 +59,10 @@ def test_another_host_may_be_asked_where_addresses_are_not_limited(url: str) -> 
         "http://2852039166/",
         "http://0xa9fea9fe/",
         "http://169.254.43518/",
+        "http://[fd00:ec2::23]/v1/credentials",
+        "http://168.63.129.16/machine",
+        "http://[::ffff:168.63.129.16]/",
+        "http://100.100.100.200/",
         "http://metadata.google.internal/",
         "http://METADATA.google.internal./",
         "http://metadata/",
@@ -66,10 +77,42 @@ def test_another_host_may_be_asked_where_addresses_are_not_limited(url: str) -> 
 )
 def test_what_is_no_plain_address_or_the_machines_own_is_never_asked(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Surroundings().check_endpoint(url, FIELD)
+        Surroundings(allows_address=lambda _: True).check_endpoint(url, FIELD)
     assert caught.value.reason is Reason.INVALID_SPEC
     assert FIELD in caught.value.message
     assert "canary" not in caught.value.message
+
+
+NEAR = ["127.0.0.1", "127.8.9.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "localhost", "a.LocalHost."]
+
+
+@pytest.mark.parametrize("host", NEAR)
+def test_the_operators_own_pod_is_asked_only_where_the_administrator_names_it(host: str) -> None:
+    url = f"http://{host}:4566"
+    with pytest.raises(ConfigError, match="--vault-address-allow"):
+        Surroundings().check_endpoint(url, FIELD)
+    with pytest.raises(ConfigError, match="--vault-address-allow"):
+        Surroundings(allows_address=lambda address: address != url).check_endpoint(url, FIELD)
+    Surroundings(allows_address=lambda address: address == url).check_endpoint(url, FIELD)
+
+
+@pytest.mark.parametrize(
+    ("address", "unlimited", "admitted"),
+    [
+        ("203.0.113.1", True, True),
+        ("10.0.0.1", True, True),
+        ("127.0.0.1", False, True),
+        ("::1", False, True),
+        ("169.254.169.254", False, False),
+        ("fe80::1%eth0", False, False),
+        ("fd00:ec2::254", False, False),
+        ("168.63.129.16", False, False),
+    ],
+)
+def test_a_name_may_lead_nowhere_else_than_an_address_may(address: str, unlimited: bool, admitted: bool) -> None:
+    url = "https://sts.example.com"
+    assert Surroundings().may_reach(url)(address) is unlimited
+    assert Surroundings(allows_address=lambda given: given == url).may_reach(url)(address) is admitted
 
 
 def test_the_repr_shows_no_environment() -> None:

@@ -1,7 +1,8 @@
 """The method approle: a role id and a secret id, which may come in a wrapping that opens once.
 
 Invariant: a wrapping token is opened once, and only after Vault has said that it wraps a secret id of this
-mount; what was inside is kept for later logins as long as the session lives.
+mount; what was inside is kept for later logins at this mount as long as the process lives and nobody changes the
+source.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import ClassVar
 from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
-from vso.vault.auth.entries import entry
+from vso.vault.auth.entries import entry, text, token_entry, token_text
 from vso.vault.client import VaultRequest
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, answer_invalid
 from vso.vault.json import JsonObject
@@ -38,6 +39,11 @@ class AppRoleWay(Way):
         return f"role id {self.role_id}"
 
     @property
+    def account(self) -> str:
+        """The role."""
+        return self.role_id
+
+    @property
     def personal(self) -> bool:
         """A file is the operator's."""
         return not self.file
@@ -50,23 +56,27 @@ class AppRoleWay(Way):
 
     async def _found(self, visit: Visit) -> tuple[Sensitive, str, str]:
         if self.file:
-            content = await visit.sources.file(self.file, visit.config.name)
+            checked = token_text if self.wrapped else text
+            where = f"VaultAuth {visit.config.name}: the file of its login"
+            content = checked(await visit.sources.file(self.file, visit.config.name), where)
             return content, "", content.digest(self.file.encode())
         secret = await visit.sources.secret(visit.config.consumer, self.secret)
-        return entry(secret, _KEY), secret.uid, f"{secret.uid}@{secret.version}"
+        found = token_entry(secret, _KEY) if self.wrapped else entry(secret, _KEY)
+        return found, secret.uid, f"{secret.uid}@{secret.version}"
 
 
 async def _unwrapped(visit: Visit, wrapping: Sensitive, source: str) -> Sensitive:
-    if source in visit.kept:
-        return visit.kept[source]
+    place = f"{visit.config.namespace or visit.client.config.namespace} {visit.config.mount.strip('/')} {source}"
+    if place in visit.kept:
+        return visit.kept[place]
     await _check_wrapping(visit, wrapping)
     data = await _ask(visit, VaultRequest("PUT", "sys/wrapping/unwrap", token=wrapping, repeatable=False))
     secret_id = data.get("secret_id")
     if not isinstance(secret_id, str) or not secret_id:
         raise answer_invalid(visit.client.config.base, "the wrapping holds no secret id")
     visit.kept.clear()
-    visit.kept[source] = Sensitive.of(secret_id)
-    return visit.kept[source]
+    visit.kept[place] = Sensitive.of(secret_id)
+    return visit.kept[place]
 
 
 async def _check_wrapping(visit: Visit, wrapping: Sensitive) -> None:
@@ -110,5 +120,6 @@ def _urgent(request: VaultRequest, namespace: str) -> VaultRequest:
 def _spent(visit: Visit) -> ConfigError:
     return ConfigError(
         Reason.WRAPPING_TOKEN_REFUSED,
-        f"VaultAuth {visit.config.name}: the wrapping token of the secret id is over or was opened before",
+        f"VaultAuth {visit.config.name}: the wrapping token of the secret id is over, or was opened before, "
+        "perhaps by this operator before a restart",
     )

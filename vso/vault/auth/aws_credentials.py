@@ -171,7 +171,14 @@ async def _assumed(visit: Visit, endpoint: str, asked: _Assumption, source: str,
         "RoleSessionName": _NOT_IN_SESSION.sub("-", asked.session)[:64],
         "WebIdentityToken": asked.token.reveal_text(),
     }
-    request = CloudRequest(f"AWS STS at {endpoint}", endpoint, "POST", {"Content-Type": FORM}, urlencode(form).encode())
+    request = CloudRequest(
+        f"AWS STS at {endpoint}",
+        endpoint,
+        "POST",
+        {"Content-Type": FORM},
+        urlencode(form).encode(),
+        may_reach=visit.surroundings.may_reach(endpoint),
+    )
     answer = await ask(request, visit.surroundings.env)
     if not answer.ok:
         code = error_code(answer.text) or str(answer.status)

@@ -70,7 +70,8 @@ class GcpWay(Way):
         cluster = await self._cluster(visit.surroundings.env)
         jwt, uid = await visit.sources.jwt(Identity(self.namespace, self.service_account, (cluster.pool,), 600))
         access = await self._exchanged(visit, cluster, jwt)
-        return Shown({"role": self.role, "jwt": await self._id_token(visit, cluster, email, access)}, uid, uid)
+        token = await self._id_token(visit, cluster, email, access)
+        return Shown({"role": self.role, "jwt": token}, source=f"{uid} {email}", uid=uid)
 
     def passes(self, refusal: str) -> bool:
         """Tell a Vault that does not reach Google from a refusal: both are answered 400."""

@@ -12,7 +12,7 @@ from typing import ClassVar
 from vso.core.errors import ConfigError, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
-from vso.vault.auth.entries import entry
+from vso.vault.auth.entries import token_entry, token_text
 from vso.vault.auth.refusal import LoginRefusedError
 from vso.vault.auth.token import Token, token_from, token_looked_up
 from vso.vault.client import VaultAnswer, VaultRequest
@@ -47,10 +47,11 @@ class GivenWay(Way):
     async def show(self, visit: Visit) -> Shown:
         """Read the token."""
         if self.file:
-            content = await visit.sources.file(self.file, visit.config.name)
+            where = f"VaultAuth {visit.config.name}: the file of its login"
+            content = token_text(await visit.sources.file(self.file, visit.config.name), where)
             return Shown({_FIELD: content}, source=content.digest(self.file.encode()))
         found = await visit.sources.secret(visit.config.consumer, self.secret)
-        return Shown({_FIELD: entry(found, self.key)}, source=f"{found.uid}@{found.version}", uid=found.uid)
+        return Shown({_FIELD: token_entry(found, self.key)}, source=f"{found.uid}@{found.version}", uid=found.uid)
 
     async def take(self, visit: Visit, shown: Shown) -> Token:
         """Ask Vault what the token is good for, and prolong it where that is wanted and can be."""

@@ -29,6 +29,11 @@ class PasswordWay(Way):
         return f"user {self.username!r}"
 
     @property
+    def account(self) -> str:
+        """The user, whose name Vault takes in small letters."""
+        return self.username.lower()
+
+    @property
     def path(self) -> str:
         """The user's own."""
         return f"login/{self.username}"
