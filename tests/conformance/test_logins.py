@@ -234,6 +234,8 @@ def test_a_secret_id_in_a_file_logs_everybody_in_at_once(team: Team, stage: Stag
     works(team)
     assert logins(team, mark, "approle") == 1
     other.disband()
+    for kind in ("VaultAuth", "VaultConnection"):
+        team.bed.kube.remove(operators.manifest(kind, "filed", {}))
 
 
 def test_a_tenant_cannot_have_a_file_of_the_operator_read(team: Team, vault: RealBed, files: Path) -> None:

@@ -184,7 +184,11 @@ def test_every_log_line_is_json_with_time_level_logger_and_event(team: Team) -> 
 
 def test_a_sync_is_one_line_and_an_idle_object_none(team: Team) -> None:
     ready(team, refreshAfter="1h")
-    of_object = [line for line in lines(operator_of(team)) if line.get("object") == f"{team.ns}/app"]
+
+    def said() -> list[dict[str, Any]]:
+        return [line for line in lines(operator_of(team)) if line.get("object") == f"{team.ns}/app"]
+
+    of_object = eventually(said, message="the line that follows the status")
     assert [(line["event"], line["kind"], line["reason"]) for line in of_object] == [("in order", KIND, "SecretSynced")]
     assert "Secret app created" in of_object[0]["message"]
 

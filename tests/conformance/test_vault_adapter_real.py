@@ -82,9 +82,9 @@ async def client(bed: RealBed) -> AsyncIterator[VaultClient]:
 
 @pytest.fixture
 def open_session(bed: RealBed, client: VaultClient) -> Open:
-    def build(**changes: Any) -> Session:
+    def build(role: str = WAY.role, **changes: Any) -> Session:
         sessions = Sessions(SystemClock(), BedCredentials(bed), Observed())
-        return sessions.session(client, replace(LOGIN, **changes))
+        return sessions.session(client, replace(LOGIN, **{"way": replace(WAY, role=role), **changes}))
 
     return build
 
