@@ -8,6 +8,7 @@ the Secret never holds credentials that have ended.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -36,6 +37,7 @@ from vso.decide.names import object_name
 from vso.decide.schedule import phase
 from vso.kube.labels import LEASE_ANNOTATION
 from vso.runtime.reconcile import Result
+from vso.vault.leases import LeaseGoneError
 from vso.vault.parents import Parent
 
 
@@ -230,8 +232,9 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         lease = self._lease(look, parent)
         plan = plan_lease(lease, look.now, self._policy(look)) if lease is not None and lease_id else None
         if isinstance(plan, Renew) and lease is not None:
-            grant = await self._rooms.desk.renew(door, lease.id, lease.duration, parent)
-            look = await self._rooms.acts.jot(look, dynamic_status.renewed(look.status, grant, look.now))
+            with suppress(LeaseGoneError):  # credentials are issued when the object goes on
+                grant = await self._rooms.desk.renew(door, lease.id, lease.duration, parent)
+                look = await self._rooms.acts.jot(look, dynamic_status.renewed(look.status, grant, look.now))
             plan = plan_lease(self._lease(look, parent), look.now, self._policy(look))
         await self._rooms.retired.let_go(look, door)
         await self._parts.reporter.suspended(look)

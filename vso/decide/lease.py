@@ -127,7 +127,7 @@ def plan_lease(lease: Lease | None, now: datetime, policy: LeasePolicy) -> Lease
     if lease is None:
         return Replace(Because.NO_LEASE)
     if now >= lease.ends:
-        return Replace(Because.EXPIRED)
+        return Renew(lease.ends) if _may_live(lease, now, policy) else Replace(Because.EXPIRED)
     replaced = _replaced_at(lease, policy)
     if replaced is not None and now >= replaced[0]:
         return Replace(replaced[1])
@@ -139,6 +139,15 @@ def plan_lease(lease: Lease | None, now: datetime, policy: LeasePolicy) -> Lease
     if probed is None:
         return Wait(acts)
     return Probe() if now >= probed else Wait(min(probed, acts))
+
+
+def _may_live(lease: Lease, now: datetime, policy: LeasePolicy) -> bool:
+    """Tell whether the lease may live longer than is known here.
+
+    The process before may have renewed it and been cut off before the status could tell: Vault knows.
+    """
+    token_lives = lease.parent_end is None or now < lease.parent_end
+    return lease.renewable and token_lives and bool(lease.id) and policy.adopted_at > lease.granted_at
 
 
 def renew_at(lease: Lease, policy: LeasePolicy) -> datetime:

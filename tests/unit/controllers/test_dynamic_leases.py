@@ -126,3 +126,34 @@ async def test_a_superseded_token_goes_with_the_last_lease_that_was_wanted_of_it
             await house.until_due()
         assert first in house.home.tokens.revoked
         assert house.vault.live == [NEW], "Vault has dropped the old lease with its token"
+
+
+# What the process before has done and could not tell.
+
+
+async def test_a_renewal_that_no_status_tells_is_asked_for_before_credentials_are_issued_anew() -> None:
+    async with dynamic_house() as house:
+        await house.pass_over()
+        due = house.due_in()
+        assert due is not None
+        await house.home.clock.advance(due + 0.001)
+        house.fate.strike(2, Fault.CRASH_BEFORE)  # the status; Vault has renewed
+        assert not await house.attempt()
+        assert house.fate.struck.startswith("PATCH")
+        await house.home.clock.advance(600 - due + 1)  # over, as far as the status knows
+        house.restart()
+        await house.pass_over()
+        assert house.lease == OLD
+        assert house.vault.live == [OLD]
+        assert house.named == {OLD}
+
+
+async def test_a_lease_that_is_over_while_its_object_rests_is_no_failure_after_a_restart() -> None:
+    async with dynamic_house() as house:
+        await house.pass_over()
+        house.wants(suspend=True)
+        house.vault.live.clear()
+        house.restart()
+        await house.home.clock.advance(601)
+        assert await house.attempt()
+        assert house.status["secretLease"]["id"] == OLD

@@ -39,6 +39,7 @@ FINAL = replace(LEASE, parent_end=after(30), parent_final=True)
 POLICY = LeasePolicy(renewal_percent=60, phase=0.0, adopted_at=T0)
 # T0 is a whole number of minutes, hence of the period of 60 s: the grid point of phase 0.5 is 30 s on.
 HALF = replace(POLICY, phase=0.5)
+LATE = replace(POLICY, adopted_at=after(95))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,18 @@ HALF = replace(POLICY, phase=0.5)
         pytest.param(FIXED, 60, POLICY, Replace(Because.NOT_RENEWABLE), id="not-renewable-is-replaced-before-its-end"),
         pytest.param(ADOPTED, 10, POLICY, Wait(after(60)), id="adopted-and-renewed-meanwhile"),
         pytest.param(ADOPTED, 60, POLICY, Renew(after(100)), id="adopted-is-renewed-by-another-token"),
-        pytest.param(ADOPTED, 100, POLICY, Replace(Because.EXPIRED), id="adopted-and-over"),
+        pytest.param(ADOPTED, 100, POLICY, Replace(Because.EXPIRED), id="granted-here-and-over"),
+        pytest.param(ADOPTED, 100, LATE, Renew(after(100)), id="adopted-and-over-as-far-as-the-status-knows"),
+        pytest.param(
+            replace(ADOPTED, renewable=False), 100, LATE, Replace(Because.EXPIRED), id="adopted-over-and-not-renewable"
+        ),
+        pytest.param(
+            replace(ADOPTED, parent_end=after(100)),
+            100,
+            LATE,
+            Replace(Because.EXPIRED),
+            id="adopted-and-its-token-over",
+        ),
         pytest.param(
             replace(ADOPTED, granted_at=after(90)),
             100,
@@ -149,7 +161,7 @@ def test_no_plan_waits_past_the_end_and_none_waits_for_the_past(
         assert now < plan.until <= lease.ends
     elif isinstance(plan, Renew):
         assert lease.renewable
-        assert now < lease.ends
+        assert now < lease.ends or policy.adopted_at > lease.granted_at
 
 
 @given(leases, policies)
