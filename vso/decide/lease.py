@@ -29,6 +29,8 @@ No share of the asked time: what is granted is asked for next, and a lease would
 """
 _RESOLUTION = timedelta(seconds=1.5)
 """The status tells the time of a renewal in whole seconds: a grid point this close after it was served."""
+_SLACK = timedelta(seconds=10)
+"""Between the end of a token as it is counted here, a little early, and as Vault counts it."""
 _ADOPTED_FROM, _ADOPTED_TO = 0.1, 0.8
 """Where in the remaining life an adopted lease is replaced, whose token is not in our hands."""
 
@@ -131,7 +133,7 @@ def plan_lease(lease: Lease | None, now: datetime, policy: LeasePolicy) -> Lease
     replaced = _replaced_at(lease, policy)
     if replaced is not None and now >= replaced[0]:
         return Replace(replaced[1])
-    renewed = renew_at(lease, policy) if lease.renewable else lease.ends
+    renewed = renew_at(lease, policy) if lease.renewable and not _lasts_to_its_tokens_end(lease) else lease.ends
     if now >= renewed:
         return Renew(lease.ends)
     acts = min(renewed, lease.ends) if replaced is None else min(renewed, replaced[0], lease.ends)
@@ -139,6 +141,12 @@ def plan_lease(lease: Lease | None, now: datetime, policy: LeasePolicy) -> Lease
     if probed is None:
         return Wait(acts)
     return Probe() if now >= probed else Wait(min(probed, acts))
+
+
+def _lasts_to_its_tokens_end(lease: Lease) -> bool:
+    """Tell whether no renewal can prolong it: what Vault would grant less says nothing of the lease itself."""
+    final = lease.parent_kept and lease.parent_final and lease.parent_end is not None
+    return final and lease.parent_end is not None and lease.parent_end <= lease.granted_at + lease.duration + _SLACK
 
 
 def _may_live(lease: Lease, now: datetime, policy: LeasePolicy) -> bool:

@@ -89,6 +89,13 @@ LATE = replace(POLICY, adopted_at=after(95))
             Replace(Because.TOKEN_ENDS),
             id="final-and-replaced-as-early-as-it-is-renewed",
         ),
+        pytest.param(
+            replace(FINAL, parent_end=after(95)),
+            60,
+            HALF,
+            Wait(after(65)),
+            id="a-renewal-would-grant-no-more-than-there-is",
+        ),
         pytest.param(FINAL, 0, POLICY, Wait(after(15)), id="granted-near-the-tokens-end-is-not-replaced-at-once"),
         pytest.param(FINAL, 15, POLICY, Replace(Because.TOKEN_ENDS), id="granted-near-the-tokens-end"),
         pytest.param(FINAL, 19, HALF, Wait(after(19.5)), id="granted-near-the-tokens-end-each-at-its-own-place"),
