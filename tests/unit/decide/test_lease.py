@@ -93,7 +93,7 @@ LATE = replace(POLICY, adopted_at=after(95))
             replace(FINAL, parent_end=after(95)),
             60,
             HALF,
-            Wait(after(65)),
+            Wait(after(61.75)),
             id="a-renewal-would-grant-no-more-than-there-is",
         ),
         pytest.param(FINAL, 0, POLICY, Wait(after(15)), id="granted-near-the-tokens-end-is-not-replaced-at-once"),
