@@ -29,8 +29,8 @@ No share of the asked time: what is granted is asked for next, and a lease would
 """
 _RESOLUTION = timedelta(seconds=1.5)
 """The status tells the time of a renewal in whole seconds: a grid point this close after it was served."""
-_SLACK = timedelta(seconds=10)
-"""Between the end of a token as it is counted here, a little early, and as Vault counts it."""
+_ROUNDED = timedelta(seconds=2)
+"""By as much the life of a lease that was cut to its token's may seem shorter than that: both are told in seconds."""
 _ADOPTED_FROM, _ADOPTED_TO = 0.1, 0.8
 """Where in the remaining life an adopted lease is replaced, whose token is not in our hands."""
 
@@ -144,9 +144,10 @@ def plan_lease(lease: Lease | None, now: datetime, policy: LeasePolicy) -> Lease
 
 
 def _lasts_to_its_tokens_end(lease: Lease) -> bool:
-    """Tell whether no renewal can prolong it: what Vault would grant less says nothing of the lease itself."""
-    final = lease.parent_kept and lease.parent_final and lease.parent_end is not None
-    return final and lease.parent_end is not None and lease.parent_end <= lease.granted_at + lease.duration + _SLACK
+    """Tell whether no renewal can prolong it: Vault would grant less, as if the lease itself neared its end."""
+    if not (lease.parent_kept and lease.parent_final) or lease.parent_end is None:
+        return False
+    return lease.parent_end <= lease.granted_at + lease.duration + _ROUNDED
 
 
 def _may_live(lease: Lease, now: datetime, policy: LeasePolicy) -> bool:
@@ -214,8 +215,9 @@ def _before_its_token_ends(lease: Lease, policy: LeasePolicy) -> datetime | None
         # As early as a renewal would be, and spread over as much again: all its leases are replaced together.
         early = lease.parent_end - (lease.duration - _period(lease, policy)) * (1 + policy.phase)
         # One that was granted near the token's end, as the next one may be too, would be replaced again and again.
-        late = lease.granted_at + (lease.ends - lease.granted_at) * _within(_LATE_FROM, _LATE_TO, policy)
-        return max(early, late)
+        life = lease.ends - lease.granted_at
+        due = max(early, lease.granted_at + life * _within(_LATE_FROM, _LATE_TO, policy))
+        return min(due, lease.granted_at + life * _LATEST) if _lasts_to_its_tokens_end(lease) else due
     # Another token renews it too, but Vault drops it with its parent all the same, and does not say when.
     end = lease.granted_at + _period(lease, policy) if lease.parent_end is None else lease.parent_end
     return policy.adopted_at + max(timedelta(0), end - policy.adopted_at) * _within(_ADOPTED_FROM, _ADOPTED_TO, policy)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.fakes.clock import T0
@@ -237,6 +237,18 @@ def test_under_a_token_at_its_end_credentials_stay_for_half_of_what_life_they_ar
     assert isinstance(
         plan_lease(lease, lease.ends - timedelta(seconds=min(life, rest) * 0.04), policy), Replace | Renew
     )
+
+
+@given(st.integers(10, 3600), st.integers(10, 5000), st.integers(0, 90), st.floats(0, 0.99))
+@example(20, 30, 90, 0.0)
+@example(20, 21, 90, 0.0)
+def test_a_lease_under_a_token_at_its_end_is_seen_to_before_its_own_end(
+    life: int, rest: int, percent: int, place: float
+) -> None:
+    lease = replace(LEASE, duration=timedelta(seconds=life), parent_end=after(rest), parent_final=True)
+    plan = plan_lease(lease, T0, LeasePolicy(percent, place, T0))
+    assert isinstance(plan, Wait)
+    assert plan.until < lease.ends
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(0, 12.5), (60, 5), (95, 1), (99.9, 1)])
