@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,12 @@ def kube_proxy(prepared: Bed) -> Iterator[Proxy]:
 
 
 @pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is mounted into the operator's pod; the operator of a module that says `READS_FILES` may read it."""
+    return tmp_path_factory.mktemp("mounted")
+
+
+@pytest.fixture(scope="module")
 def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The bed and one operator, shared by a module's scenarios; `OPERATOR_ARGS` of the module adds flags."""
     stage = Stage(prepared, mode=getattr(request.module, "SECRETS_ACCESS", "full"))
@@ -47,7 +54,10 @@ def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
         server=server,
         kubeconfig=getattr(request.module, "WITH_A_KUBECONFIG", False),
     )
-    stage.start_operator(*getattr(request.module, "OPERATOR_ARGS", ()), setting=setting)
+    args = [*getattr(request.module, "OPERATOR_ARGS", ())]
+    if getattr(request.module, "READS_FILES", False):
+        args.append(f"--allowed-file-prefixes={request.getfixturevalue('files')}")
+    stage.start_operator(*args, setting=setting)
     yield stage
     stage.close()
 

@@ -63,8 +63,11 @@ class Scene:
         for name in names:
             mark = {"metadata": {"annotations": {"vso.hashicorp.com/resync": str(next(_numbers))}}}
             self.team.patch(mark, KIND, name)
-        for name in names:
-            self.team.wait_data(lambda now, name=name: now["username"] not in before[name], name, timeout=30)  # type: ignore[misc]
+        for name, users in before.items():
+            self._wait_for_another(name, users)
+
+    def _wait_for_another(self, name: str, users: list[str]) -> None:
+        self.team.wait_data(lambda now: now["username"] not in users, name, timeout=30)
 
     def users(self, name: str = "db") -> list[str]:
         """The database users that live for one secret."""

@@ -241,6 +241,15 @@ class Team:
             "VaultStaticSecret", name, self.secret_spec(path, name=destination_name, **changes), **(metadata or {})
         )
 
+    def ready(
+        self, *, address: str | None = None, connection: Json | None = None, data: Json | None = None, **changes: Any
+    ) -> None:
+        """Have a VaultStaticSecret `app` in order, on a Vault secret `<team>/app`."""
+        self.access(address=address, connection=connection)
+        self.put("app", data or {"password": "v1"})
+        self.static(**changes)
+        self.wait_ready()
+
     def get(self, kind: str = "VaultStaticSecret", name: str = "app") -> Json:
         """An object of the API group as the API server has it."""
         return self.bed.kube.find(kind, self.ns, name)

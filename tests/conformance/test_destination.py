@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conformance.stage import OPERATOR_USER, Stage, Team
@@ -15,11 +17,8 @@ OWNER_LABELS = {
 }
 
 
-def ready(team: Team, **changes: object) -> None:
-    team.access()
-    team.put("app", {"user": "ada", "password": "v1"})
-    team.static(**changes)  # type: ignore[arg-type]
-    team.wait_ready()
+def ready(team: Team, **changes: Any) -> None:
+    team.ready(data={"user": "ada", "password": "v1"}, **changes)
 
 
 def test_a_created_secret_carries_the_owner_labels_and_one_owner_reference(team: Team) -> None:

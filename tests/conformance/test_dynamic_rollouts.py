@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 from contextlib import ExitStack
+from functools import partial
 from typing import Any, get_args
 
 import pytest
@@ -211,7 +212,7 @@ def test_ten_rotations_under_slow_rollouts_a_kill_and_an_outage_refuse_no_login(
         real_bed.vault.unseal()
         eventually(lambda: rotations() >= 10, timeout=120, message="ten rotations", interval=0.3)
         for name in names:
-            eventually(lambda name=name: scene.at_rest(name), timeout=60, message=f"one user of {name} is left")  # type: ignore[misc]
+            eventually(partial(scene.at_rest, name), timeout=60, message=f"one user of {name} is left")
     for name, report in reports.items():
         assert report.refusals == [], f"{name}: {report}"
         assert report.logins > 100

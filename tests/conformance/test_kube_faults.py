@@ -26,13 +26,6 @@ OPERATOR_ARGS = (
 UNAVAILABLE = Status(503, {"kind": "Status", "status": "Failure", "reason": "ServiceUnavailable", "code": 503})
 
 
-def ready(team: Team, **changes: object) -> None:
-    team.access()
-    team.put("app", {"password": "v1"})
-    team.static(**changes)  # type: ignore[arg-type]
-    team.wait_ready()
-
-
 def holds(team: Team, password: str, name: str = "app", timeout: float = 40) -> None:
     team.wait_data(lambda data: data["password"] == password, name, timeout)
 
@@ -44,7 +37,7 @@ def restart(operator: Operator) -> None:
 
 
 def test_a_killed_operator_goes_on_where_it_was(team: Team, operator: Operator) -> None:
-    ready(team)
+    team.ready()
     operator.kill()
     team.put("app", {"password": "v2"})
     operator.start()
@@ -65,7 +58,7 @@ def test_a_kill_in_the_middle_of_many_first_syncs_leaves_none_behind(team: Team,
 
 
 def test_sigterm_ends_the_operator_in_time_with_code_zero(team: Team, operator: Operator) -> None:
-    ready(team)
+    team.ready()
     ended = operator.stop()
     assert ended.code == 0
     assert ended.seconds < 5
@@ -87,7 +80,7 @@ def test_an_api_server_that_refuses_everything_is_waited_for(team: Team, operato
 
 
 def test_cut_watches_are_resumed_without_a_list(team: Team, operator: Operator, kube_proxy: Proxy) -> None:
-    ready(team)
+    team.ready()
     lists = kube_proxy.count(is_list)
     kube_proxy.cut(path_has("watch=1"))
     team.static("second")
@@ -96,7 +89,7 @@ def test_cut_watches_are_resumed_without_a_list(team: Team, operator: Operator, 
 
 
 def test_a_410_leads_to_one_list_per_watch(team: Team, operator: Operator, kube_proxy: Proxy) -> None:
-    ready(team)
+    team.ready()
     lists = kube_proxy.count(is_secret_list)
     gone = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
     kube_proxy.fault(Status(410, gone), is_secret_watch, times=1)
@@ -108,7 +101,7 @@ def test_a_410_leads_to_one_list_per_watch(team: Team, operator: Operator, kube_
 
 
 def test_a_deletion_during_a_gap_of_the_watch_is_noticed(team: Team, operator: Operator, kube_proxy: Proxy) -> None:
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
     fault = kube_proxy.fault(UNAVAILABLE, is_secret_watch)
     kube_proxy.cut(is_secret_watch)
     team.bed.kube.delete("Secret", team.ns, "app")
@@ -119,7 +112,7 @@ def test_a_deletion_during_a_gap_of_the_watch_is_noticed(team: Team, operator: O
 def test_a_conflict_on_the_status_is_retried(team: Team, operator: Operator, kube_proxy: Proxy) -> None:
     conflict = {"kind": "Status", "status": "Failure", "reason": "Conflict", "code": 409, "message": "changed"}
     fault = kube_proxy.fault(Status(409, conflict), path_has("vaultstaticsecrets/app/status"), times=2)
-    ready(team)
+    team.ready()
     assert fault.spent
 
 
@@ -137,7 +130,7 @@ def test_a_status_write_whose_answer_is_lost_is_nobody_elses(team: Team, operato
 def test_a_frozen_api_server_leaves_the_secrets_and_is_survived(
     team: Team, operator: Operator, kube_proxy: Proxy
 ) -> None:
-    ready(team)
+    team.ready()
     fault = kube_proxy.fault(Freeze())
     always(lambda: team.the_data()["password"] == "v1", during=3)
     kube_proxy.lift(fault)
@@ -146,7 +139,7 @@ def test_a_frozen_api_server_leaves_the_secrets_and_is_survived(
 
 
 def test_a_terminating_namespace_is_not_wedged_by_our_objects(team: Team, operator: Operator) -> None:
-    ready(team)
+    team.ready()
     team.disband()
     eventually(lambda: not team.bed.kube.exists("Namespace", None, team.ns), timeout=60, message="the namespace goes")
 
@@ -157,7 +150,7 @@ FOREIGN = {"status": {"conditions": [], "sourceVersion": "foreign"}}
 def test_a_status_that_somebody_else_writes_is_reported_and_put_right_without_a_fight(
     team: Team, stage: Stage, operator: Operator
 ) -> None:
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
     mark = stage.bed.mark()
     team.bed.kube.patch("VaultStaticSecret", team.ns, "app", FOREIGN, subresource="status")
     (event,) = eventually(lambda: team.events("app", "ForeignWriter"), message="it is reported")
@@ -175,7 +168,7 @@ def test_a_status_that_somebody_else_writes_is_reported_and_put_right_without_a_
 
 
 def test_our_own_status_writes_are_never_taken_for_a_strangers(team: Team, operator: Operator) -> None:
-    ready(team)
+    team.ready()
     for number in range(10):
         team.put("app", {"password": f"v{number}"})
         team.patch({"metadata": {"labels": {"touched": str(number)}}})
@@ -215,7 +208,7 @@ def test_a_restarted_api_server_finds_the_operator_where_it_was(
 def test_a_gap_that_etcd_has_compacted_is_healed_by_a_list(
     team: Team, real_bed: RealBed, operator: Operator, kube_proxy: Proxy
 ) -> None:
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
     kube_proxy.stop()
     lists = kube_proxy.count(is_secret_list)
     team.bed.kube.delete("Secret", team.ns, "app")

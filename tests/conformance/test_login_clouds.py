@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -49,10 +50,10 @@ def clouds(prepared: Bed) -> Iterator[Clouds]:
 
 
 @pytest.fixture(scope="module")
-def stage(prepared: Bed, clouds: Clouds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(prepared: Bed, clouds: Clouds, files: Path) -> Iterator[Stage]:
     """An operator in these clouds, whose administrator lets its own identity be used."""
     stage = Stage(prepared)
-    prefixes = f"--allowed-file-prefixes={tmp_path_factory.mktemp('mounted')}"
+    prefixes = f"--allowed-file-prefixes={files}"
     stage.start_operator(*ARGS, "--log-level=debug", prefixes, setting=Setting(name="in-clouds", env=clouds.env))
     yield stage
     clear(prepared)

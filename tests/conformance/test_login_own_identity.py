@@ -56,12 +56,10 @@ def mounted(prepared: Bed, clouds: Clouds, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def stage(
-    prepared: Bed, clouds: Clouds, mounted: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
+def stage(prepared: Bed, clouds: Clouds, mounted: dict[str, str], files: Path) -> Iterator[Stage]:
     """An operator whose pod has identities of its own, which its administrator lets be used."""
     stage = Stage(prepared)
-    prefixes = f"--allowed-file-prefixes={tmp_path_factory.mktemp('mounted')}"
+    prefixes = f"--allowed-file-prefixes={files}"
     stage.start_operator(*ARGS, prefixes, setting=Setting(name="as-itself", env={**clouds.env, **mounted}))
     yield stage
     clear(prepared)

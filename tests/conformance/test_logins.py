@@ -7,41 +7,25 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conformance.stage import MANIFESTS, Json, Stage, Team, documents
-from tests.testbed.bed import Bed, always, eventually
-from tests.testbed.operator import Setting
+from tests.testbed.bed import always, eventually
 from tests.testbed.real import RealBed
 
 pytestmark = pytest.mark.real
 
 LOGIN_LIMIT = 4
-ARGS = (
+READS_FILES = True
+OPERATOR_ARGS = (
     "--backoff-initial-interval=500ms",
     "--backoff-max-interval=1s",
     "--config-recheck-interval=1s",
     "--connection-check-interval=1s",
 )
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that is mounted into the operator's pod."""
-    return tmp_path_factory.mktemp("mounted")
-
-
-@pytest.fixture(scope="module")
-def stage(prepared: Bed, files: Path) -> Iterator[Stage]:
-    """An operator whose administrator lets it read the mounted files."""
-    stage = Stage(prepared)
-    stage.start_operator(*ARGS, f"--allowed-file-prefixes={files}", setting=Setting(name="logging-in"))
-    yield stage
-    stage.close()
 
 
 @pytest.fixture

@@ -53,17 +53,10 @@ def lines(operator: Operator) -> list[dict[str, Any]]:
     return [json.loads(line) for line in operator.log_text(since_start=True).splitlines()]
 
 
-def ready(team: Team, **changes: Any) -> None:
-    team.access()
-    team.put("app", {"password": "v1"})
-    team.static(**changes)
-    team.wait_ready()
-
-
 def test_passes_are_counted_by_controller_and_outcome(team: Team) -> None:
     operator = operator_of(team)
     before = total(operator, "controller_runtime_reconcile_total", controller="vaultstaticsecrets", result="success")
-    ready(team)
+    team.ready()
     after = total(operator, "controller_runtime_reconcile_total", controller="vaultstaticsecrets", result="success")
     assert after > before
     seconds = total(operator, "controller_runtime_reconcile_time_seconds_count", controller="vaultstaticsecrets")
@@ -71,7 +64,7 @@ def test_passes_are_counted_by_controller_and_outcome(team: Team) -> None:
 
 
 def test_an_object_has_a_gauge_of_its_readiness_and_the_time_it_was_ready_last(team: Team) -> None:
-    ready(team)
+    team.ready()
     where = {"kind": KIND, "namespace": team.ns, "name": "app"}
     operator = operator_of(team)
     assert total(operator, "vso_resource_ready", **where) == 1
@@ -88,7 +81,7 @@ def test_an_object_has_a_gauge_of_its_readiness_and_the_time_it_was_ready_last(t
 
 
 def test_after_a_restart_the_gauges_of_objects_in_order_are_there_again(team: Team) -> None:
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
     operator = operator_of(team)
     operator.stop()
     operator.start()
@@ -98,7 +91,7 @@ def test_after_a_restart_the_gauges_of_objects_in_order_are_there_again(team: Te
 
 
 def test_the_series_of_an_object_go_with_it(team: Team) -> None:
-    ready(team)
+    team.ready()
     operator = operator_of(team)
     assert f'namespace="{team.ns}"' in operator.metrics()
     team.bed.kube.delete(KIND, team.ns, "app")
@@ -108,7 +101,7 @@ def test_the_series_of_an_object_go_with_it(team: Team) -> None:
 
 
 def test_requests_to_vault_are_counted_by_connection_and_operation(team: Team) -> None:
-    ready(team)
+    team.ready()
     operator, connection = operator_of(team), f"{team.ns}/vault"
     for operation in ("login", "read", "health"):
         where = {"operation": operation, "vault_connection": connection}
@@ -139,7 +132,7 @@ def test_the_leader_says_that_it_leads(team: Team) -> None:
 
 
 def test_the_metrics_are_what_prometheus_expects(team: Team) -> None:
-    ready(team)
+    team.ready()
     text = operator_of(team).metrics()
     found = list(text_string_to_metric_families(text))
     names = [family.name for family in found]
@@ -170,7 +163,7 @@ def test_alive_and_ready_are_answered(team: Team) -> None:
 
 
 def test_every_log_line_is_json_with_time_level_logger_and_event(team: Team) -> None:
-    ready(team)
+    team.ready()
     team.patch({"spec": {"path": f"{team.ns}/nothing"}})
     team.wait_condition("Ready", "False")
     found = lines(operator_of(team))
@@ -183,7 +176,7 @@ def test_every_log_line_is_json_with_time_level_logger_and_event(team: Team) -> 
 
 
 def test_a_sync_is_one_line_and_an_idle_object_none(team: Team) -> None:
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
 
     def said() -> list[dict[str, Any]]:
         return [line for line in lines(operator_of(team)) if line.get("object") == f"{team.ns}/app"]
@@ -194,7 +187,7 @@ def test_a_sync_is_one_line_and_an_idle_object_none(team: Team) -> None:
 
 
 def test_the_lines_of_a_pass_share_an_id_and_no_two_passes_do(team: Team) -> None:
-    ready(team)
+    team.ready()
     operator = operator_of(team)
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2")
@@ -236,7 +229,7 @@ def test_a_failure_that_repeats_is_told_again_in_the_log_and_once_as_an_event(te
 
 
 def test_the_same_change_told_twice_is_one_event_with_a_count(team: Team) -> None:
-    ready(team)
+    team.ready()
 
     def flap(path: str, status: str) -> None:
         team.patch({"spec": {"path": f"{team.ns}/{path}"}})
@@ -254,7 +247,7 @@ def test_the_same_change_told_twice_is_one_event_with_a_count(team: Team) -> Non
 
 
 def test_kubectl_get_shows_ready_reason_synced_version_and_age(team: Team) -> None:
-    ready(team)
+    team.ready()
     row = table(team)
     assert list(row) == ["Name", "Ready", "Reason", "Synced", "Version", "Age"]
     assert [row[column] for column in ("Name", "Ready", "Reason", "Synced", "Version")] == [
@@ -293,7 +286,7 @@ def quiet(prepared: Bed, stage: Stage) -> Iterator[Operator]:
 
 
 def test_series_per_object_can_be_switched_off(team: Team, quiet: Operator) -> None:
-    ready(team)
+    team.ready()
     assert samples(quiet, "vso_resource_ready") == {}
     assert samples(quiet, "controller_resource_status") == {}
     eventually(

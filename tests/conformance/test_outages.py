@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -25,11 +26,8 @@ def proxy(team: Team) -> Iterator[Proxy]:
         yield proxy
 
 
-def ready(team: Team, proxy: Proxy) -> None:
-    team.access(address=proxy.url, connection={"timeout": "2s"})
-    team.put("app", {"password": "v1"})
-    team.static()
-    team.wait_ready()
+def ready(team: Team, proxy: Proxy, **changes: Any) -> None:
+    team.ready(address=proxy.url, connection={"timeout": "2s"}, **changes)
 
 
 def writes_since(team: Team, mark: Mark) -> list[ApiCall]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -59,7 +60,7 @@ def wait_settled(team: Team, *names: str, password: str = "v2") -> None:
     for name in names:
         team.wait_data({"password": password}, name)
     for name in names:
-        eventually(lambda name=name: settled(team, name), message=f"the restart of {name} is told")  # type: ignore[misc]
+        eventually(partial(settled, team, name), message=f"the restart of {name} is told")
 
 
 def settled(team: Team, name: str) -> bool:

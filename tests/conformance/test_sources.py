@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -46,13 +45,6 @@ def secret_version(team: Team, name: str = "app") -> str:
     return str(found["metadata"]["resourceVersion"])
 
 
-def ready(team: Team, **changes: Any) -> None:
-    team.access()
-    team.put("app", {"password": "v1"})
-    team.static(**changes)
-    team.wait_ready()
-
-
 def test_without_refresh_after_the_source_is_polled_unless_data_is_not_compared(team: Team, stage: Stage) -> None:
     operator = stage.operator
     team.access()
@@ -79,7 +71,7 @@ def test_without_refresh_after_the_source_is_polled_unless_data_is_not_compared(
 
 
 def test_the_smallest_refresh_after_of_those_who_share_a_source_counts_for_all(team: Team) -> None:
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
     team.static("quick", refreshAfter="1s")
     team.wait_ready("quick")
     team.put("app", {"password": "v2"})
@@ -89,7 +81,7 @@ def test_the_smallest_refresh_after_of_those_who_share_a_source_counts_for_all(t
 
 def test_a_source_is_looked_at_at_leisure_again_when_the_hasty_one_has_gone(team: Team, stage: Stage) -> None:
     operator = stage.operator
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
     team.static("quick", refreshAfter="1s")
     team.wait_ready("quick")
     team.bed.kube.delete("VaultStaticSecret", team.ns, "quick")
@@ -100,7 +92,7 @@ def test_a_source_is_looked_at_at_leisure_again_when_the_hasty_one_has_gone(team
 
 
 def test_a_change_reaches_everybody_within_one_interval(team: Team) -> None:
-    ready(team)
+    team.ready()
     names = [f"app-{number}" for number in range(5)]
     for name in names:
         team.static(name)
@@ -128,7 +120,7 @@ def test_two_versions_of_one_path_are_two_sources(team: Team) -> None:
 
 
 def test_a_pinned_version_does_not_follow(team: Team) -> None:
-    ready(team, version=1)
+    team.ready(version=1)
     team.static("latest")
     team.wait_ready("latest")
     team.put("app", {"password": "v2"})
@@ -150,7 +142,7 @@ def test_changes_in_kv_v1_are_followed(team: Team) -> None:
 def test_without_comparison_no_digest_is_kept_and_nothing_restarted(team: Team) -> None:
     team.bed.kube.apply(deployment(team.ns))
     targets = [{"kind": "Deployment", "name": "app"}]
-    ready(team, hmacSecretData=False, rolloutRestartTargets=targets)
+    team.ready(hmacSecretData=False, rolloutRestartTargets=targets)
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2", timeout=5)
     team.wait_ready()
@@ -162,14 +154,14 @@ def test_without_comparison_no_digest_is_kept_and_nothing_restarted(team: Team) 
 
 
 def test_without_comparison_an_unchanged_source_is_not_written_again(team: Team) -> None:
-    ready(team, hmacSecretData=False)
+    team.ready(hmacSecretData=False)
     version, object_version = secret_version(team), team.get()["metadata"]["resourceVersion"]
     always(lambda: secret_version(team) == version, during=2.5)
     assert team.get()["metadata"]["resourceVersion"] == object_version
 
 
 def test_a_source_that_was_deleted_and_restored_does_not_write_the_secret(team: Team) -> None:
-    ready(team)
+    team.ready()
     version = secret_version(team)
     team.bed.vault.delete(f"kv/data/{team.ns}/app")
     condition = team.wait_condition("Healthy", "False", "SourceDeleted")
@@ -181,7 +173,7 @@ def test_a_source_that_was_deleted_and_restored_does_not_write_the_secret(team: 
 
 
 def test_a_new_version_with_the_same_data_does_not_write_the_secret_without_raw(team: Team) -> None:
-    ready(team, destination={"transformation": {"excludeRaw": True}})
+    team.ready(destination={"transformation": {"excludeRaw": True}})
     version = secret_version(team)
     team.put("app", {"password": "v1"})
     eventually(lambda: team.get()["status"]["sourceVersion"] == "2", message="the new version is noted")

@@ -6,13 +6,6 @@ from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import always, eventually
 
 
-def ready(team: Team, **changes: object) -> None:
-    team.access()
-    team.put("app", {"password": "v1"})
-    team.static(**changes)  # type: ignore[arg-type]
-    team.wait_ready()
-
-
 def test_an_object_that_nobody_has_seen_says_observed_generation_minus_one(team: Team, stage: Stage) -> None:
     stage.operator.stop()
     try:
@@ -24,7 +17,7 @@ def test_an_object_that_nobody_has_seen_says_observed_generation_minus_one(team:
 
 
 def test_in_order_means_ready_and_healthy_and_neither_reconciling_nor_stalled(team: Team) -> None:
-    ready(team)
+    team.ready()
     status = team.get()["status"]
     types = {condition["type"]: condition for condition in status["conditions"]}
     assert set(types) == {"Ready", "Healthy", "SecretSynced"}
@@ -57,7 +50,7 @@ def test_a_forbidden_path_is_stalled_and_names_path_and_capability(team: Team) -
 
 
 def test_last_transition_time_moves_only_with_the_status(team: Team) -> None:
-    ready(team)
+    team.ready()
     before = team.condition("Ready")["lastTransitionTime"]
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2")
@@ -67,7 +60,7 @@ def test_last_transition_time_moves_only_with_the_status(team: Team) -> None:
 
 
 def test_nothing_is_written_while_nothing_changes(team: Team) -> None:
-    ready(team)
+    team.ready()
     version = team.get()["metadata"]["resourceVersion"]
     always(
         lambda: team.get()["metadata"]["resourceVersion"] == version,
@@ -77,7 +70,7 @@ def test_nothing_is_written_while_nothing_changes(team: Team) -> None:
 
 
 def test_suspend_stops_reads_and_keeps_the_conditions(team: Team) -> None:
-    ready(team)
+    team.ready()
     team.patch({"spec": {"suspend": True}})
     eventually(lambda: team.get()["status"]["observedGeneration"] == 2, message="the suspension is observed")
     mark = team.bed.mark()
@@ -99,7 +92,7 @@ def test_suspended_before_the_first_sync_is_not_ready(team: Team) -> None:
 
 
 def test_a_resync_annotation_is_handled_once_per_value_and_acknowledged(team: Team) -> None:
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
     mark = team.bed.mark()
     team.patch({"metadata": {"annotations": {"vso.hashicorp.com/resync": "one"}}})
     eventually(lambda: team.get()["status"].get("lastHandledResync") == "one", message="the value is acknowledged")
@@ -108,7 +101,7 @@ def test_a_resync_annotation_is_handled_once_per_value_and_acknowledged(team: Te
 
 
 def test_fluxs_requested_at_is_a_resync_too(team: Team) -> None:
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
     team.patch({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "2026-01-01T00:00:00Z"}}})
     eventually(
         lambda: team.get()["status"].get("lastHandledResync") == "2026-01-01T00:00:00Z", message="it is acknowledged"
@@ -116,14 +109,14 @@ def test_fluxs_requested_at_is_a_resync_too(team: Team) -> None:
 
 
 def test_any_label_change_makes_one_fresh_look(team: Team) -> None:
-    ready(team, refreshAfter="1h")
+    team.ready(refreshAfter="1h")
     team.put("app", {"password": "v2"})
     team.patch({"metadata": {"labels": {"touched": "1"}}})
     team.wait_data(lambda data: data["password"] == "v2", timeout=10)
 
 
 def test_a_change_is_told_in_the_history_without_a_value(team: Team) -> None:
-    ready(team)
+    team.ready()
     team.put("app", {"password": "topsecret2"})
     team.wait_data(lambda data: data["password"] == "topsecret2")
     history = eventually(lambda: len(team.get()["status"]["history"]) == 2 and team.get()["status"]["history"])
@@ -132,7 +125,7 @@ def test_a_change_is_told_in_the_history_without_a_value(team: Team) -> None:
 
 
 def test_the_secret_mac_and_client_meta_of_the_reference_are_there(team: Team) -> None:
-    ready(team)
+    team.ready()
     status = team.get()["status"]
     assert len(status["secretMAC"]) == 44
     assert status["vaultClientMeta"]["cacheKey"].startswith("kubernetes-")
@@ -140,7 +133,7 @@ def test_the_secret_mac_and_client_meta_of_the_reference_are_there(team: Team) -
 
 
 def test_an_event_tells_the_first_sync(team: Team) -> None:
-    ready(team)
+    team.ready()
     events = eventually(lambda: team.events(reason="SecretSynced"), message="the first sync is told")
     assert events[0]["type"] == "Normal"
 

@@ -17,16 +17,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conformance.stage import OPERATOR_NAMESPACE, Json, Stage, Team
-from tests.testbed.bed import Bed, Mark, VaultCall, always, eventually
+from tests.testbed.bed import Mark, VaultCall, always, eventually
 from tests.testbed.mounted import Mounted
-from tests.testbed.operator import Setting
 from tests.testbed.pki import Authority, KeyPair
 from tests.testbed.postgres import Login
 from tests.testbed.real import RealBed
 
 pytestmark = pytest.mark.real
 
-ARGS = (
+READS_FILES = True
+OPERATOR_ARGS = (
     "--backoff-initial-interval=500ms",
     "--backoff-max-interval=1s",
     "--config-recheck-interval=1s",
@@ -34,21 +34,6 @@ ARGS = (
 )
 CHECKS = 3
 """After so many checks of a connection, what changed before the first of them is in use."""
-
-
-@pytest.fixture(scope="module")
-def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder below which volumes are mounted into the operator's pod."""
-    return tmp_path_factory.mktemp("volumes")
-
-
-@pytest.fixture(scope="module")
-def stage(prepared: Bed, volumes: Path) -> Iterator[Stage]:
-    """An operator whose administrator lets it read the mounted files."""
-    stage = Stage(prepared)
-    stage.start_operator(*ARGS, f"--allowed-file-prefixes={volumes}", setting=Setting(name="rotating"))
-    yield stage
-    stage.close()
 
 
 @pytest.fixture
@@ -115,9 +100,9 @@ def inline(*authorities: Authority) -> str:
 class Scene(ABC):
     """A team, a VaultConnection whose material lies in one kind of place, and a Secret that follows Vault."""
 
-    def __init__(self, team: Team, volumes: Path) -> None:
+    def __init__(self, team: Team, files: Path) -> None:
         self.team = team
-        self.volume = Mounted(volumes / team.ns)
+        self.volume = Mounted(files / team.ns)
         self.home = team  # whose namespace the VaultConnection is in
 
     @property
@@ -199,8 +184,8 @@ class InConfigMap(Scene):
 class Filed(Scene):
     """In files of the operator's pod, hence with the VaultConnection in the operator's namespace."""
 
-    def __init__(self, team: Team, volumes: Path) -> None:
-        super().__init__(team, volumes)
+    def __init__(self, team: Team, files: Path) -> None:
+        super().__init__(team, files)
         self.home = Team(team.stage, OPERATOR_NAMESPACE)
 
 
@@ -255,12 +240,12 @@ Sets = Callable[[type[Scene]], Scene]
 
 
 @pytest.fixture
-def sets(team: Team, volumes: Path) -> Iterator[Sets]:
+def sets(team: Team, files: Path) -> Iterator[Sets]:
     """Sets a scene of the kind."""
     made: list[Scene] = []
 
     def make(kind: type[Scene]) -> Scene:
-        made.append(kind(team, volumes))
+        made.append(kind(team, files))
         return made[-1]
 
     yield make

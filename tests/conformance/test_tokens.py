@@ -21,13 +21,6 @@ def proxy(stage: Stage) -> Iterator[Proxy]:
         yield proxy
 
 
-def ready(team: Team, proxy: Proxy) -> None:
-    team.access(address=proxy.url)
-    team.put("app", {"password": "v1"})
-    team.static()
-    team.wait_ready()
-
-
 def tokens(proxy: Proxy) -> list[str]:
     """The tokens that were sent, in the order of their first use."""
     sent = [value for headers in proxy.headers for name, value in headers.items() if name.lower() == "x-vault-token"]
@@ -49,7 +42,7 @@ def refused(team: Team, mark: Mark) -> list[VaultCall]:
 def test_a_short_token_is_replaced_before_it_ends(team: Team, proxy: Proxy) -> None:
     team.role(token_ttl="2s")
     mark = team.bed.mark()
-    ready(team, proxy)
+    team.ready(address=proxy.url)
     eventually(lambda: proxy.count(LOGIN) >= 2, message="it logs in again and again")
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2")
@@ -70,7 +63,7 @@ def test_one_login_serves_all_who_may_share_it(team: Team, proxy: Proxy) -> None
 
 
 def test_the_token_is_given_back_on_a_graceful_stop(team: Team, proxy: Proxy, stage: Stage) -> None:
-    ready(team, proxy)
+    team.ready(address=proxy.url)
     (token,) = tokens(proxy)
     assert lives(team, token)
     mark = team.bed.mark()
@@ -84,7 +77,7 @@ def test_the_token_is_given_back_on_a_graceful_stop(team: Team, proxy: Proxy, st
 
 
 def test_a_role_with_other_policies_costs_one_login(team: Team, proxy: Proxy) -> None:
-    ready(team, proxy)
+    team.ready(address=proxy.url)
     team.bed.vault.policy(f"{team.ns}-new", f'path "kv/data/{team.ns}/*" {{ capabilities = ["read"] }}')
     team.role(token_policies=f"{team.ns}-new")
     # A token that is younger than this counts as having the role's policies of now.
@@ -102,7 +95,7 @@ def test_a_role_with_other_policies_costs_one_login(team: Team, proxy: Proxy) ->
 def test_a_token_of_few_uses_is_replaced_when_it_is_spent_and_the_auth_warns(team: Team, proxy: Proxy) -> None:
     team.role(token_num_uses=3)
     mark = team.bed.mark()
-    ready(team, proxy)
+    team.ready(address=proxy.url)
     eventually(lambda: proxy.count(LOGIN) >= 2, message="it logs in again and again")
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2")
@@ -114,7 +107,7 @@ def test_a_token_of_few_uses_is_replaced_when_it_is_spent_and_the_auth_warns(tea
 
 def test_tokens_without_the_default_policy_work_and_the_auth_warns(team: Team, proxy: Proxy) -> None:
     team.role(token_no_default_policy=True)
-    ready(team, proxy)
+    team.ready(address=proxy.url)
     team.put("app", {"password": "v2"})
     team.wait_data(lambda data: data["password"] == "v2")
     assert proxy.count(LOGIN) == 1
@@ -125,7 +118,7 @@ def test_tokens_without_the_default_policy_work_and_the_auth_warns(team: Team, p
 
 
 def test_a_revoked_token_is_replaced_and_nothing_is_lost(team: Team, proxy: Proxy) -> None:
-    ready(team, proxy)
+    team.ready(address=proxy.url)
     (token,) = tokens(proxy)
     team.bed.vault.write("auth/token/revoke", {"token": token})
     team.put("app", {"password": "v2"})

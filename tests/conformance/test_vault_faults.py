@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -26,11 +27,8 @@ def proxy(stage: Stage) -> Iterator[Proxy]:
         yield proxy
 
 
-def ready(team: Team, proxy: Proxy, **changes: object) -> None:
-    team.access(address=proxy.url, connection={"timeout": "2s"})
-    team.put("app", {"password": "v1"})
-    team.static(**changes)  # type: ignore[arg-type]
-    team.wait_ready()
+def ready(team: Team, proxy: Proxy, **changes: Any) -> None:
+    team.ready(address=proxy.url, connection={"timeout": "2s"}, **changes)
 
 
 def holds_with(team: Team, reason: str, timeout: float = 20) -> None:

@@ -16,6 +16,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -73,7 +74,7 @@ class Aws(Endpoint):
         path = "/latest/meta-data/iam/security-credentials/"
         arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/i-0123456789abcdef0"
         for place, answer in ((path, Said(200, role)), (f"{path}{role}", Said(200, self.key(arn)))):
-            self.on("GET", place, lambda asked, answer=answer: self._of_node(asked, answer))  # type: ignore[misc]
+            self.on("GET", place, partial(self._of_node, answer))
 
     def pod(self, role: str, token: str) -> str:
         """Have a pod with a role; the URL of its credentials."""
@@ -83,7 +84,7 @@ class Aws(Endpoint):
         return f"{self.url}/v1/credentials"
 
     @staticmethod
-    def _of_node(asked: Asked, answer: Said) -> Said:
+    def _of_node(answer: Said, asked: Asked) -> Said:
         return answer if asked.headers.get("x-aws-ec2-metadata-token") == "canary-imds-session" else Said(401)
 
     def _sts(self, asked: Asked) -> Said:
@@ -189,7 +190,7 @@ class Google(Endpoint):
             "instance/attributes/cluster-name": self.CLUSTER,
         }
         for path, value in known.items():
-            self.on("GET", f"/computeMetadata/v1/{path}", lambda a, v=value: self._metadata(a, v))  # type: ignore[misc]
+            self.on("GET", f"/computeMetadata/v1/{path}", partial(self._metadata, value))
         self.on("POST", "/v1/token", self._token)
         self.on("GET", "/oauth2/v1/certs", Said(200, {self.signer.kid: self.signer.certificate}))
 
@@ -212,7 +213,7 @@ class Google(Endpoint):
         self.on("GET", "/computeMetadata/v1/instance/service-accounts/default/token", Said(200, token))
 
     @staticmethod
-    def _metadata(asked: Asked, value: str) -> Said:
+    def _metadata(value: str, asked: Asked) -> Said:
         right = asked.headers.get("metadata-flavor") == "Google"
         return Said(200, value, {"Metadata-Flavor": "Google"}) if right else Said(403)
 

@@ -98,8 +98,7 @@ class LeaseDesk:
         return issued, grant
 
     async def _token_ends(self, door: Door, issued: Issued) -> datetime | None:
-        """Hang the lease on its token; one that is cut off meanwhile is named nowhere yet, and given back."""
-        door.session.hang(issued.lease_id, issued.held)
+        """Return when the lease's token ends; a lease that no status names yet is given back if this is cut off."""
         try:
             parent = await door.session.parent(issued.lease_id)
         except BaseException:
