@@ -81,8 +81,7 @@ class Proxy:
         self._upstream = (target.hostname or "127.0.0.1", target.port or 80)
         self._upstream_tls = ssl.create_default_context(cafile=ca) if target.scheme == "https" else None
         self._serving_tls = _serving_context(serving) if serving else None
-        self._port = free_port()
-        self._record_headers = record_headers
+        self._port, self._record_headers = free_port(), record_headers
         self.requests: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self._faults: tuple[Fault, ...] = ()
@@ -143,6 +142,10 @@ class Proxy:
     def cut(self, match: Match = anything) -> None:
         """Break the matching requests that are under way just now."""
         self._in_loop(self._cut(Fault(match, Cut())))
+
+    def under_way(self, match: Match = anything) -> int:
+        """How many matching requests have no whole answer yet."""
+        return sum(match(each.head.method, each.head.target) for each in self._exchanges.copy())
 
     def count(self, match: Match = anything) -> int:
         """How many matching requests have come so far."""
