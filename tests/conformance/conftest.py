@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,17 @@ from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import Proxy
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the operator said last."""
+    report = yield
+    stage = getattr(item, "funcargs", {}).get("stage")
+    if report.failed and isinstance(stage, Stage):
+        with contextlib.suppress(AssertionError):  # none was started yet
+            report.sections.append(("last words of the operator", stage.operator.process.log_tail(60)))
+    return report
 
 
 @pytest.fixture(scope="session")
