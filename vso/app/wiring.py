@@ -205,9 +205,10 @@ class _Builder:
         base = self._base
         limiter: RateLimiter[ObjectKey] = RateLimiter(base.settings.backoff, base.rng)
         if kind not in _SECRETS:
-            return WorkQueue(base.clock, limiter, name=kind.plural)
+            return WorkQueue(base.clock, limiter, name=kind.plural, share=attrgetter("namespace"))
         # As many passes as a connection has sockets: a Vault that never answers cannot take every worker.
-        return WorkQueue(base.clock, limiter, name=kind.plural, group=partial(self.relations.vault_of, kind))
+        group = partial(self.relations.vault_of, kind)
+        return WorkQueue(base.clock, limiter, name=kind.plural, group=group, share=attrgetter("namespace"))
 
     def _vault_client(self, config: ConnectionConfig) -> VaultClient:
         base = self._base
