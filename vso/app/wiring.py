@@ -117,7 +117,7 @@ class _Builder:
         self._base = base
         settings, clock, rng = base.settings, base.clock, base.rng
         self.full = settings.secrets_access == "full"
-        feeds = FeedConfig(settings.watch_namespaces, self.full, settings.namespace)
+        feeds = FeedConfig(settings.watch_namespaces, self.full, settings.namespace, settings.is_mine)
         self.feeds = make_feeds(base.kube, clock, rng, feeds, base.metrics)
         self.caches: Caches = self.feeds.caches()
         self.relations = Relations(self.caches, settings.namespace)

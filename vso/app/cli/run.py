@@ -82,7 +82,7 @@ async def _run(settings: Settings, account: Path) -> int:
     ) as kube:
         if settings.uninstall:
             async with asyncio.timeout(settings.pre_delete_hook_timeout_seconds):
-                return 0 if await uninstall(kube, settings.watch_namespaces) else 1
+                return 0 if await uninstall(kube, settings.watch_namespaces, settings.is_mine) else 1
         return await _operate(settings, clock, stop, kube, metrics)
 
 
