@@ -72,7 +72,7 @@ class Session:
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
         self._forced: dict[type[VsoError], float] = {}
-        self._parents = Parents(parts.clock, self._renew, Keeping(parts.shelf, self.key.told))
+        self._parents = Parents(parts.clock, self._renew, Keeping(parts.shelf, self.key.told), parts.bereaved)
 
     @property
     def connection_name(self) -> str:
@@ -258,7 +258,7 @@ class Session:
                 self._force_nowait(InvalidTokenError, error)
             self._held = None
         if not spent:
-            held.expires_at = -math.inf  # its leases have gone with it
+            self._parents.died(held)
         return await self._token(lane)
 
     async def _after_denied(self, held: Held, lane: Lane, error: PermissionDeniedError) -> Held:
