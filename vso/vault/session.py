@@ -26,6 +26,7 @@ from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpen
 from vso.vault.keeping import client_id
 from vso.vault.logins import Held, LoginParts, Logins
 from vso.vault.parents import Keeping, Parent, Parents
+from vso.vault.wrapping import opened
 
 _FORCED_EVERY = 60.0
 _NEW = 2.0
@@ -236,6 +237,7 @@ class Session:
         held.uses_left -= 1
         async with self._using(held):
             answer = await self._client.send(request.under(held.token.token, held.expires_at))
+            answer = await opened(self._client, self._clock, request, answer)
             lease_id = "" if request.repeatable else str(answer.body.get("lease_id") or "")
             if lease_id:  # before the token counts as unused: a replaced one is revoked then, and the lease with it
                 self.hang(lease_id, held)
