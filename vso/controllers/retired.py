@@ -79,6 +79,7 @@ class Retired:
         parent = await door.session.parent(name)
         if parent is None:
             return look
+        overlap = replace(overlap, latest=min(overlap.latest, parent.ends))
         policy = LeasePolicy(look.cr.spec.renewal_percent, phase(look.record.uid), adopted_at=look.now)
         asked = prolong_by(overlap, look.now, policy)
         if asked is None:

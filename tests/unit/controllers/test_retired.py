@@ -329,6 +329,18 @@ async def test_its_token_is_kept_for_it_and_bounds_what_is_told(house: DynamicHo
         await house.until_due()
 
 
+async def test_one_whose_token_ends_before_it_is_not_renewed_in_vain() -> None:
+    async with dynamic_house(token_ttl=500) as house:
+        house.vault.token_max_ttl = 500
+        consumer(house, updatedReplicas=0)
+        house.wants(overlap="20m")
+        await rotated(house)
+        while OLD in house.named:
+            await house.until_due()
+        assert house.home.clock.monotonic() <= 500
+        assert renewed(house) == []
+
+
 async def test_a_process_that_does_not_have_its_token_leaves_it_to_its_end(house: DynamicHouse) -> None:
     await rolling(house)
     house.restart()
