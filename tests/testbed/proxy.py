@@ -20,12 +20,25 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.testbed.faults import Action, BlackHole, Cut, Delay, Fault, Freeze, Match, Reset, Status, anything, path_has
+from tests.testbed.faults import (
+    Action,
+    BlackHole,
+    Cut,
+    Delay,
+    Fault,
+    Freeze,
+    Header,
+    Match,
+    Reset,
+    Status,
+    anything,
+    path_has,
+)
 from tests.testbed.http_wire import Head, ends_with_connection, read_head, request_body, response_body, until_end
 from tests.testbed.pki import KeyPair
 from tests.testbed.process import free_port
 
-__all__ = ["BlackHole", "Cut", "Delay", "Fault", "Freeze", "Proxy", "Reset", "Status", "anything", "path_has"]
+__all__ = ["BlackHole", "Cut", "Delay", "Fault", "Freeze", "Header", "Proxy", "Reset", "Status", "anything", "path_has"]
 
 _FAREWELL = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: closing sends RST
 
@@ -267,6 +280,8 @@ class Proxy:
                 raise _DroppedError
             case Delay(seconds):
                 await asyncio.sleep(seconds)
+            case Header(name, value):
+                exchange.head = exchange.head.with_header(name, value)
             case _:
                 pass
         limit = fault.action.after_bytes if fault and isinstance(fault.action, Cut) else None

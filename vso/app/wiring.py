@@ -17,7 +17,7 @@ from typing import Any
 
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
-from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets, token_shelf
+from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets, lease_timers, token_shelf
 from vso.app.feeds import FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
@@ -141,7 +141,9 @@ class _Builder:
         credentials = Credentials(TokenMinter(base.kube), materials, around)
         cipher = TransitCipher(self.caches[Kind.VAULT_AUTH], lambda: self.resolver, settings.namespace)
         self.shelf = token_shelf(settings, clock, base.kube, base.mac_key, cipher)
-        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, self.shelf)
+        self.deadlines = lease_timers(clock, self.queues[Kind.VAULT_DYNAMIC_SECRET], base.metrics.timer_lost)
+        bereaved = self.deadlines.bereaved
+        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, self.shelf, bereaved)
         policy = TrustPolicy(settings.forbid_insecure_tls, allows, settings.connection_check_interval)
         trust = TrustStore(materials, clock, policy)
         lenient = settings.allow_default_globals
@@ -157,7 +159,6 @@ class _Builder:
             group=lambda source: source.session_key.connection_uid,
         )
         ears = ears_of(self.poller, self.queues[Kind.VAULT_STATIC_SECRET], base.metrics.vault)
-        self.deadlines = LeaseTimers(clock, self.queues[Kind.VAULT_DYNAMIC_SECRET].add, base.metrics.timer_lost)
         config = StreamConfig(settings.backoff, settings.config_recheck_interval)
         self.streams = EventStreams(clock, rng, ears, config)
 
