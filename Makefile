@@ -76,7 +76,7 @@ lowest: $(LOWEST_STAMP) ## the unit tests on the lowest supported versions of th
 e2e: $(DEV_STAMP) lowest ## the conformance suite on the real servers, built once into a cache
 	@$(BIN)/python -m tests.testbed.build
 	@$(PYTEST) -n 4 tests/conformance --bed sandbox -m "long and not real"
-	@$(PYTEST) tests/testbed tests/conformance --bed real -m "not bench and not sandbox"
+	@$(PYTEST) tests/testbed tests/conformance --bed real -m "not bench and not sandbox" --every-right
 
 bench: $(DEV_STAMP) ## counts at 1 000 objects on the real servers
 	@$(BIN)/python -m tests.testbed.build

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import rights
 from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import Bed
 from tests.testbed.operator import Operator, Setting
@@ -29,10 +30,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture(scope="session")
-def bed(request: pytest.FixtureRequest) -> Bed:
+def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     """The servers that the run was asked for; never a silent substitute."""
     chosen: Bed = request.getfixturevalue(f"{request.config.getoption('--bed')}_bed")
-    return chosen
+    yield chosen
+    rights.note(request.config, chosen)
 
 
 @pytest.fixture(scope="session")

@@ -119,6 +119,7 @@ def test_the_first_sync_costs_four_requests_and_an_event(
 def test_a_lease_is_renewed_and_the_credentials_stay(team: Team, role: str, stage: Stage) -> None:
     data = ready(team, role)
     first = status(team)
+    eventually(lambda: team.events("db"), message="what came before is told")
     mark = stage.bed.mark()
     eventually(lambda: status(team)["lastRenewalTime"] > first["lastRenewalTime"], timeout=30, message="it is renewed")
     second = status(team)["lastRenewalTime"]

@@ -172,7 +172,7 @@ class _Builder:
             Kind.VAULT_STATIC_SECRET: self._statics(),
             Kind.VAULT_DYNAMIC_SECRET: self._dynamics(),
         }
-        reconcilers.update({kind: self._unsupported(kind) for kind in NEVER | NOT_YET})
+        reconcilers.update({kind: UnsupportedReconciler(kind, self._pass_parts(kind)) for kind in NEVER | NOT_YET})
         controllers = tuple(self._controller(kind, reconciler) for kind, reconciler in reconcilers.items())
         self._base.metrics.watch(self._readings())
         return Parts(
@@ -312,9 +312,6 @@ class _Builder:
         writer = SecretWriter(self._base.kube, delete_allowed=self.full, owner_of=self.relations.owner_of)
         interval = self._base.settings.drift_interval
         return Destinations(kind, writer, self.caches.secrets, may_delete=self.full, drift_interval=interval)
-
-    def _unsupported(self, kind: Kind) -> UnsupportedReconciler:
-        return UnsupportedReconciler(kind, replace(self._pass_parts(kind), finalizers=None))
 
     def _pass_parts(self, kind: Kind) -> PassParts[Any]:
         return PassParts(
