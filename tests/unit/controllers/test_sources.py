@@ -211,13 +211,13 @@ async def test_failures_of_a_connection_that_is_another_now_are_forgotten(shelf:
     with pytest.raises(TransientError):
         await shelf.reader.read(source, Lane.REFRESH)
     shelf.holds({"password": "canary-2"})
-    shelf.reader.forget_failures("somebody/else")
+    shelf.reader.forget_failures(connection="somebody/else", auth="somebody/else")
     with pytest.raises(TransientError):
         await shelf.reader.read(source, Lane.REFRESH)
-    shelf.reader.forget_failures(source.session.connection_name)
+    shelf.reader.forget_failures(connection=source.session.connection_name)
     assert (await shelf.reader.read(source, Lane.REFRESH)).version == "1"
     reads = shelf.reads
-    shelf.reader.forget_failures(source.session.connection_name)
+    shelf.reader.forget_failures(connection=source.session.connection_name)
     await shelf.reader.read(source, Lane.REFRESH)
     assert shelf.reads == reads  # what was read well is still shared
 
