@@ -281,7 +281,7 @@ def test_a_service_account_that_was_made_anew_does_not_get_the_token_of_the_old_
     operator.start()
     operator.wait_ready()
     team.wait_data(lambda now: now["username"] != data["username"], "db", timeout=TOKEN_TTL + 20)
-    assert client(team) != name
+    eventually(lambda: client(team) != name, message="the status names the token of the new one")
     assert name not in entries(stage)
     calls = [call.path for call in stage.bed.vault_audit(mark)]
     assert "auth/token/renew-self" not in calls[: calls.index("auth/kubernetes/login")]
