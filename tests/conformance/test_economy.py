@@ -150,6 +150,30 @@ def test_many_identities_of_an_auth_cost_it_one_status_write_and_are_counted(tea
         other.disband()
 
 
+def test_many_objects_whose_credential_is_missing_ask_for_it_seldom_and_all_work_when_one_has_found_it(
+    team: Team, stage: Stage
+) -> None:
+    names = [f"app-{number}" for number in range(20)]
+    stage.bed.kube.delete("ServiceAccount", team.ns, "app")
+    settled(team)
+    team.put("app", {"password": "v1"})
+    for name in names:
+        team.static(name, refreshAfter="1h")
+    for name in names:  # from now on each is looked at again after minutes
+        team.wait_condition("Stalled", reason="ServiceAccountNotFound", name=name, timeout=60)
+    mark = stage.bed.mark()
+    for number in range(3):
+        for name in names:
+            team.patch({"metadata": {"labels": {"look": str(number)}}}, name=name)
+    always(lambda: True, during=8)
+    assert 1 <= kube_calls(stage, mark, team.ns)[("create", "serviceaccounts/token")] <= 4
+    meta = {"name": "app", "namespace": team.ns}
+    stage.bed.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+    team.patch({"metadata": {"labels": {"look": "again"}}}, name=names[7])
+    for name in names:
+        team.wait_ready(name)
+
+
 def test_two_identities_on_one_path_read_it_once_each(team: Team, stage: Stage) -> None:
     settled(team)
     other = stage.team(f"{team.ns}-b")

@@ -16,7 +16,7 @@ from vso.controllers.memory import Memories
 from vso.controllers.relations import AUTHENTICATED, Relations
 from vso.controllers.sources import Source, SourceReader
 from vso.core.keys import Kind, ObjectKey
-from vso.runtime.workqueue import WorkQueue
+from vso.runtime.workqueue import Lane, WorkQueue
 from vso.vault.events import EventStreams
 from vso.vault.standing import LoginNews
 
@@ -60,13 +60,13 @@ class Waker:
         """The logins of an identity have come to something else than before."""
         if news.told_in is not None:
             self.queues[Kind.VAULT_AUTH].add_after(ObjectKey.of(news.auth), news.told_in)
-        if news.works_again or news.retry_in is not None:
+        if news.works_again or news.try_again:
             self.reader().forget_failures(auth=news.auth)
         if news.works_again:
             self._ramp(self._failing_by(news))
-        if news.retry_in is not None:
+        if news.try_again:
             for kind, key in islice(self._failing_by(news), 1):
-                self.queues[kind].add_after(key, news.retry_in)
+                self.queues[kind].add(key, Lane.REFRESH)
 
     def _ramp(self, woken: Iterable[tuple[Kind, ObjectKey]]) -> None:
         for number, (kind, key) in enumerate(woken):

@@ -138,7 +138,8 @@ class SourceReader:
         except VsoError as error:
             result = error
         answer = _Answer(began, result)
-        if _worth_sharing(result):
+        # What fails for want of a login is told again by the session, without a request and to the end of its pause.
+        if _worth_sharing(result) and not source.session.standing.failing:
             self._answers[source] = answer
             self._order.append((began + self._shared_for, source))
         return answer

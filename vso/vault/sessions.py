@@ -59,6 +59,9 @@ class Sessions:
         self._noticed = noticed
         self._moved_at: dict[str, float] = {}
         """When the standing of an identity changed last, by the uid of its VaultAuth."""
+        self._owed: dict[LoginNews, float] = {}
+        """When who was held back is to be made good for."""
+        self._owing = asyncio.Event()
         self._sessions: dict[_Place, Session] = {}
         self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
         self._replacing = asyncio.Event()
@@ -117,7 +120,25 @@ class Sessions:
         self._moved_at.pop(uid, None)
 
     async def run(self) -> None:
-        """Give back the tokens of replaced sessions that nobody uses any more, until cancelled."""
+        """Look after what nobody asks for, until cancelled: replaced tokens, and logins that were held back."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._give_back(), name="vault-sessions-replaced")
+            tasks.create_task(self._make_good(), name="vault-sessions-held-back")
+
+    async def _make_good(self) -> None:
+        """Have one of those try a login again that was held back, as soon as that is not too early."""
+        while True:
+            await self._owing.wait()
+            await self._parts.clock.sleep(max(0.0, min(self._owed.values()) - self._parts.clock.monotonic()))
+            now = self._parts.clock.monotonic()
+            for news in [news for news, due in self._owed.items() if due <= now]:
+                del self._owed[news]
+                self._noticed(news)
+            if not self._owed:
+                self._owing.clear()
+
+    async def _give_back(self) -> None:
+        """Give back the tokens of replaced sessions that nobody uses any more."""
         while True:
             await self._replacing.wait()
             await self._parts.clock.sleep(_UNUSED)
@@ -148,7 +169,9 @@ class Sessions:
             self._noticed(LoginNews(login.name, login.consumer, 0.0))
 
     def _on_held_back(self, login: LoginConfig, seconds: float) -> None:
-        self._noticed(LoginNews(login.name, login.consumer, retry_in=seconds))
+        news = LoginNews(login.name, login.consumer, try_again=True)
+        self._owed[news] = self._parts.clock.monotonic() + seconds
+        self._owing.set()
 
     def _moved(self, login: LoginConfig, *, works_again: bool = False) -> None:
         self._moved_at[login.uid] = self._parts.clock.monotonic()

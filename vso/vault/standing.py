@@ -37,8 +37,8 @@ class LoginNews:
     """Seconds until the summary is to be told, where it has changed."""
     works_again: bool = False
     """Whether they have failed before: whoever has failed with them need not wait any longer."""
-    retry_in: float | None = None
-    """Seconds until one of those who have failed should try again, for all of them: it was too early for one."""
+    try_again: bool = False
+    """Whether one of those who have failed should try again, for all of them: it was too early for one before."""
 
 
 @dataclass(frozen=True, slots=True)

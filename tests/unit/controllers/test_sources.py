@@ -222,6 +222,18 @@ async def test_failures_of_a_connection_that_is_another_now_are_forgotten(shelf:
     assert shelf.reads == reads  # what was read well is still shared
 
 
+async def test_a_failed_login_is_told_by_the_session_and_not_from_memory(shelf: Shelf) -> None:
+    source = shelf.source()
+    shelf.credentials.failure = ConfigError(Reason.SERVICE_ACCOUNT_NOT_FOUND, "no ServiceAccount")
+    for _ in range(3):
+        with pytest.raises(ConfigError):
+            await shelf.reader.read(source, Lane.REFRESH)
+    assert shelf.credentials.minted == 1
+    shelf.credentials.failure = None
+    await shelf.clock.advance(0.5)
+    assert (await shelf.reader.read(source, Lane.REFRESH)).version == "1"
+
+
 def dated(version: int, seconds: float = 0.0) -> Reply:
     """Return a kv-v2 answer whose version was written so many seconds after the clock's start."""
     created = (T0 + timedelta(seconds=seconds)).isoformat().replace("+00:00", ".123456789Z")
