@@ -119,6 +119,15 @@ class Fleet:
 
         eventually(settled, timeout=60, message="the events are sent", interval=0.5)
 
+    def wait_for_identities(self) -> None:
+        """Wait until every VaultAuth tells who logs in by it: one status write each, after the first logins."""
+
+        def told() -> bool:
+            auths = [auth for team in self.teams for auth in self.bed.kube.list("VaultAuth", team.ns)]
+            return all(auth["status"].get("identityCount") == 1 for auth in auths)
+
+        eventually(told, timeout=60, message="every VaultAuth tells of its identity", interval=1.0)
+
     def wait_polled(self, period: float) -> None:
         """Wait until the polls have kept up with their times for a whole period."""
         eventually(lambda: self.metric("vso_source_polls_waiting") == 0, timeout=60, message="no poll is late")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.conformance.stage import GROUP, MANIFESTS, OPERATOR_NAMESPACE, Json, Team, documents
+from tests.conformance.stage import GROUP, OPERATOR_NAMESPACE, Json, Team
 from tests.testbed.bed import Bed
 from tests.testbed.dev_vault import dev_vault
 from tests.testbed.providers import Aws, Entra, Google
@@ -22,6 +22,7 @@ ARGS = (
     "--vault-address-allow=127.0.0.1",  # the stand-ins are beside the operator, which no VaultAuth alone may say
 )
 SERVER_ID = "vault.example.com"
+REGION = "eu-central-1"
 EMAIL = "app@acme-prod.iam.gserviceaccount.com"
 METADATA = ("/latest/", "/metadata/", "/computeMetadata/")
 
@@ -51,15 +52,16 @@ class Clouds:
 
 
 @contextmanager
-def clouds_beside(bed: Bed) -> Iterator[Clouds]:
-    """The stand-ins; Vault finds that of Azure under its name, by a proxy."""
-    serving = bed.authority.serving("entra", "login.microsoftonline.com")
-    with Aws() as aws, Google() as google, Entra(serving) as entra:
+def clouds_beside(bed: Bed, *, tenant: str = Entra.TENANT, resource: str = Entra.RESOURCE) -> Iterator[Clouds]:
+    """The stand-ins; Vault finds that of Azure under its name, by a proxy, and so is that of AWS to be found."""
+    known = bed.authority.serving("entra", "login.microsoftonline.com")
+    sts = bed.authority.serving("aws", f"sts.{REGION}.amazonaws.com")
+    with Aws(sts) as aws, Google() as google, Entra(known, tenant=tenant, resource=resource) as entra:
         yield Clouds(aws, google, entra)
 
 
 @contextmanager
-def vault_in(clouds: Clouds, bed: Bed, directory: Path) -> Iterator[VaultAdmin]:
+def vault_in(clouds: Clouds, bed: Bed, directory: Path, *, server_id: str = SERVER_ID) -> Iterator[VaultAdmin]:
     """A Vault with the three methods, whose clouds are the stand-ins."""
     env = {
         "GCE_METADATA_HOST": clouds.google.host,
@@ -69,10 +71,10 @@ def vault_in(clouds: Clouds, bed: Bed, directory: Path) -> Iterator[VaultAdmin]:
     with dev_vault(directory, env) as vault:
         for method in ("aws", "gcp", "azure"):
             vault.write(f"sys/auth/{method}", {"type": method})
-        sts = {"sts_endpoint": clouds.aws.url, "sts_region": "us-east-1", "iam_server_id_header_value": SERVER_ID}
+        sts = {"sts_endpoint": clouds.aws.url, "sts_region": "us-east-1", "iam_server_id_header_value": server_id}
         vault.write("auth/aws/config/client", sts)
         vault.write("auth/gcp/config", {"custom_endpoint": {"api": clouds.google.url, "iam": clouds.google.url}})
-        vault.write("auth/azure/config", {"tenant_id": Entra.TENANT, "resource": Entra.RESOURCE})
+        vault.write("auth/azure/config", {"tenant_id": clouds.entra.tenant, "resource": clouds.entra.resource})
         yield vault
 
 
@@ -90,7 +92,7 @@ def policy(team: Team, vault: VaultAdmin) -> str:
     return team.ns
 
 
-def aws_role(team: Team, vault: VaultAdmin, arn: str, *, mount: str = "aws", **changes: Any) -> str:
+def aws_role(team: Team, vault: VaultAdmin, arn: str, *, mount: str = "aws", name: str = "", **changes: Any) -> str:
     role = {
         "auth_type": "iam",
         "bound_iam_principal_arn": arn,
@@ -98,20 +100,20 @@ def aws_role(team: Team, vault: VaultAdmin, arn: str, *, mount: str = "aws", **c
         "token_policies": policy(team, vault),
         **changes,
     }
-    vault.write(f"auth/{mount}/role/{team.ns}", role)
-    return team.ns
+    vault.write(f"auth/{mount}/role/{name or team.ns}", role)
+    return name or team.ns
 
 
-def azure_role(team: Team, vault: VaultAdmin, client: str, **changes: Any) -> str:
+def azure_role(team: Team, vault: VaultAdmin, client: str, *, name: str = "", **changes: Any) -> str:
     role = {"bound_service_principal_ids": f"object-{client}", "token_policies": policy(team, vault), **changes}
-    vault.write(f"auth/azure/role/{team.ns}", role)
-    return team.ns
+    vault.write(f"auth/azure/role/{name or team.ns}", role)
+    return name or team.ns
 
 
-def gcp_role(team: Team, vault: VaultAdmin) -> str:
+def gcp_role(team: Team, vault: VaultAdmin, *, name: str = "") -> str:
     role = {"type": "iam", "bound_service_accounts": EMAIL, "token_policies": policy(team, vault)}
-    vault.write(f"auth/gcp/role/{team.ns}", role)
-    return team.ns
+    vault.write(f"auth/gcp/role/{name or team.ns}", role)
+    return name or team.ns
 
 
 def app(team: Team, method: str, address: str, *, mount: str = "", **block: Any) -> None:
@@ -141,12 +143,6 @@ def operators(team: Team, method: str, address: str, **block: Any) -> None:
         made = team.manifest(kind, name, spec)
         team.bed.kube.apply({**made, "metadata": {**made["metadata"], "namespace": OPERATOR_NAMESPACE}})
     team.static(vaultAuthRef=f"{OPERATOR_NAMESPACE}/auth-{team.ns}")
-
-
-def example(method: str, **changes: Any) -> Json:
-    """The block of the example of a method, with the names of the test bed."""
-    (auth,) = documents(MANIFESTS / "example" / "logins" / f"{method}.yaml")
-    return {**auth["spec"][method], **changes}
 
 
 def works(team: Team, value: str = "v1") -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests import rights
+from tests.conformance.cloud_stage import clear, vault_in
 from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import Bed
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import Proxy
+from tests.testbed.vault_admin import VaultAdmin
 
 _numbers = itertools.count(1)
 
@@ -59,21 +61,41 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """The bed and one operator, shared by a module's scenarios; `OPERATOR_ARGS` of the module adds flags."""
+    """The bed and one operator, shared by a module's scenarios; `OPERATOR_ARGS` of the module adds flags.
+
+    That of a module that says `IN_CLOUDS` has the module's fixture `environment` around it.
+    """
     stage = Stage(prepared, mode=getattr(request.module, "SECRETS_ACCESS", "full"))
+    in_clouds = getattr(request.module, "IN_CLOUDS", False)
     proxied = getattr(request.module, "BEHIND_A_PROXY", False)
     server = request.getfixturevalue("kube_proxy").url if proxied else None
     setting = Setting(
         name=f"operator-of-{request.module.__name__.rpartition('.')[2]}",
         server=server,
         kubeconfig=getattr(request.module, "WITH_A_KUBECONFIG", False),
+        env=request.getfixturevalue("environment") if in_clouds else {},
     )
     args = [*getattr(request.module, "OPERATOR_ARGS", ())]
     if getattr(request.module, "READS_FILES", False):
         args.append(f"--allowed-file-prefixes={request.getfixturevalue('files')}")
     stage.start_operator(*args, setting=setting)
     yield stage
+    if in_clouds:
+        clear(prepared)
     stage.close()
+
+
+@pytest.fixture(scope="module")
+def cloud_vault(
+    prepared: Bed, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VaultAdmin]:
+    """A Vault in the clouds of a module that says `IN_CLOUDS`, which are its fixture `clouds`.
+
+    `SERVER_ID` of the module is what a login of AWS's has to name there.
+    """
+    clouds, server_id = request.getfixturevalue("clouds"), getattr(request.module, "SERVER_ID", "")
+    with vault_in(clouds, prepared, tmp_path_factory.mktemp("vault"), server_id=server_id) as vault:
+        yield vault
 
 
 @pytest.fixture

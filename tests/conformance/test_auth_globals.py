@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.quiet import logins_told
 from tests.conformance.stage import AUDIENCE, GROUP, OPERATOR_NAMESPACE, Json, Stage, Team
 from tests.testbed.bed import KubeError, always, eventually
 from tests.testbed.proxy import Proxy, path_has
@@ -378,6 +379,7 @@ def test_an_idle_global_is_not_written(team: Team) -> None:
     team.wait_ready()
     team.wait_ready("auth", "VaultAuth")
     eventually(lambda: referrers(team) == 1, message="the VaultAuth is counted")
+    logins_told(team)
 
     def versions() -> list[str]:
         named = (("VaultAuth", "auth"), (KIND, "defaults"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.quiet import logins_told
 from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.database import AnyDatabase
@@ -118,6 +119,7 @@ def test_the_first_sync_costs_four_requests_and_an_event(
 
 def test_a_lease_is_renewed_and_the_credentials_stay(team: Team, role: str, stage: Stage) -> None:
     data = ready(team, role)
+    logins_told(team)
     first = status(team)
     eventually(lambda: team.events("db"), message="what came before is told")
     mark = stage.bed.mark()
@@ -316,6 +318,8 @@ def test_under_a_token_that_cannot_be_renewed_credentials_stay_for_a_good_part_o
     database.role(role, default_ttl="1h")
     team.role(token_type="batch", token_ttl="2m")
     data = ready(team, role, renewalPercent=10)
+    logins_told(team)
+    assert team.get("VaultAuth", "auth")["status"]["tokenType"] == "batch"
     # Longer than a period of renewals: none of them could grant more, and none means that the lease nears its end.
     always(lambda: team.data("db") == data, during=14, message="they are not replaced again and again")
     assert database.users(role) == [data["username"]]

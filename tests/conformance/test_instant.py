@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.conformance.quiet import logins_told
 from tests.conformance.stage import OPERATOR_USER, Stage, Team
 from tests.testbed.bed import Mark, always, eventually
 from tests.testbed.event_vault import EventVault
@@ -80,6 +81,7 @@ def test_without_event_notifications_polling_goes_on_and_the_status_says_why(
     eventually(lambda: team.get()["status"]["sourceVersion"] == "2", message="the change is told")
     eventually(lambda: team.events(reason="EventWatcherError"), message="an event tells it too")
     eventually(lambda: len(team.events(reason="SecretSynced")) == 2, message="and one of each version")
+    logins_told(team)
     settled = stage.bed.mark()
     always(lambda: writes(stage, settled, team.ns) == 0, during=3, message="nothing is written while nothing changes")
     asked = [call for call in stage.bed.vault_audit(mark) if call.path == SUBSCRIBE]
@@ -169,6 +171,7 @@ def test_a_change_while_nobody_listened_is_looked_for(team: Team, enterprise: Ev
 def test_a_stream_that_breaks_writes_no_status(team: Team, stage: Stage, enterprise: EventVault) -> None:
     followed(team, enterprise.url)
     eventually(lambda: team.events(reason="EventWatcherStarted"), message="the event is there")
+    logins_told(team)
     mark = stage.bed.mark()
     enterprise.hang_up()
     eventually(lambda: len(enterprise.handshakes) == 2 and enterprise.open == 1, message="it is opened again")

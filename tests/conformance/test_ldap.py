@@ -131,7 +131,7 @@ def test_a_password_that_is_changed_in_both_places_is_taken_and_no_login_refused
     assert [call for call in logins(team, mark, user) if not call.ok] == []
 
 
-def test_a_directory_that_is_away_is_told_and_neither_counted_as_a_refusal_nor_as_an_outage_of_vault(
+def test_a_directory_that_is_away_is_told_by_its_mount_and_neither_counted_as_a_refusal_nor_as_an_outage_of_vault(
     team: Team, user: str, directory: Directory
 ) -> None:
     directory.stop()
@@ -141,10 +141,12 @@ def test_a_directory_that_is_away_is_told_and_neither_counted_as_a_refusal_nor_a
     assert "failed to connect" in answer.text
     mark = team.bed.mark()
     app(team, user)
-    message = team.wait_condition("Ready", "False", "VaultUnavailable")["message"]
-    assert f"Vault failed on auth/ldap/login/{user} (500)" in message
+    message = team.wait_condition("Ready", "False", "VaultLoginUnavailable")["message"]
+    assert f"VaultAuth {team.ns}/auth at auth/ldap: Vault failed on auth/ldap/login/{user} (500)" in message
     assert "connection refused" in message
-    eventually(lambda: len(logins(team, mark, user)) > LOGIN_LIMIT, message="it goes on trying")
+    assert "check that what the named auth mount asks (a directory, a cloud) works" in message
+    assert "check that Vault runs" not in message
+    eventually(lambda: len(logins(team, mark, user)) > LOGIN_LIMIT, timeout=60, message="it goes on trying")
     team.apply("VaultAuth", "other", team.auth_spec())
     team.static("other", vaultAuthRef="other")
     team.wait_ready("other")
@@ -156,6 +158,26 @@ def test_a_directory_that_is_away_is_told_and_neither_counted_as_a_refusal_nor_a
     directory.start()
     team.wait_ready()
     follows(team, "v2")
+
+
+def test_many_objects_behind_a_directory_that_is_away_ask_for_few_logins_and_all_work_when_it_is_back(
+    team: Team, user: str, directory: Directory
+) -> None:
+    directory.stop()
+    mark = team.bed.mark()
+    app(team, user)
+    names = ["app", *(f"app-{number}" for number in range(20))]
+    for name in names[1:]:
+        team.static(name)
+    for name in names:
+        team.wait_condition("Ready", "False", "VaultLoginUnavailable", name=name)
+    always(lambda: True, during=15)
+    tried = len(logins(team, mark, user))
+    assert tried <= 12, "not once for each of them"
+    directory.start()
+    for name in names:
+        team.wait_ready(name)
+    assert len(logins(team, mark, user)) <= tried + 3
 
 
 def test_a_directory_that_goes_away_leaves_the_token_in_use(team: Team, user: str, directory: Directory) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conformance.quiet import logins_told
 from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team
 from tests.testbed.bed import Bed, always, eventually
 from tests.testbed.operator import Operator, Setting
@@ -101,6 +102,7 @@ def test_a_failover_reads_and_writes_nothing_for_objects_in_order(
     team.static(refreshAfter="1h")
     team.wait_ready()
     eventually(lambda: team.events("app"), message="the event is there")
+    logins_told(team)
     first = holder(stage)
     mark = stage.bed.mark()
     leader.stop()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.quiet import logins_told
 from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.database import AnyDatabase
@@ -62,6 +63,7 @@ def test_a_lease_revoked_behind_our_back_is_replaced_long_before_its_renewal(
 
 def test_looking_a_lease_up_writes_nothing(team: Team, role: str, stage: Stage) -> None:
     ready(team, "database", f"creds/{role}")
+    logins_told(team)
     mark = stage.bed.mark()
     eventually(lambda: lookups(stage, mark) >= 2, timeout=20, message="it is looked up")
     assert [

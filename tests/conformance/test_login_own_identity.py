@@ -14,11 +14,9 @@ from tests.conformance.cloud_stage import (
     app,
     aws_role,
     azure_role,
-    clear,
     clouds_beside,
     operators,
     told,
-    vault_in,
     works,
 )
 from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team
@@ -27,6 +25,8 @@ from tests.testbed.operator import SERVICE_ACCOUNT, Setting
 from tests.testbed.providers import ACCOUNT, Entra
 from tests.testbed.vault_admin import VaultAdmin
 
+IN_CLOUDS = READS_FILES = True
+OPERATOR_ARGS = ARGS
 CLIENT = "operators-client"
 
 
@@ -56,38 +56,28 @@ def mounted(prepared: Bed, clouds: Clouds, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def stage(prepared: Bed, clouds: Clouds, mounted: dict[str, str], files: Path) -> Iterator[Stage]:
-    """An operator whose pod has identities of its own, which its administrator lets be used."""
-    stage = Stage(prepared)
-    prefixes = f"--allowed-file-prefixes={files}"
-    stage.start_operator(*ARGS, prefixes, setting=Setting(name="as-itself", env={**clouds.env, **mounted}))
-    yield stage
-    clear(prepared)
-    stage.close()
-
-
-@pytest.fixture(scope="module")
-def vault(prepared: Bed, clouds: Clouds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VaultAdmin]:
-    """A Vault in these clouds."""
-    with vault_in(clouds, prepared, tmp_path_factory.mktemp("vault")) as vault:
-        yield vault
+def environment(clouds: Clouds, mounted: dict[str, str]) -> dict[str, str]:
+    """The operator's pod has identities of its own, which its administrator lets be used."""
+    return {**clouds.env, **mounted}
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("named", [True, False], ids=["asked for", "before the node's"])
 def test_eks_pod_identity_of_the_operators_pod_logs_in(
-    team: Team, clouds: Clouds, vault: VaultAdmin, named: bool
+    team: Team, clouds: Clouds, cloud_vault: VaultAdmin, named: bool
 ) -> None:
-    role = aws_role(team, vault, f"arn:aws:iam::{ACCOUNT}:role/pod-role")
-    operators(team, "aws", vault.url, role=role, podIdentity=named, stsEndpoint=clouds.aws.url, headerValue=SERVER_ID)
+    role = aws_role(team, cloud_vault, f"arn:aws:iam::{ACCOUNT}:role/pod-role")
+    operators(
+        team, "aws", cloud_vault.url, role=role, podIdentity=named, stsEndpoint=clouds.aws.url, headerValue=SERVER_ID
+    )
     works(team)
 
 
 @pytest.mark.real
 def test_workload_identity_of_the_operators_pod_logs_in_before_that_of_the_machine(
-    team: Team, vault: VaultAdmin
+    team: Team, cloud_vault: VaultAdmin
 ) -> None:
-    operators(team, "azure", vault.url, role=azure_role(team, vault, CLIENT), resource=Entra.RESOURCE)
+    operators(team, "azure", cloud_vault.url, role=azure_role(team, cloud_vault, CLIENT), resource=Entra.RESOURCE)
     works(team)
 
 

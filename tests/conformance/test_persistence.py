@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.conformance.headers import namespaces_asked_in
 from tests.conformance.stage import AUDIENCE, MANIFESTS, OPERATOR_NAMESPACE, Json, Stage, Team, documents
 from tests.testbed.bed import Bed, VaultError, always, eventually
 from tests.testbed.database import AnyDatabase
@@ -157,6 +158,24 @@ def test_a_killed_operator_goes_on_with_the_token_that_the_lease_hangs_on(
     assert "hvs." not in operator.log_text()
 
 
+@pytest.mark.parametrize(("own", "asked"), [("team", "team"), ("", "con")], ids=["the auth's", "the connection's"])
+def test_tokens_are_encrypted_in_the_vault_namespace_of_the_labelled_auth_or_its_connection(
+    team: Team, role: str, stage: Stage, transit: str, own: str, asked: str
+) -> None:
+    operators = Team(stage, OPERATOR_NAMESPACE)
+    with stage.bed.vault_proxy(record_headers=True) as proxy:
+        operators.apply("VaultConnection", "vault", {"address": proxy.url, "namespace": "con"})
+        operators.patch({"spec": {"namespace": own}}, "VaultAuth", transit)
+        operator = keeping(stage, "direct-encrypted")
+        ready(team, role)
+        assert "sealed" in entries(stage)[client(team)]
+        assert set(namespaces_asked_in(proxy, "/v1/transit/encrypt/vso")) == {asked}
+        restart(operator)
+        eventually(lambda: namespaces_asked_in(proxy, "/v1/transit/decrypt/vso"), message="the token is opened")
+        assert set(namespaces_asked_in(proxy, "/v1/transit/decrypt/vso")) == {asked}
+        assert set(namespaces_asked_in(proxy, "/v1/auth/kubernetes/login")) == {asked}
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("transit")
 def test_what_transit_does_not_open_is_kept_by_its_accessor(
@@ -246,6 +265,29 @@ def change(stage: Stage, name: str, **fields: Any) -> None:
             entry = orjson.dumps({**orjson.loads(base64.b64decode(found[name])), **fields})
             body = {"data": {name: base64.b64encode(entry).decode()}}
             stage.bed.kube.patch("Secret", OPERATOR_NAMESPACE, named, body)
+
+
+def test_a_service_account_that_was_made_anew_does_not_get_the_token_of_the_old_one(
+    team: Team, role: str, stage: Stage
+) -> None:
+    operator = keeping(stage, "direct-unencrypted")
+    data = ready(team, role)
+    name = client(team)
+    operator.kill()
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "app", "namespace": team.ns}}
+    stage.bed.kube.remove(account)
+    stage.bed.kube.apply(account)
+    mark = stage.bed.mark()
+    operator.start()
+    operator.wait_ready()
+    team.wait_data(lambda now: now["username"] != data["username"], "db", timeout=TOKEN_TTL + 20)
+    eventually(lambda: client(team) != name, message="the status names the token of the new one")
+    assert name not in entries(stage)
+    calls = [call.path for call in stage.bed.vault_audit(mark)]
+    assert "auth/token/renew-self" not in calls[: calls.index("auth/kubernetes/login")]
+    said = operator.log_text(since_start=True)
+    assert said.count("a kept Vault token is not restored") == 1
+    assert "was made anew" in said
 
 
 def test_nothing_stays_behind_when_nothing_is_to_be_kept_any_more(team: Team, role: str, stage: Stage) -> None:

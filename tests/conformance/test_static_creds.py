@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.conformance.quiet import logins_told
 from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.database import AnyDatabase
@@ -139,6 +140,7 @@ def test_without_refresh_after_nothing_is_read_before_the_rotation_and_a_restart
 
 def test_looks_that_find_the_same_password_write_nothing(team: Team, role: str, stage: Stage) -> None:
     ready(team, role, refreshAfter="1s")
+    logins_told(team)
     mark = stage.bed.mark()
     eventually(lambda: reads(stage, role, mark) >= 4, timeout=20, message="Vault is asked")
     assert [

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conformance.headers import namespaces_asked_in
 from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.proxy import Proxy
 
-HEADER = "x-vault-namespace"
 LOGIN = "/v1/auth/kubernetes/login"
 
 
@@ -21,16 +21,6 @@ def proxy(stage: Stage) -> Iterator[Proxy]:
     """A proxy before Vault that writes down what headers it sees."""
     with stage.bed.vault_proxy(record_headers=True) as proxy:
         yield proxy
-
-
-def asked_of(proxy: Proxy, path: str) -> list[str | None]:
-    """The namespaces that requests to the path were made in."""
-    told = zip(list(proxy.requests), list(proxy.headers), strict=False)
-    return [
-        next((value for name, value in headers.items() if name.lower() == HEADER), None)
-        for (_, target), headers in told
-        if target == path
-    ]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +43,8 @@ def test_the_nearest_namespace_counts(
     own: Json = {"namespace": secret} if secret else {}
     team.static(**own)
     team.wait_ready()
-    assert set(asked_of(proxy, LOGIN)) == {login}
-    assert set(asked_of(proxy, f"/v1/kv/data/{team.ns}/app")) == {read}
+    assert set(namespaces_asked_in(proxy, LOGIN)) == {login}
+    assert set(namespaces_asked_in(proxy, f"/v1/kv/data/{team.ns}/app")) == {read}
 
 
 def test_no_header_of_a_connection_or_auth_names_a_namespace(team: Team, proxy: Proxy) -> None:

@@ -43,8 +43,8 @@ def claims_of(jwt: str) -> Json:
 class Aws(Endpoint):
     """STS, the metadata service of a node and the credentials endpoint of a pod, of one account."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, tls: KeyPair | None = None) -> None:
+        super().__init__(tls)
         self.keys: dict[str, tuple[str, str, str]] = {}  # by access key id: secret, session token, ARN
         self.trusted: dict[str, tuple[str, str]] = {}  # by role ARN: subject and audience
         self._numbers = itertools.count(1)
@@ -244,12 +244,13 @@ class Entra(Endpoint):
     TENANT, RESOURCE = "7f6c-tenant", "api://vault"
     SUBSCRIPTION = "33333333-3333-4333-8333-333333333333"
 
-    def __init__(self, tls: KeyPair | None = None) -> None:
+    def __init__(self, tls: KeyPair | None = None, *, tenant: str = TENANT, resource: str = RESOURCE) -> None:
         super().__init__(tls)
+        self.tenant, self.resource = tenant, resource
         self.signer = Signer("entra-1")
         self.applications: dict[str, str] = {}  # by client id: the subject that may ask for its tokens
-        self.on("POST", f"/{self.TENANT}/oauth2/v2.0/token", self._token)
-        self.on("GET", f"/{self.TENANT}/.well-known/openid-configuration", self._discovery)
+        self.on("POST", f"/{tenant}/oauth2/v2.0/token", self._token)
+        self.on("GET", f"/{tenant}/.well-known/openid-configuration", self._discovery)
         self.on("GET", "/keys", Said(200, self.signer.jwks))
 
     @property
@@ -260,7 +261,7 @@ class Entra(Endpoint):
     @property
     def issuer(self) -> str:
         """Who signs."""
-        return f"https://sts.windows.net/{self.TENANT}/"
+        return f"https://sts.windows.net/{self.tenant}/"
 
     def machine(self, client: str) -> None:
         """Have a machine with one identity."""
@@ -295,9 +296,9 @@ class Entra(Endpoint):
             return _denied("unauthorized_client", "AADSTS700016", form)
         if claims["sub"] != expected or claims["aud"] != ["api://AzureADTokenExchange"]:
             return _denied("invalid_client", "AADSTS700213", form)
-        if form["scope"] != f"{self.RESOURCE}/.default":
+        if form["scope"] != f"{self.resource}/.default":
             return _denied("invalid_resource", "AADSTS500011", form)
-        return Said(200, {"token_type": "Bearer", "access_token": self.token(form["client_id"], self.RESOURCE)})
+        return Said(200, {"token_type": "Bearer", "access_token": self.token(form["client_id"], self.resource)})
 
 
 def _denied(word: str, number: str, form: Mapping[str, str]) -> Said:

@@ -228,7 +228,7 @@ class VaultAuthStatus(Status):
     spec_hash: str = ""
     """Hash of the specification after the merge with the VaultAuthGlobal."""
     identity_count: Int32 = 0
-    """How many identities are logged in by this object."""
+    """How many identities log in by this object; those whose login fails are left out."""
     token_type: str = ""
     """Type of the tokens that Vault gives: service or batch."""
     warnings: Strings = ()

@@ -7,9 +7,10 @@ from functools import partial
 
 from vso.app.feeds import Feeds
 from vso.controllers.relations import Relations
-from vso.controllers.triggers import ReferredTrigger, ReferrerTrigger
+from vso.controllers.triggers import DepartureTrigger, ReferredTrigger, ReferrerTrigger
 from vso.core.keys import Kind, ObjectKey
 from vso.runtime.workqueue import WorkQueue
+from vso.vault.standing import SETTLED_AFTER
 
 Queues = Mapping[Kind, WorkQueue[ObjectKey]]
 
@@ -26,6 +27,10 @@ def join_references(feeds: Feeds, queues: Queues, relations: Relations, secrets:
         feed.add_handler(ReferrerTrigger(defaults, relations.rivals))
         for kind in secrets:
             feed.add_handler(ReferrerTrigger(queues[kind], partial(relations.by_global, kind)))
+    departed = DepartureTrigger(auths, relations.operator_namespace, SETTLED_AFTER)
+    for kind in secrets:
+        for feed in feeds.of(kind):
+            feed.add_handler(departed)
     for feed in feeds.of(Kind.VAULT_AUTH):
         feed.add_handler(ReferredTrigger(defaults, relations.named_globals))
         for kind in secrets:

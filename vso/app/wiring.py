@@ -23,6 +23,7 @@ from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
 from vso.app.references import join_references
 from vso.app.settings import Settings
+from vso.app.waking import Waker
 from vso.controllers.access import AuthReconciler, ConnectionReconciler
 from vso.controllers.auth_global import AuthGlobalReconciler
 from vso.controllers.cache import Caches
@@ -36,7 +37,7 @@ from vso.controllers.instant import InstantUpdates, ears_of
 from vso.controllers.materials import FilePolicy, Materials
 from vso.controllers.memory import Memories
 from vso.controllers.passes import NamedPasses, PassParts
-from vso.controllers.relations import Relations
+from vso.controllers.relations import AUTHENTICATED, Relations
 from vso.controllers.report import Reporter, Voices
 from vso.controllers.resolver import Resolver
 from vso.controllers.restarts import Restarts
@@ -69,12 +70,6 @@ from vso.vault.sessions import Sessions
 from vso.vault.surroundings import Surroundings
 
 USER_AGENT = "vso"
-_SECRETS = (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET)
-"""The kinds whose passes wait for a Vault."""
-_RAMP_PER_SECOND = 400.0
-"""How fast secrets are looked at again when a Vault is back."""
-_TESTERS = 3
-"""How many secrets are woken to show whether a Vault that says so is back."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,8 @@ class _Builder:
         self.memories: dict[Kind, Memories[Any]] = {kind: Memories() for kind in Kind}
         self.static_memories: Memories[VaultStaticSecretStatus] = self.memories[Kind.VAULT_STATIC_SECRET]
         self.reporters = {kind: self._reporter(kind) for kind in Kind}
-        self.clients = ClientPool(clock, self._vault_client, self._on_breaker, self._on_replaced, self._on_trial)
+        self.waker = Waker(self.queues, self.memories, self.relations, rng, lambda: self.reader, lambda: self.streams)
+        self.clients = ClientPool(clock, self._vault_client, self.waker.breaker, self._on_replaced, self.waker.trial)
         materials = Materials(base.kube, FilePolicy(settings.namespace, settings.allowed_file_prefixes))
         ambient, allows = bool(settings.allowed_file_prefixes), settings.allows_vault_address
         admits = allows if settings.vault_address_allow else None
@@ -143,7 +139,7 @@ class _Builder:
         self.shelf = token_shelf(settings, clock, base.kube, base.mac_key, cipher)
         self.deadlines = lease_timers(clock, self.queues[Kind.VAULT_DYNAMIC_SECRET], base.metrics.timer_lost)
         bereaved = self.deadlines.bereaved
-        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, self.shelf, bereaved)
+        self.sessions = Sessions(clock, credentials, base.metrics.vault, self.waker.logins, self.shelf, bereaved)
         policy = TrustPolicy(settings.forbid_insecure_tls, allows, settings.connection_check_interval)
         trust = TrustStore(materials, clock, policy)
         lenient = settings.allow_default_globals
@@ -205,7 +201,7 @@ class _Builder:
     def _queue(self, kind: Kind) -> WorkQueue[ObjectKey]:
         base = self._base
         limiter: RateLimiter[ObjectKey] = RateLimiter(base.settings.backoff, base.rng)
-        if kind not in _SECRETS:
+        if kind not in AUTHENTICATED:
             return WorkQueue(base.clock, limiter, name=kind.plural, share=attrgetter("namespace"))
         # As many passes as a connection has sockets: a Vault that never answers cannot take every worker.
         group = partial(self.relations.vault_of, kind)
@@ -217,36 +213,9 @@ class _Builder:
         config = replace(config, timeout=min(config.timeout, 0.75 * base.settings.reconcile_timeout))
         return VaultClient(config, base.clock, base.rng, user_agent=USER_AGENT, observer=base.metrics.vault)
 
-    def _on_breaker(self, connection: str, is_open: bool) -> None:
-        namespace, _, name = connection.partition("/")
-        self.queues[Kind.VAULT_CONNECTION].add(ObjectKey(namespace, name))
-        if not is_open:
-            self._wake_failing(connection)
-
-    def _on_trial(self, connection: str) -> None:
-        """Wake as many as may pass, each time others: one path that fails by itself is not to speak for all."""
-        self.reader.forget_failures(connection)
-        failing = self._failing_on(connection)
-        for kind, key in self._base.rng.sample(failing, min(_TESTERS, len(failing))):
-            self.queues[kind].add(key)
-
     def _on_replaced(self, client: VaultClient) -> None:
         self.sessions.adopt(client)
-        self._wake_failing(client.config.name)
-
-    def _wake_failing(self, connection: str) -> None:
-        self.streams.wake(connection)
-        self.reader.forget_failures(connection)
-        for number, (kind, key) in enumerate(self._failing_on(connection)):
-            self.queues[kind].add_after(key, number / _RAMP_PER_SECOND)
-
-    def _failing_on(self, connection: str) -> list[tuple[Kind, ObjectKey]]:
-        # Those with a lease first: they have an end.
-        return [(kind, key) for kind in reversed(_SECRETS) for key in self.memories[kind].failing_on(connection)]
-
-    def _on_cautions(self, auth: str) -> None:
-        namespace, _, name = auth.partition("/")
-        self.queues[Kind.VAULT_AUTH].add(ObjectKey(namespace, name))
+        self.waker.replaced(client.config.name)
 
     def _on_source_changed(self, keys: frozenset[ObjectKey]) -> None:
         for key in keys:
@@ -256,13 +225,13 @@ class _Builder:
             self.queues[Kind.VAULT_STATIC_SECRET].add(key, Lane.REFRESH)
 
     def _join_triggers(self) -> None:
-        join_references(self.feeds, self.queues, self.relations, _SECRETS)
+        join_references(self.feeds, self.queues, self.relations, AUTHENTICATED)
         for kind in Kind:
             for feed in self.feeds.of(kind):
                 feed.add_handler(SelfTrigger(self.queues[kind], partial(attrgetter("synced"), feed)))
                 feed.add_handler(self._foreign_writer(kind))
                 feed.add_handler(self.memories[kind].seen)
-        for kind in _SECRETS:
+        for kind in AUTHENTICATED:
             owner, find = partial(self.relations.by_uid, kind), self.memories[kind].find
             for feed in self.feeds.secrets.values():
                 feed.add_handler(SecretTrigger(self.queues[kind], owner, find))
@@ -273,7 +242,8 @@ class _Builder:
         return ConnectionReconciler(parts, self.resolver, self.clients, check_interval=interval)
 
     def _auths(self) -> AuthReconciler:
-        return AuthReconciler(self._pass_parts(Kind.VAULT_AUTH), self.resolver, self.sessions)
+        parts = self._pass_parts(Kind.VAULT_AUTH)
+        return AuthReconciler(parts, self.resolver, self.sessions, self.relations.consumers)
 
     def _auth_globals(self) -> AuthGlobalReconciler:
         parts = replace(self._pass_parts(Kind.VAULT_AUTH_GLOBAL), finalizers=None)
@@ -333,7 +303,7 @@ class _Builder:
 
     def _controller(self, kind: Kind, reconciler: Reconciler[ObjectKey]) -> Controller[ObjectKey]:
         settings = self._base.settings
-        is_secret = kind in _SECRETS
+        is_secret = kind in AUTHENTICATED
         config = ControllerConfig(
             workers=settings.max_concurrent_reconciles if is_secret else 4,
             pass_timeout=settings.reconcile_timeout,

@@ -7,7 +7,8 @@ these passes, it follows the references itself.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from vso.api.access import VaultAuth, VaultAuthStatus, VaultConnection, VaultConnectionStatus
@@ -18,14 +19,16 @@ from vso.controllers.looks import Look
 from vso.controllers.passes import ObjectReconciler, PassParts
 from vso.controllers.report import Telling
 from vso.controllers.resolver import Resolver
-from vso.controllers.ways import login_config
+from vso.controllers.ways import WITHOUT_EFFECT, login_config, without_effect
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
-from vso.decide.conditions import AVAILABLE, READY, Finding, find_condition
+from vso.core.keys import ObjectKey
+from vso.decide.conditions import AVAILABLE, Finding
 from vso.decide.outcome import InOrder
 from vso.runtime.reconcile import Result
 from vso.vault.errors import BreakerOpenError
 from vso.vault.health import Health
 from vso.vault.sessions import Sessions
+from vso.vault.standing import Summary
 
 ConnectionLook = Look[VaultConnection, VaultConnectionStatus]
 AuthLook = Look[VaultAuth, VaultAuthStatus]
@@ -111,10 +114,17 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
 
     model = VaultAuth
 
-    def __init__(self, parts: PassParts[VaultAuthStatus], resolver: Resolver, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        parts: PassParts[VaultAuthStatus],
+        resolver: Resolver,
+        sessions: Sessions,
+        consumers: Callable[[ObjectKey], frozenset[str]],
+    ) -> None:
         super().__init__(parts)
         self._resolver = resolver
         self._sessions = sessions
+        self._consumers = consumers
 
     async def look_over(self, look: AuthLook) -> Result:
         """Follow the references and see whether the fields are complete."""
@@ -123,10 +133,11 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
         completed = self._resolver.completed(look.cr)
         self._resolver.connection_of(completed.auth)
         login_config(completed.auth, look.key.namespace, completed.name)
-        cautions = self._sessions.cautions(look.cr.metadata.uid)
-        outcome = InOrder(_auth_text(look, cautions), also=_defaulted(completed))
-        await self._parts.reporter.in_order(look, lambda status: _accepted(completed, status, cautions), outcome)
-        return Result()
+        logins = self._logins(look, without_effect(completed.auth.spec))
+        text = "; ".join(("its references resolve and its fields are complete", *(logins.cautions or ())))
+        outcome = InOrder(text, also=_defaulted(completed))
+        await self._parts.reporter.in_order(look, lambda status: _accepted(completed, status, logins), outcome)
+        return Result(requeue_after=logins.settles_in or None)
 
     def telling(self, look: Look[Resource, VaultAuthStatus], error: VsoError) -> Telling[VaultAuthStatus]:
         """`valid` and `error` speak of the spec and of what it refers to."""
@@ -134,6 +145,20 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
         told = {"valid": usable, "error": "" if usable else error.message}
         also = self._found_of_defaults(look.cr) if isinstance(look.cr, VaultAuth) else ()
         return Telling(change=lambda status: _told(look.cr, status, told), also=also)
+
+    def _logins(self, look: AuthLook, cautions: tuple[str, ...]) -> Summary:
+        """Return what the logins have come to, with more cautions; as long as less is known, as the status has it."""
+        consumers = self._consumers(look.key)
+        own = look.cr.spec.storage_encryption is not None
+        self._sessions.depart(look.cr.metadata.uid, consumers | _beside(look.key, shared=bool(consumers), own=own))
+        told, status = self._sessions.summary(look.cr.metadata.uid), look.status
+        if told is None:
+            told = Summary(None, "", status.identity_count if consumers or own else 0, 0.0)
+        elif told.settles_in > 0:
+            told = replace(told, token_type="", identities=status.identity_count)
+        before = tuple(text for text in status.warnings if text not in WITHOUT_EFFECT)
+        known = before if told.cautions is None else told.cautions
+        return replace(told, token_type=told.token_type or status.token_type, cautions=(*cautions, *known))
 
     def _found_of_defaults(self, auth: VaultAuth) -> tuple[Finding, ...]:
         try:
@@ -144,6 +169,11 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
     def gone(self, uid: str) -> None:
         """Drop the sessions; their tokens are revoked at the end."""
         self._resolver.forget(uid)
+
+
+def _beside(auth: ObjectKey, *, shared: bool, own: bool) -> frozenset[str]:
+    """Return who uses a VaultAuth beside the namespaces of its consumers: all of them together, or we ourselves."""
+    return frozenset({""} if shared or own else ()) | frozenset({auth.namespace} if own else ())
 
 
 def _defaulted(completed: Completed) -> tuple[Finding, ...]:
@@ -177,16 +207,14 @@ def still_valid(error: VsoError, *, was: bool) -> bool:
     return was or error.reason in _ANSWERED
 
 
-def _auth_text(look: AuthLook, cautions: tuple[str, ...] | None) -> str:
-    """Return what is said of a good VaultAuth; before the first login of this process, what was said before."""
-    ready = find_condition(look.status.conditions, READY)
-    if cautions is None and ready is not None and ready.status == "True":
-        return ready.message
-    return "; ".join(("its references resolve and its fields are complete", *(cautions or ())))
-
-
-def _accepted(completed: Completed, status: VaultAuthStatus, cautions: tuple[str, ...] | None) -> VaultAuthStatus:
+def _accepted(completed: Completed, status: VaultAuthStatus, logins: Summary) -> VaultAuthStatus:
     spec = completed.auth.spec.model_dump_json(by_alias=True, exclude_none=True)
-    digest = hashlib.blake2b(spec.encode(), digest_size=32).hexdigest()
-    warnings = status.warnings if cautions is None else cautions
-    return _told(completed.auth, status, {"valid": True, "error": "", "spec_hash": digest, "warnings": warnings})
+    update = {
+        "valid": True,
+        "error": "",
+        "spec_hash": hashlib.blake2b(spec.encode(), digest_size=32).hexdigest(),
+        "warnings": logins.cautions or (),
+        "token_type": logins.token_type,
+        "identity_count": logins.identities,
+    }
+    return _told(completed.auth, status, update)

@@ -25,6 +25,8 @@ from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
 from vso.kube.workloads import Workload
 
+AUTHENTICATED = (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET)
+"""The kinds whose passes log in."""
 _RESTARTING = (Kind.VAULT_STATIC_SECRET, Kind.VAULT_DYNAMIC_SECRET)
 _SECRET_KINDS = (
     Kind.VAULT_STATIC_SECRET,
@@ -44,6 +46,10 @@ class Relations:
     def by_auth(self, kind: Kind, auth: str) -> Iterable[ObjectKey]:
         """Return the secrets of a kind that refer to a VaultAuth."""
         return self.caches[kind].by_index(BY_AUTH, auth)
+
+    def consumers(self, auth: ObjectKey) -> frozenset[str]:
+        """Return the namespaces of the secrets that refer to a VaultAuth."""
+        return frozenset(key.namespace for kind in AUTHENTICATED for key in self.by_auth(kind, str(auth)))
 
     def auths_by_connection(self, connection: str) -> Iterable[ObjectKey]:
         """Return the VaultAuths that refer to a VaultConnection, by themselves or by their VaultAuthGlobal."""

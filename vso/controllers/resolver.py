@@ -68,13 +68,10 @@ class Resolver:
         self._sessions = sessions
         self._operator_namespace = operator_namespace
         self._defaults = Defaults(caches, operator_namespace, allow_default=allow_default_globals)
-        self._shown: dict[str, set[ObjectKey]] = {}
-        """Consumers' TLS Secrets whose certificates are shown, by the uid of the VaultConnection."""
 
     def forget(self, uid: str) -> None:
         """A VaultConnection or VaultAuth is gone: drop the sessions on it; their tokens are revoked at the end."""
-        self._shown.pop(uid, None)
-        self._sessions.forget(lambda key: uid in {key.connection_uid, key.auth_uid})
+        self._sessions.forget(uid)
 
     def auth_key(self, reference: str | None, namespace: str) -> ObjectKey:
         """Return the VaultAuth that a secret in `namespace` refers to."""
@@ -136,12 +133,15 @@ class Resolver:
     async def renew_shown(self, connection: VaultConnection) -> None:
         """Read the consumers' certificates again that are shown on a connection: polls go on for long without a pass.
 
-        What is wrong with one is told by the pass of who uses it; until then the one of before is shown.
+        Those that nobody shows any more are let go of. What is wrong with one is told by the pass of who uses it;
+        until then the one of before is shown.
         """
-        secrets = self._shown.get(connection.metadata.uid, set())
+        uid = connection.metadata.uid
+        for secret in self._clients.drop_idle(uid, self._sessions.go_over):
+            self._trust.forget(ObjectKey.of(secret))
         async with asyncio.TaskGroup() as tasks:
-            for secret in sorted(secrets):
-                tasks.create_task(self._renew_one(connection, secret))
+            for secret in sorted(self._clients.variants(uid)):
+                tasks.create_task(self._renew_one(connection, ObjectKey.of(secret)))
 
     async def _renew_one(self, connection: VaultConnection, secret: ObjectKey) -> None:
         with contextlib.suppress(VsoError):
@@ -151,11 +151,10 @@ class Resolver:
         self, connection: VaultConnection, secret: ObjectKey, *, renew: bool = False
     ) -> VaultClient:
         """Return the client of a connection that shows a consumer's certificate; `renew` reads that again."""
-        tls = (await self.client(connection)).config.tls
         certificate, key = await self._trust.certificate(secret, renew=renew)
-        self._shown.setdefault(connection.metadata.uid, set()).add(secret)
-        shown = replace(tls, client_cert_pem=certificate, client_key=key)
-        return self._clients.client(replace(connection_config(connection), tls=shown, variant=str(secret)))
+        tls = (await self.client(connection)).config.tls  # of the client beside which this one is made
+        config = replace(connection_config(connection), tls=tls)
+        return self._clients.showing(config.showing(str(secret), certificate, key))
 
     def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
         auth = self._auths.get(key)

@@ -138,7 +138,8 @@ class SourceReader:
         except VsoError as error:
             result = error
         answer = _Answer(began, result)
-        if _worth_sharing(result):
+        # What fails for want of a login is told again by the session, without a request and to the end of its pause.
+        if _worth_sharing(result) and not source.session.standing.failing:
             self._answers[source] = answer
             self._order.append((began + self._shared_for, source))
         return answer
@@ -150,10 +151,11 @@ class SourceReader:
             self._forget_old()
             self._newest.forget_old()
 
-    def forget_failures(self, connection: str) -> None:
-        """The connection is another now: what failed on it is not to be answered from memory."""
+    def forget_failures(self, *, connection: str = "", auth: str = "") -> None:
+        """The connection, or what logs in by the VaultAuth, is another now: its failures are not told from memory."""
         for source, answer in list(self._answers.items()):
-            if isinstance(answer.result, VsoError) and source.session.connection_name == connection:
+            known = source.session.connection_name == connection or source.session.login.name == auth
+            if known and isinstance(answer.result, VsoError):
                 del self._answers[source]
 
     def _forget_old(self) -> None:

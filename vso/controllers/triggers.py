@@ -138,6 +138,26 @@ class ReferredTrigger:
 
 
 @dataclass(frozen=True)
+class DepartureTrigger:
+    """An object that goes, or turns to another one, wakes the one that it referred to.
+
+    After a while: a namespace goes as a whole, and its objects together are one departure.
+    """
+
+    queue: WorkQueue[ObjectKey]
+    operator_namespace: str
+    after: float
+
+    def __call__(self, old: Record | None, new: Record | None) -> None:
+        """Handle one change of the watch."""
+        if old is None or (new is not None and new.reference == old.reference):
+            return
+        key = referred(old, self.operator_namespace)
+        if key is not None:
+            self.queue.add_after(key, self.after)
+
+
+@dataclass(frozen=True)
 class SecretTrigger:
     """A change of an owned Secret that is not our own echo wakes its owner."""
 

@@ -68,6 +68,10 @@ class TrustStore:
             self._certificates[secret] = kept
         return kept[1]
 
+    def forget(self, secret: ObjectKey) -> None:
+        """Nobody shows the certificate of that Secret any more."""
+        self._certificates.pop(secret, None)
+
     async def _read(self, connection: VaultConnection) -> TlsConfig:
         spec = connection.spec
         if spec.skip_tls_verify and self._policy.forbid_insecure:

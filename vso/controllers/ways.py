@@ -76,6 +76,16 @@ def _config(auth: VaultAuth, way: Way, consumer: str) -> LoginConfig:
     )
 
 
+_NO_IAM = "spec.aws.iamEndpoint changes nothing: a login asks STS alone, at spec.aws.stsEndpoint"
+WITHOUT_EFFECT = frozenset({_NO_IAM})
+
+
+def without_effect(spec: VaultAuthSpec) -> tuple[str, ...]:
+    """Return what is to be said of fields that are taken, as the reference takes them, and change nothing."""
+    asks_iam = spec.method == "aws" and spec.aws is not None and spec.aws.iam_endpoint
+    return (_NO_IAM,) if asks_iam else ()
+
+
 def _kubernetes(spec: VaultAuthSpec, consumer: str) -> Way:
     block = spec.kubernetes or KubernetesAuth()
     _needed(

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     VAULT_PERMISSION_DENIED = "VaultPermissionDenied"
     VAULT_LOGIN_REFUSED = "VaultLoginRefused"
     VAULT_LOGIN_LIMITED = "VaultLoginLimited"
+    VAULT_LOGIN_UNAVAILABLE = "VaultLoginUnavailable"
     WRAPPING_TOKEN_REFUSED = "WrappingTokenRefused"
     VAULT_REQUEST_INVALID = "VaultRequestInvalid"
     # The cloud that a login speaks for.
@@ -115,6 +116,9 @@ REMEDIES: dict[Reason, str] = {
         "find out who opened it if that was not this operator before a restart; put a new one into its place"
     ),
     Reason.VAULT_LOGIN_LIMITED: "repair the credential; logins go on when it changes or the window has passed",
+    Reason.VAULT_LOGIN_UNAVAILABLE: (
+        "Vault answers: check that what the named auth mount asks (a directory, a cloud) works and is reached by Vault"
+    ),
     Reason.VAULT_REQUEST_INVALID: "correct mount and path",
     Reason.CLOUD_UNAVAILABLE: "check that the named endpoint of the cloud is reachable from the operator",
     Reason.CLOUD_REFUSED: "repair what the message names on the side of the cloud: role, trust or identity",

@@ -41,6 +41,12 @@ class ObjectKey:
     namespace: str
     name: str
 
+    @classmethod
+    def of(cls, text: str) -> ObjectKey:
+        """Return the key that is written so, as namespace/name."""
+        namespace, _, name = text.partition("/")
+        return cls(namespace, name)
+
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
 

@@ -24,6 +24,7 @@ from vso.runtime.attempts import attempt
 from vso.runtime.workqueue import Lane
 from vso.vault.channel import Channel
 from vso.vault.config import ConnectionConfig, Pairs
+from vso.vault.door import Door
 from vso.vault.errors import (
     Asked,
     BehindError,
@@ -33,18 +34,15 @@ from vso.vault.errors import (
     answer_invalid,
     error_for,
 )
-from vso.vault.gate import Gate
 from vso.vault.health import Health, health_in
 from vso.vault.json import JsonObject
-from vso.vault.limiter import Limiter, LimiterStatistics
+from vso.vault.limiter import LimiterStatistics
 from vso.vault.observer import VaultObserver
 from vso.vault.paths import encode_path
 from vso.vault.transport import Answer, Exchange, Transport
 
 MAX_BODY = 32 * 1024 * 1024
 _PROBE_TIMEOUT = 5.0
-_LEAST = 0.001
-"""Shortest sleep: a remainder of 1e-16 s would never move a clock on."""
 _ATTEMPTS = 3
 _WORTH_RETRYING = (DroppedError, BehindError)
 
@@ -103,16 +101,37 @@ class VaultClient:
         user_agent: str,
         observer: VaultObserver,
         max_body: int = MAX_BODY,
+        door: Door | None = None,
     ) -> None:
         self.config = config
         self._clock = clock
         self._rng = rng
+        self._user_agent = user_agent
         self._observer = observer
+        self._max_body = max_body
         self._transport = Transport(config, max_body)
-        self._limiter = Limiter(clock, config.max_concurrency, config.rate_limit)
         self._headers = {**dict(config.headers), "User-Agent": user_agent, "X-Vault-Request": "true"}
-        self._gate = Gate(clock, self._limiter.fail_waiting)
-        self._gate.on_state(lambda is_open: observer.breaker(config.name, is_open=is_open))
+        self._answered = False
+        self._door = door or Door(config, clock, observer)
+        self._door.join(self)
+        self._limiter, self._gate = self._door.limiter, self._door.gate
+
+    def showing(self, config: ConnectionConfig) -> VaultClient:
+        """Return a client of the same Vault that shows another certificate, behind the same limits and breaker."""
+        return VaultClient(
+            replace(config, timeout=self.config.timeout),
+            self._clock,
+            self._rng,
+            user_agent=self._user_agent,
+            observer=self._observer,
+            max_body=self._max_body,
+            door=self._door,
+        )
+
+    @property
+    def answered(self) -> bool:
+        """Whether Vault has ever answered: what this client shows of itself is let in."""
+        return self._answered
 
     @property
     def breaker_open(self) -> bool:
@@ -147,11 +166,15 @@ class VaultClient:
         """
         exchange = self._exchange(request)
         self._gate.check()
-        async with self._limiter.slot(request.lane):
-            with self._gate.enter():
-                if request.method != "GET" or not request.repeatable:
-                    return await self._once(request, exchange)
-                return await attempt(self._retrying, _WORTH_RETRYING, self._once, request, exchange)
+        try:
+            async with self._limiter.slot(request.lane):
+                with self._gate.enter():
+                    if request.method != "GET" or not request.repeatable:
+                        return await self._once(request, exchange)
+                    return await attempt(self._retrying, _WORTH_RETRYING, self._once, request, exchange)
+        except _AsideError as aside:
+            cause = aside.cause
+        raise cause
 
     async def connect(self, request: VaultRequest) -> Channel:
         """Open a websocket; its handshake is a request like others, what comes over it takes no slot.
@@ -184,15 +207,12 @@ class VaultClient:
         return found
 
     async def run(self) -> None:
-        """Look whether Vault is back as long as the breaker is open, once a second or more rarely."""
-        while True:
-            await self._gate.wait_open()
-            await self._clock.sleep(max(self._gate.pause(), _LEAST))
-            if self._gate.probe_due():
-                self._gate.probed((await self.health()).error)
+        """Look whether Vault is back as long as the breaker is open; for one of those who share it."""
+        await self._door.run()
 
     async def close(self) -> None:
         """Close the sockets; whoever still asks is told that the connection is gone."""
+        self._door.leave(self)
         await self._transport.close()
 
     def _retrying(self) -> tenacity.AsyncRetrying:
@@ -213,10 +233,21 @@ class VaultClient:
         ok = False
         try:
             answer = await self._transport.exchange(exchange, self.config.timeout)
-            ok = answer.status < 400 or answer.status == 404
+            ok, self._answered = answer.status < 400 or answer.status == 404, True
+        except VaultDownError as error:
+            if self._shut_out(error):
+                raise _AsideError(error) from None
+            raise
         finally:
             self._observe(_operation(request), started, ok=ok)
         return self._judge(request, answer)
+
+    def _shut_out(self, error: VaultDownError) -> bool:
+        """Tell whether it may be a consumer's certificate alone that is not let in: it keeps nobody else out.
+
+        A server that refuses one drops the connection, and its word for it gets lost at times.
+        """
+        return bool(self.config.variant) and (error.reason is Reason.VAULT_TLS_ERROR or not self._answered)
 
     async def _shake_hands(self, request: VaultRequest, exchange: Exchange) -> Channel:
         started = self._clock.monotonic()
@@ -225,7 +256,7 @@ class VaultClient:
         try:
             found = await self._transport.upgrade(exchange, self.config.timeout)
         except VaultDownError as error:
-            if error.reason is Reason.VAULT_STANDBY:
+            if error.reason is Reason.VAULT_STANDBY or self._shut_out(error):
                 raise _AsideError(error) from None
             raise
         finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from vso.core.errors import ConfigError, Reason
@@ -50,7 +50,7 @@ class ConnectionConfig:
     generation: int
     address: str
     variant: str = ""
-    """Whose client certificate is shown, where it is not the connection's own; such logins have their own client."""
+    """Whose client certificate is shown, where it is not the connection's own; such logins have their own sockets."""
     namespace: str = ""
     headers: Pairs = field(default=(), repr=False)
     tls: TlsConfig = TlsConfig()
@@ -69,6 +69,11 @@ class ConnectionConfig:
             raise ConfigError(Reason.INVALID_SPEC, "spec.maxConcurrency must be at least 1")
         if self.rate_limit is not None and (self.rate_limit[0] <= 0 or self.rate_limit[1] < 1):
             raise ConfigError(Reason.INVALID_SPEC, "spec.rateLimit needs requestsPerSecond > 0 and burst >= 1")
+
+    def showing(self, variant: str, certificate: bytes | None, key: Sensitive | None) -> ConnectionConfig:
+        """Return the same connection with somebody's client certificate."""
+        tls = replace(self.tls, client_cert_pem=certificate, client_key=key)
+        return replace(self, variant=variant, tls=tls)
 
     @property
     def base(self) -> str:

@@ -44,6 +44,10 @@ class BehindError(TransientError):
     """A standby that answers by itself has not yet seen the write before (412)."""
 
 
+class FailedError(TransientError):
+    """Vault answers, and fails on one path (500): what stands behind the path does not work."""
+
+
 class UnsentError(ConfigError):
     """The request could not be put on the wire as it is: nothing was sent, and nothing is said of Vault."""
 
@@ -135,7 +139,7 @@ def _from_vault(asked: Asked, status: int, texts: tuple[str, ...], retry_after: 
         case 412:
             return BehindError(Reason.VAULT_UNAVAILABLE, f"{asked.where} is behind its active node (412)")
         case _ if status >= 500:
-            return TransientError(Reason.VAULT_UNAVAILABLE, f"Vault failed on {asked.path} ({status}){quoted(texts)}")
+            return FailedError(Reason.VAULT_UNAVAILABLE, f"Vault failed on {asked.path} ({status}){quoted(texts)}")
         case _:
             return ConfigError(
                 Reason.VAULT_REQUEST_INVALID, f"Vault refuses {asked.method} {asked.path} ({status}){quoted(texts)}"

@@ -21,7 +21,8 @@ from vso.decide.instant import Course, Standing, change_of, down, plain_namespac
 from vso.vault.config import SessionKey
 from vso.vault.errors import BreakerOpenError, HeldError, NothingThereError, PermissionDeniedError
 from vso.vault.json import NotJsonError, parse
-from vso.vault.session import Session, Subscription
+from vso.vault.session import Session
+from vso.vault.subscription import Subscription
 
 K = TypeVar("K", bound=Hashable)
 P = TypeVar("P", bound=Hashable)

@@ -1,7 +1,8 @@
 """Logging in: the credential, the method, and how often a refusal may be asked for again.
 
 Invariant: a login that Vault refused is not repeated beyond the limits of `login_limits`, which count by
-account and not by session; callers within them are told the same refusal without a request.
+account and not by session; callers within them are told the same refusal without a request. One that came to
+no judgement (`setbacks`) is repeated after seconds, and not once for each caller.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from vso.core.clock import Clock
-from vso.core.errors import Reason
+from vso.core.errors import Reason, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.workqueue import Lane
 from vso.vault.auth.exchange import exchange
@@ -24,7 +25,12 @@ from vso.vault.config import LoginConfig
 from vso.vault.keeping import NoShelf, Shelf
 from vso.vault.login_limits import PER_SOURCE, SPACING, Account, Ledger
 from vso.vault.observer import VaultObserver
+from vso.vault.setbacks import Setback
+from vso.vault.standing import Standing
 from vso.vault.way import CredentialSource, Visit
+
+_NOBODY = "nobody"
+"""The audience of a token that is shown to nobody."""
 
 
 @dataclass(slots=True)
@@ -80,8 +86,10 @@ class LoginParts:
     credentials: CredentialSource
     observer: VaultObserver
     ledger: Ledger
-    noticed: Callable[[str], None] = lambda _: None
-    """Hears the name of a VaultAuth whose tokens' cautions have changed."""
+    noticed: Callable[[LoginConfig, Standing, Standing], None] = lambda *_: None
+    """Hears that the logins of an identity have come to something else than before."""
+    held_back: Callable[[LoginConfig, float], None] = lambda *_: None
+    """Hears that a login was not tried, and after how many seconds one may be."""
     shelf: Shelf = field(default_factory=NoShelf)
     """Where tokens that leases hang on are kept over a restart."""
     bereaved: Callable[[Collection[str]], None] = lambda _: None
@@ -103,10 +111,17 @@ class Logins:
         self._refusal = ""
         self._source = ""
         self._asked_at = -math.inf
+        self._setback = Setback(parts.clock, lambda seconds: parts.held_back(login, seconds))
         self._kept = kept
+
+    @property
+    def failing(self) -> bool:
+        """Whether the latest login has failed, and not for want of a Vault."""
+        return bool(self._refusal) or self._setback.lasts
 
     def check(self, lane: Lane) -> None:
         """Raise without a request where another try would be refused again, or is one too many."""
+        self._setback.check()
         now = self._parts.clock.monotonic()
         if now - self._asked_at >= SPACING[lane]:
             return  # the credential is looked at again: the ServiceAccount may be another one by now
@@ -115,9 +130,28 @@ class Logins:
         if self._refusal:
             raise LoginHeldBackError(Reason.VAULT_LOGIN_REFUSED, self._refusal)
 
+    async def whose(self) -> str:
+        """Return the uid of the ServiceAccount that would log in now; empty where the credential is none's."""
+        identity = self._login.way.speaks_for
+        if identity is None:
+            return ""
+        # Good for nothing: only the uid in it is looked at.
+        return (await self._parts.credentials.jwt(replace(identity, audiences=(_NOBODY,))))[1]
+
     async def fetch(self, client: VaultClient) -> Held:
         """Log in once."""
         client.check()  # before anybody is asked for a credential that nobody would take
+        try:
+            held = await self._log_in(client)
+        except VsoError as error:
+            self._setback.note(error)
+            raise
+        self._refusal = ""
+        self._setback.over()
+        self._parts.observer.login(self._login.name, ok=True)
+        return held
+
+    async def _log_in(self, client: VaultClient) -> Held:
         visit = Visit(client, self._login, self._parts.credentials, self._parts.clock, self._kept)
         way = self._login.way
         shown = await way.show(visit)
@@ -134,8 +168,6 @@ class Logins:
                 self._refused_nowait(error.message, source)
                 raise
             self._parts.ledger.accepted(self._account)
-        self._refusal = ""
-        self._parts.observer.login(self._login.name, ok=True)
         return self._hold(token, shown.uid, started)
 
     def _refused_nowait(self, message: str, source: str) -> None:

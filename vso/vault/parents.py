@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from vso.core.clock import Clock
-from vso.core.errors import ConfigError, TransientError, VsoError
+from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.core.sensitive import Sensitive
 from vso.vault.auth.token import Token, token_from
 from vso.vault.client import VaultAnswer
@@ -76,6 +76,8 @@ class Keeping:
 
     shelf: Shelf
     session: str
+    whose: Callable[[], Awaitable[str]] | None = None
+    """Tells the uid of the ServiceAccount that would log in now, empty where none does."""
 
 
 class Parents:
@@ -246,6 +248,7 @@ class Parents:
         token = Token(kept.token or Sensitive(b""), kept.accessor, kept.ttl, renewable=True)
         held = Held(token, kept.provider_uid, now, now, now + kept.ttl, math.inf, shared=True)
         try:
+            await self._check_identity(kept)
             told = await self._granted(held)
         except InvalidTokenError:
             self._note_end(kept.ttl, name)
@@ -258,6 +261,13 @@ class Parents:
             return None
         held.token = replace(token, policies=told.policies, type=told.type)
         return held
+
+    async def _check_identity(self, kept: KeptToken) -> None:
+        """Refuse the token of a ServiceAccount whose name another one has now: it is not that one's to use."""
+        now = "" if self._keeping.whose is None else await self._keeping.whose()
+        if now and kept.provider_uid and now != kept.provider_uid:
+            await self._keeping.shelf.drop(kept.id, ended=True)
+            raise ConfigError(Reason.SERVICE_ACCOUNT_NOT_FOUND, "the ServiceAccount that it is of was made anew")
 
     @asynccontextmanager
     async def _alone(self, about: object) -> AsyncIterator[None]:

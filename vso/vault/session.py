@@ -13,39 +13,26 @@ import hashlib
 import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from vso.core.errors import Reason, TransientError, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
-from vso.vault.channel import Channel
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
 from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, account_of, session_key
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
 from vso.vault.keeping import client_id
 from vso.vault.logins import Held, LoginParts, Logins
 from vso.vault.parents import Keeping, Parent, Parents
+from vso.vault.standing import Standing
+from vso.vault.subscription import Subscription
 from vso.vault.wrapping import opened
 
 _FORCED_EVERY = 60.0
 _NEW = 2.0
 """Seconds in which a token counts as fresh: its policies cannot have changed since."""
 _REVOKE_WITHIN = 2.0
-
-
-@dataclass(frozen=True)
-class Subscription:
-    """An open websocket and the token that it was opened under."""
-
-    channel: Channel
-    _session: Session
-    _held: Held
-
-    @property
-    def current(self) -> bool:
-        """Whether the token is still the session's, and not yet to be replaced."""
-        return self._session.holds(self._held)
 
 
 class Session:
@@ -68,12 +55,15 @@ class Session:
         self.kept: dict[str, Sensitive] = {} if kept is None else kept
         self._logins = Logins(login, parts, repr(self.key), account_of(client.config, login), self.kept)
         self._noticed = parts.noticed
+        self._told = Standing()
         self._used_at = parts.clock.monotonic()
         self._held: Held | None = None
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
         self._forced: dict[type[VsoError], float] = {}
-        self._parents = Parents(parts.clock, self._renew, Keeping(parts.shelf, self.key.told), parts.bereaved)
+        self._parents = Parents(
+            parts.clock, self._renew, Keeping(parts.shelf, self.key.told, self._logins.whose), parts.bereaved
+        )
 
     @property
     def connection_name(self) -> str:
@@ -86,9 +76,11 @@ class Session:
         return self._held is not None
 
     @property
-    def cautions(self) -> tuple[str, ...] | None:
-        """What is to be known of the latest token; None before the first login."""
-        return None if self._latest is None else self._latest.token.cautions
+    def standing(self) -> Standing:
+        """What its logins have come to."""
+        held, token = self._held, None if self._latest is None else self._latest.token
+        failing = self._logins.failing and (held is None or not held.usable(self._clock.monotonic()))
+        return Standing(failing=failing) if token is None else Standing(token.cautions, token.type, failing)
 
     def goes_over(self, config: ConnectionConfig) -> bool:
         """Tell whether that is the connection, in another shape perhaps, that the session takes, to the same Vault."""
@@ -249,7 +241,7 @@ class Session:
         async with self._using(held):
             channel = await self._client.connect(request.under(held.token.token, held.expires_at))
             try:
-                yield Subscription(channel, self, held)
+                yield Subscription(channel, lambda: self.holds(held))
             finally:
                 await channel.close()
 
@@ -309,11 +301,13 @@ class Session:
         return await self._flights.run(self.key, self._fetch)
 
     async def _fetch(self) -> Held:
-        before = self.cautions or ()
-        fetched = await self._logins.fetch(self._client)
-        held = self._held = self._latest = self._parents.known(fetched, self._latest)
-        if held.token.cautions != before:
-            self._noticed(self.login.name)
+        try:
+            fetched = await self._logins.fetch(self._client)
+            held = self._held = self._latest = self._parents.known(fetched, self._latest)
+        finally:
+            if self.standing != self._told:
+                self._noticed(self.login, self._told, self.standing)
+                self._told = self.standing
         return held
 
     @asynccontextmanager

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 
 from vso.core.clock import Clock
 from vso.vault.client import VaultClient
-from vso.vault.config import LoginConfig, SessionKey, session_key
+from vso.vault.config import ConnectionConfig, LoginConfig, session_key
 from vso.vault.keeping import NoShelf, Shelf
 from vso.vault.login_limits import Ledger
 from vso.vault.logins import LoginParts
 from vso.vault.observer import VaultObserver
 from vso.vault.session import Session
+from vso.vault.standing import SETTLED_AFTER, LoginNews, Standing, Summary, summary
 from vso.vault.way import CredentialSource
 
 _CLOSE_WITHIN = 3.0
@@ -49,11 +50,26 @@ class Sessions:
         clock: Clock,
         credentials: CredentialSource,
         observer: VaultObserver,
-        noticed: Callable[[str], None] = lambda _: None,
+        noticed: Callable[[LoginNews], None] = lambda _: None,
         shelf: Shelf | None = None,
         bereaved: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        self._parts = LoginParts(clock, credentials, observer, Ledger(clock), noticed, shelf or NoShelf(), bereaved)
+        self._parts = LoginParts(
+            clock,
+            credentials,
+            observer,
+            Ledger(clock),
+            self._on_standing,
+            self._on_held_back,
+            shelf or NoShelf(),
+            bereaved,
+        )
+        self._noticed = noticed
+        self._moved_at: dict[str, float] = {}
+        """When the standing of an identity changed last, by the uid of its VaultAuth."""
+        self._owed: dict[LoginNews, float] = {}
+        """When who was held back is to be made good for."""
+        self._owing = asyncio.Event()
         self._sessions: dict[_Place, Session] = {}
         self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
         self._replacing = asyncio.Event()
@@ -71,13 +87,23 @@ class Sessions:
         kept = None if found is None else found.kept
         made = Session(client, login, self._parts, lambda: tuple(self._replaced), kept)
         self._sessions[place] = made
+        self._moved(login)
         return made
 
-    def cautions(self, auth_uid: str) -> tuple[str, ...] | None:
-        """Return what is to be known of the tokens of a VaultAuth; None while nobody has logged in by it."""
-        told = [session.cautions for session in self._sessions.values() if session.key.auth_uid == auth_uid]
-        known = [cautions for cautions in told if cautions is not None]
-        return tuple(sorted({text for cautions in known for text in cautions})) if known else None
+    def summary(self, auth_uid: str) -> Summary | None:
+        """Return what the logins by a VaultAuth have come to; None while this process has seen nobody use it."""
+        moved_at = self._moved_at.get(auth_uid)
+        if moved_at is None:
+            return None
+        standings = [session.standing for session in self._sessions.values() if session.key.auth_uid == auth_uid]
+        return summary(standings, max(0.0, moved_at + SETTLED_AFTER - self._parts.clock.monotonic()))
+
+    def depart(self, auth_uid: str, stay: Collection[str]) -> None:
+        """Drop the sessions of consumers that do not use a VaultAuth any more; the empty name is everybody's."""
+        for place, session in list(self._sessions.items()):
+            if place[0] == auth_uid and place[1] not in stay:
+                self._replace(self._sessions.pop(place))
+                self._moved(session.login)
 
     def adopt(self, client: VaultClient) -> None:
         """Let the sessions of a connection go on over its new client (a changed CA, say).
@@ -88,14 +114,39 @@ class Sessions:
             if session.goes_over(client.config):
                 session.adopt(client)
 
-    def forget(self, predicate: Callable[[SessionKey], bool]) -> None:
-        """Drop the sessions whose key fits: their connection or auth is gone."""
+    def go_over(self, config: ConnectionConfig) -> bool:
+        """Tell whether a session takes that connection, in that variant: one that is replaced while it has a token."""
+        holding = (session for session in self._replaced if session.logged_in)
+        return any(session.goes_over(config) for session in (*self._sessions.values(), *holding))
+
+    def forget(self, uid: str) -> None:
+        """Drop the sessions of a VaultConnection or VaultAuth that is gone."""
         for place, session in list(self._sessions.items()):
-            if predicate(session.key):
+            if uid in {session.key.connection_uid, session.key.auth_uid}:
                 self._replace(self._sessions.pop(place))
+                self._moved(session.login)
+        self._moved_at.pop(uid, None)
 
     async def run(self) -> None:
-        """Give back the tokens of replaced sessions that nobody uses any more, until cancelled."""
+        """Look after what nobody asks for, until cancelled: replaced tokens, and logins that were held back."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._give_back(), name="vault-sessions-replaced")
+            tasks.create_task(self._make_good(), name="vault-sessions-held-back")
+
+    async def _make_good(self) -> None:
+        """Have one of those try a login again that was held back, as soon as that is not too early."""
+        while True:
+            await self._owing.wait()
+            await self._parts.clock.sleep(max(0.0, min(self._owed.values()) - self._parts.clock.monotonic()))
+            now = self._parts.clock.monotonic()
+            for news in [news for news, due in self._owed.items() if due <= now]:
+                del self._owed[news]
+                self._noticed(news)
+            if not self._owed:
+                self._owing.clear()
+
+    async def _give_back(self) -> None:
+        """Give back the tokens of replaced sessions that nobody uses any more."""
         while True:
             await self._replacing.wait()
             await self._parts.clock.sleep(_UNUSED)
@@ -118,6 +169,21 @@ class Sessions:
             async with asyncio.timeout(_CLOSE_WITHIN), asyncio.TaskGroup() as tasks:
                 for session in every:
                     tasks.create_task(session.revoke())
+
+    def _on_standing(self, login: LoginConfig, before: Standing, now: Standing) -> None:
+        if (now.token_type, now.failing) != (before.token_type, before.failing):
+            self._moved(login, works_again=before.failing and not now.failing)
+        if (now.cautions or ()) != (before.cautions or ()):
+            self._noticed(LoginNews(login.name, login.consumer, 0.0))
+
+    def _on_held_back(self, login: LoginConfig, seconds: float) -> None:
+        news = LoginNews(login.name, login.consumer, try_again=True)
+        self._owed[news] = self._parts.clock.monotonic() + seconds
+        self._owing.set()
+
+    def _moved(self, login: LoginConfig, *, works_again: bool = False) -> None:
+        self._moved_at[login.uid] = self._parts.clock.monotonic()
+        self._noticed(LoginNews(login.name, login.consumer, SETTLED_AFTER, works_again))
 
     def _replace(self, session: Session) -> None:
         self._replaced.append(session)

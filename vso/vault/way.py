@@ -128,6 +128,11 @@ class Way(ABC):
         """Whether the credential is of the consumer's namespace; else all namespaces share one login."""
         return True
 
+    @property
+    def speaks_for(self) -> Identity | None:
+        """The ServiceAccount whose identity the tokens have; None where the credential is of another kind."""
+        return None
+
     @abstractmethod
     async def show(self, visit: Visit) -> Shown:
         """Fetch the credential; a ConfigError names what is missing."""

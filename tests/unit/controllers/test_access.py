@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from tests.fakes.cluster import Json, key
-from tests.fakes.house import House, auth_spec, house, reporter_for
+from tests.fakes.house import OPERATOR, House, auth_spec, house, reporter_for
 from tests.fakes.vault_parts import until
 from tests.fakes.vault_server import Reply, errors
 from vso.controllers.access import AuthReconciler, ConnectionReconciler, still_valid
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.memory import Memories
 from vso.controllers.passes import PassParts
+from vso.controllers.relations import Relations
 from vso.controllers.report import Reporter
 from vso.core.errors import ConfigError, Reason, TerminalError, TransientError, VsoError
 from vso.core.keys import Kind
@@ -38,7 +39,10 @@ class Desk:
             self._parts(CONNECTION, self.connection_events[0]), home.resolver, home.clients, check_interval=INTERVAL
         )
         self.auths = AuthReconciler(
-            self._parts(AUTH, reporter_for(home.kube, AUTH, home.clock)[0]), home.resolver, home.sessions
+            self._parts(AUTH, reporter_for(home.kube, AUTH, home.clock)[0]),
+            home.resolver,
+            home.sessions,
+            Relations(home.caches, OPERATOR).consumers,
         )
 
     def _parts(self, kind: Kind, reporter: Reporter[Any]) -> PassParts[Any]:
@@ -358,6 +362,22 @@ async def test_the_spec_hash_follows_the_defaults(desk: Desk) -> None:
         hashes.append(desk.status(AUTH)["specHash"])
     assert hashes[0] == hashes[2] != hashes[1]
     assert desk.writes == 3
+
+
+@pytest.mark.parametrize("method", ["aws", "kubernetes"])
+async def test_a_field_that_changes_nothing_is_warned_of_where_it_counts(desk: Desk, method: str) -> None:
+    block = {"role": "r", "secretRef": "keys", "iamEndpoint": "https://iam.example.com"}
+    desk.put(AUTH, auth_spec(method=method, aws=block))
+    await desk.look(AUTH)
+    warned = "spec.aws.iamEndpoint changes nothing: a login asks STS alone, at spec.aws.stsEndpoint"
+    assert desk.status(AUTH).get("warnings", []) == ([warned] if method == "aws" else [])
+    assert desk.condition(AUTH, "Ready")["status"] == "True"
+    assert (warned in desk.condition(AUTH, "Ready")["message"]) is (method == "aws")
+    await desk.look(AUTH)
+    assert desk.writes == 1
+    desk.put(AUTH, auth_spec())
+    await desk.look(AUTH)
+    assert "warnings" not in desk.status(AUTH)
 
 
 # Both.

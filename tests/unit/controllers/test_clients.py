@@ -150,3 +150,66 @@ async def test_a_replacement_is_told_and_the_old_client_probes_no_more(clock: Fa
             probes = len(server.asked("sys/health"))
             await clock.advance(10)
             assert len(server.asked("sys/health")) == probes
+
+
+# Clients that show a consumer's certificate.
+
+
+def shown(made: Pool, variant: str = "app/tls", **changes: object) -> ConnectionConfig:
+    return made.config(variant=variant, **changes)
+
+
+async def test_a_certificate_of_a_consumers_is_shown_beside_the_connections_own_client(made: Pool) -> None:
+    own = made.pool.client(made.config(max_concurrency=3))
+    client = made.pool.showing(shown(made, max_concurrency=3))
+    assert made.pool.showing(shown(made, max_concurrency=3)) is client is not own
+    assert made.pool.client(made.config(max_concurrency=3)) is own
+    assert made.pool.variants(VC_UID) == ("app/tls",)
+
+
+async def test_its_breaker_is_told_of_once_under_the_name_of_the_connection(made: Pool) -> None:
+    made.pool.client(made.config())
+    client = made.pool.showing(shown(made))
+    await client.send(READ)
+    made.server.on("GET", "kv/data/a", Reply(503, {"errors": ["Vault is sealed"]}))
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            await client.send(READ)
+    assert made.breakers == [("team-a/vault", True)]
+
+
+async def test_it_is_replaced_with_the_connections_own_and_keeps_its_certificate(made: Pool) -> None:
+    made.pool.client(made.config())
+    tls = TlsConfig(server_name="before", client_cert_pem=None)
+    old = made.pool.showing(shown(made, tls=tls))
+    own = made.pool.client(made.config(tls=TlsConfig(server_name="after"), max_concurrency=5))
+    new = made.pool.showing(shown(made, tls=TlsConfig(server_name="after"), max_concurrency=5))
+    assert new is not old
+    assert new.config.tls.server_name == "after"
+    sending = await own.send(READ)
+    assert sending.status == 200
+    await made.clock.advance(GRACE)
+    assert await closed(old)
+    assert not await closed(new)
+
+
+async def test_one_that_nobody_shows_any_more_is_closed_after_a_grace(made: Pool) -> None:
+    made.pool.client(made.config())
+    kept, idle = made.pool.showing(shown(made, "app/kept")), made.pool.showing(shown(made, "app/idle"))
+    assert made.pool.drop_idle(VC_UID, lambda config: config.variant == "app/kept") == ("app/idle",)
+    assert made.pool.drop_idle(VC_UID, lambda config: config.variant == "app/kept") == ()
+    assert made.pool.variants(VC_UID) == ("app/kept",)
+    await made.clock.advance(GRACE - 1)
+    assert not await closed(idle)
+    await made.clock.advance(1)
+    assert await closed(idle)
+    assert not await closed(kept)
+
+
+async def test_a_connection_that_is_gone_takes_them_along(made: Pool) -> None:
+    made.pool.client(made.config())
+    client = made.pool.showing(shown(made))
+    made.pool.forget(VC_UID)
+    await made.clock.advance(GRACE)
+    assert await closed(client)
+    assert made.pool.variants(VC_UID) == ()

@@ -66,6 +66,9 @@ class Edges:
         """Who is woken by a change of a VaultConnection."""
         return sorted(map(str, self.relations.by_connection(STATIC, connection)))
 
+    def consumers(self, path: str) -> frozenset[str]:
+        return self.relations.consumers(ObjectKey.of(path))
+
     def vault_of(self, path: str) -> str:
         return str(self.relations.vault_of(STATIC, ObjectKey(*path.split("/"))))
 
@@ -114,3 +117,13 @@ def test_a_connection_is_referred_to_by_way_of_a_global() -> None:
     edges.defaults("shared/g")
     assert edges.vault_of("team-b/behind-va") == f"{OPERATOR}/default"
     assert {"app/behind-va", "team-b/behind-va"} <= set(edges.behind(f"{OPERATOR}/default"))
+
+
+def test_the_consumers_of_an_auth_are_the_namespaces_of_the_secrets_that_refer_to_it() -> None:
+    edges = Edges()
+    edges.auth("shared/vault")
+    for namespace, name in (("app", "one"), ("app", "two"), ("other", "one")):
+        for kind in (STATIC, Kind.VAULT_DYNAMIC_SECRET):
+            edges.watches.show(kind, edges.cluster.put(kind, name, {"vaultAuthRef": "shared/vault"}, namespace))
+    assert edges.consumers("shared/vault") == {"shared", "app", "other"}
+    assert edges.consumers("shared/elsewhere") == frozenset()

@@ -211,15 +211,27 @@ async def test_failures_of_a_connection_that_is_another_now_are_forgotten(shelf:
     with pytest.raises(TransientError):
         await shelf.reader.read(source, Lane.REFRESH)
     shelf.holds({"password": "canary-2"})
-    shelf.reader.forget_failures("somebody/else")
+    shelf.reader.forget_failures(connection="somebody/else", auth="somebody/else")
     with pytest.raises(TransientError):
         await shelf.reader.read(source, Lane.REFRESH)
-    shelf.reader.forget_failures(source.session.connection_name)
+    shelf.reader.forget_failures(connection=source.session.connection_name)
     assert (await shelf.reader.read(source, Lane.REFRESH)).version == "1"
     reads = shelf.reads
-    shelf.reader.forget_failures(source.session.connection_name)
+    shelf.reader.forget_failures(connection=source.session.connection_name)
     await shelf.reader.read(source, Lane.REFRESH)
     assert shelf.reads == reads  # what was read well is still shared
+
+
+async def test_a_failed_login_is_told_by_the_session_and_not_from_memory(shelf: Shelf) -> None:
+    source = shelf.source()
+    shelf.credentials.failure = ConfigError(Reason.SERVICE_ACCOUNT_NOT_FOUND, "no ServiceAccount")
+    for _ in range(3):
+        with pytest.raises(ConfigError):
+            await shelf.reader.read(source, Lane.REFRESH)
+    assert shelf.credentials.minted == 1
+    shelf.credentials.failure = None
+    await shelf.clock.advance(0.5)
+    assert (await shelf.reader.read(source, Lane.REFRESH)).version == "1"
 
 
 def dated(version: int, seconds: float = 0.0) -> Reply:

@@ -12,6 +12,7 @@ from tests.fakes.house import STATIC
 from vso.api.secrets import VaultStaticSecretStatus
 from vso.controllers.memory import Memory
 from vso.controllers.triggers import (
+    DepartureTrigger,
     ReferredTrigger,
     ReferrerTrigger,
     SecretTrigger,
@@ -239,3 +240,23 @@ def test_who_begins_or_ends_to_refer_wakes_what_it_refers_to(
 ) -> None:
     ReferredTrigger(queue, lambda record: defaulted_by(record, "vso-system"))(old, new)
     assert {str(queue.get_nowait()) for _ in range(len(queue))} == {f"app/{name}" for name in woken}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "woken"),
+    [
+        pytest.param(None, OLD, [], id="comes"),
+        pytest.param(OLD, record(generation=2), [], id="stays"),
+        pytest.param(OLD, None, ["app/vault"], id="goes"),
+        pytest.param(OLD, record(reference="other/vault"), ["app/vault"], id="turns to another"),
+        pytest.param(record(reference="a/b/c"), None, [], id="referred to nothing"),
+    ],
+)
+async def test_who_refers_to_an_object_no_more_wakes_it_after_a_while(
+    queue: WorkQueue[ObjectKey], clock: FakeClock, old: Record | None, new: Record | None, woken: list[str]
+) -> None:
+    for _ in range(3):
+        DepartureTrigger(queue, "vso-system", 2.0)(old, new)
+    assert queue.get_nowait() is None
+    await clock.advance(2.0)
+    assert [str(name) for name in iter(queue.get_nowait, None)] == woken

@@ -19,7 +19,7 @@ from vso.vault.auth.gcp import GcpWay
 from vso.vault.way import Shown, Visit, Way
 
 AWS, GCP, AZURE = AwsWay("app", OwnIdentity()), GcpWay("app", "team-a", "app"), AzureWay("app")
-REFUSED, AWAY, DOWN = Reason.VAULT_LOGIN_REFUSED, Reason.CLOUD_UNAVAILABLE, Reason.VAULT_UNAVAILABLE
+REFUSED, AWAY = Reason.VAULT_LOGIN_REFUSED, Reason.VAULT_LOGIN_UNAVAILABLE
 UPSTREAM = "error making upstream request: "
 KEY = 'unable to get public key for signed JWT: unable to get public key "k" for JWT subject "113": '
 
@@ -32,7 +32,7 @@ KEY = 'unable to get public key for signed JWT: unable to get public key "k" for
         (AWS, 400, f"{UPSTREAM}error making request: Post http://sts: dial tcp: connection refused {CANARY}", AWAY, "auth/m"),
         (AWS, 400, f"{UPSTREAM}received error code 403 from STS: <Code>SignatureDoesNotMatch</Code>{CANARY}", REFUSED, "SignatureDoesNotMatch"),
         (AWS, 400, f"{UPSTREAM}body of GetCallerIdentity is invalid", REFUSED, "sts_endpoint"),
-        (AWS, 500, "internal error", DOWN, "internal error"),
+        (AWS, 500, "internal error", AWAY, "internal error"),
         (GCP, 400, f"{KEY}Get http://iam: dial tcp 127.0.0.1:1: connect: connection refused", AWAY, "does not reach the cloud"),
         (GCP, 400, f"{KEY}googleapi: got HTTP response code 503 with body: {CANARY}", AWAY, "does not reach the cloud"),
         (GCP, 400, f"{KEY}googleapi: got HTTP response code 404 with body: ", REFUSED, "unable to get public key"),
@@ -42,8 +42,8 @@ KEY = 'unable to get public key for signed JWT: unable to get public key "k" for
         (AZURE, 500, "failed to verify signature: failed to verify id token signature", REFUSED, "signature"),
         (AZURE, 500, "service principal not authorized: object-1", REFUSED, "role 'app' is not bound to the identity"),
         (AZURE, 500, "groups not authorized: []", REFUSED, "role 'app' is not bound to the identity"),
-        (AZURE, 500, "failed to verify signature: fetching keys oidc: get keys failed", DOWN, "fetching keys"),
-        (AZURE, 500, "internal error", DOWN, "internal error"),
+        (AZURE, 500, "failed to verify signature: fetching keys oidc: get keys failed", AWAY, "fetching keys"),
+        (AZURE, 500, "internal error", AWAY, "internal error"),
         (AZURE, 400, 'invalid role name "app"', REFUSED, "there is no role 'app'"),
     ],
 )  # fmt: skip
@@ -57,4 +57,5 @@ async def test_a_refusal_is_told_from_somebody_who_is_away(
             await exchange(visit, Shown({"role": "app"}, "source"))
     assert caught.value.reason is reason
     assert told in caught.value.message
+    assert "VaultAuth team-a/vault at auth/m" in caught.value.message
     assert CANARY not in caught.value.message

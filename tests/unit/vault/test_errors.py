@@ -8,6 +8,7 @@ from vso.core.errors import ConfigError, Reason, TransientError
 from vso.vault.errors import (
     Asked,
     BehindError,
+    FailedError,
     InvalidTokenError,
     NothingThereError,
     PermissionDeniedError,
@@ -33,7 +34,7 @@ ASKED = Asked("Vault at https://vault:8200", "GET", "kv/data/app/config")
         pytest.param(429, {"errors": ["request path \"x\": rate limit quota exceeded"]}, TransientError, Reason.VAULT_THROTTLED, "429", id="throttled"),
         pytest.param(412, {"errors": ["required index state not present"]}, BehindError, Reason.VAULT_UNAVAILABLE, "412", id="behind"),
         pytest.param(400, {"errors": ["missing \"x\""]}, ConfigError, Reason.VAULT_REQUEST_INVALID, "missing", id="bad-request"),
-        pytest.param(500, {"errors": ["1 error occurred:\n\t* internal error\n\n"]}, TransientError, Reason.VAULT_UNAVAILABLE, "internal error", id="engine-500"),
+        pytest.param(500, {"errors": ["1 error occurred:\n\t* internal error\n\n"]}, FailedError, Reason.VAULT_UNAVAILABLE, "internal error", id="engine-500"),
         pytest.param(500, {"errors": ["local node not active but active cluster node not found"]}, VaultDownError, Reason.VAULT_STANDBY, "standby", id="standby"),
         pytest.param(503, {"errors": ["Vault is sealed"]}, VaultDownError, Reason.VAULT_SEALED, "sealed", id="sealed"),
         pytest.param(503, None, VaultDownError, Reason.VAULT_UNAVAILABLE, "503 Service Unavailable", id="proxy-503"),

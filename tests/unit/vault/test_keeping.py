@@ -13,7 +13,7 @@ from tests.fakes.lease_vault import LeaseVault
 from tests.fakes.shelf import MemoryShelf
 from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client_to, login_of, until
 from tests.fakes.vault_server import VaultServer, errors
-from vso.core.errors import Reason
+from vso.core.errors import Reason, TransientError
 from vso.core.sensitive import Sensitive
 from vso.vault import leases
 from vso.vault.client import VaultClient
@@ -36,12 +36,13 @@ class Bench:
         self.client, self.server, self.clock = client, server, clock
         self.shelf = MemoryShelf()
         self.tokens = Tokens(server, clock, ttl=300)
+        self.credentials = Credentials()
         self.vault = LeaseVault(server, self.tokens, clock, ttl=100_000)
         self.session = self.process()
 
     def process(self, login: LoginConfig = LOGIN) -> Session:
         """A process that knows nothing yet."""
-        self.sessions = Sessions(self.clock, Credentials(), Observed(), shelf=self.shelf)
+        self.sessions = Sessions(self.clock, self.credentials, Observed(), shelf=self.shelf)
         self.session = self.sessions.session(self.client, login)
         return self.session
 
@@ -200,6 +201,41 @@ async def test_a_token_is_not_given_to_another_session(bench: Bench) -> None:
     for login in (replace(LOGIN, generation=2), login_of("team-b")):
         assert await bench.process(login).parent(lease_id, FIRST) is None
     assert bench.renewals() == 0
+
+
+@pytest.mark.parametrize("accessors_only", [False, True], ids=["token", "accessor"])
+async def test_a_service_account_that_was_made_anew_does_not_get_the_token_of_the_old_one(
+    bench: Bench, accessors_only: bool
+) -> None:
+    bench.shelf.accessors_only = accessors_only
+    lease_id = await bench.lent()
+    bench.credentials.uid = "44444444-4444-4444-8444-444444444444"
+    session = bench.process()
+    for _ in range(3):
+        assert await session.parent(lease_id, FIRST) is None
+    assert bench.renewals() + bench.renewals(RENEW_ACCESSOR) == 0
+    assert bench.shelf.kept == {}
+    assert bench.shelf.complaints == [Reason.SERVICE_ACCOUNT_NOT_FOUND]
+    await leases.issue(session, REQUEST)
+    assert bench.tokens.logins == 2
+    assert bench.tokens.revoked == set(), "what hangs on it works until it is replaced"
+
+
+async def test_a_service_account_is_looked_at_once_for_each_token_that_is_taken_back(bench: Bench) -> None:
+    lease_ids = [await bench.lent() for _ in range(5)]
+    session = bench.process()
+    minted = bench.credentials.minted
+    assert all([await session.parent(lease_id, FIRST) for lease_id in lease_ids])
+    assert bench.credentials.minted == minted + 1
+
+
+async def test_a_service_account_that_cannot_be_looked_at_yet_is_by_the_next_pass(bench: Bench) -> None:
+    lease_id = await bench.lent()
+    session = bench.process()
+    bench.credentials.failure = TransientError(Reason.KUBERNETES_UNAVAILABLE, "away")
+    assert await session.parent(lease_id, FIRST) is None
+    bench.credentials.failure = None
+    assert await session.parent(lease_id, FIRST) is not None
 
 
 async def test_a_token_that_was_taken_back_is_never_revoked(bench: Bench) -> None:

@@ -58,7 +58,7 @@ async def test_the_token_of_a_vault_auth_that_is_gone_is_given_back(
 ) -> None:
     async with tended(server, clock) as (sessions, client):
         await sessions.session(client, LOGIN).read(PATH)
-        sessions.forget(lambda key: key.auth_uid == LOGIN.uid)
+        sessions.forget(LOGIN.uid)
         await clock.advance(6.0)
         await until(lambda: tokens.revoked == {"hvs.canary-1"})
 

@@ -114,8 +114,9 @@ async def test_a_failed_early_login_leaves_the_living_token_in_use(server: Vault
             await session.read(PATH)
         assert 2 <= tokens.logins <= 20
         await clock.advance(60)
-        assert (await refusal(session)).reason is Reason.VAULT_UNAVAILABLE
+        assert (await refusal(session)).reason is Reason.VAULT_LOGIN_UNAVAILABLE
         tokens.refuse = None
+        await clock.advance(5)
         await session.read(PATH)
     assert tokens.expired_used == 0
 
@@ -287,6 +288,7 @@ async def test_an_outage_is_no_refusal(server: VaultServer, clock: FakeClock) ->
         for _ in range(10):
             assert isinstance(await refusal(session), TransientError)
         tokens.refuse = None
+        await clock.advance(5)
         await session.read(PATH)
 
 
@@ -338,7 +340,7 @@ async def test_close_gives_every_token_back(server: VaultServer, clock: FakeCloc
         await sessions.session(client, replace(LOGIN, generation=2)).read(PATH)
         gone = replace(LOGIN, uid="55555555-5555-4555-8555-555555555555")
         await sessions.session(client, gone).read(PATH)
-        sessions.forget(lambda key: key.auth_uid == gone.uid)
+        sessions.forget(gone.uid)
         assert sessions.statistics().sessions == 1
         await sessions.close()
     assert tokens.revoked == set(tokens.ends)

@@ -60,6 +60,11 @@ class KeySource(ABC):
     PERSONAL: ClassVar[bool] = True
     """Whether it is of the consumer's namespace."""
 
+    @property
+    def speaks_for(self) -> Identity | None:
+        """The ServiceAccount whose identity the keys have."""
+        return None
+
     @abstractmethod
     async def keys(self, visit: Visit, endpoint: str) -> AwsKeys:
         """Fetch the keys, from the STS at `endpoint` where a token is exchanged for them."""
@@ -89,6 +94,11 @@ class WebIdentity(KeySource):
     role_arn: str = ""
     """Empty for the one in the ServiceAccount's annotation."""
     session_name: str = ""
+
+    @property
+    def speaks_for(self) -> Identity | None:
+        """The ServiceAccount that the role trusts."""
+        return Identity(self.namespace, self.service_account)
 
     async def keys(self, visit: Visit, endpoint: str) -> AwsKeys:
         """Mint a token and assume the role with it."""

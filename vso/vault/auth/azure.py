@@ -74,6 +74,11 @@ class AzureWay(Way):
         """The operator's own identity is everybody's who may use it."""
         return bool(self.service_account)
 
+    @property
+    def speaks_for(self) -> Identity | None:
+        """The ServiceAccount that asks as the application."""
+        return Identity(self.namespace, self.service_account) if self.service_account else None
+
     async def show(self, visit: Visit) -> Shown:
         """Get the token."""
         if self.service_account:

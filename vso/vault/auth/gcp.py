@@ -64,6 +64,11 @@ class GcpWay(Way):
         """The role."""
         return f"role {self.role!r}"
 
+    @property
+    def speaks_for(self) -> Identity | None:
+        """The ServiceAccount that acts as the Google one."""
+        return Identity(self.namespace, self.service_account)
+
     async def show(self, visit: Visit) -> Shown:
         """Exchange the ServiceAccount's token twice."""
         email = self.email or await self._annotation(visit)

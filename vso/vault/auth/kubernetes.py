@@ -28,6 +28,11 @@ class KubernetesWay(Way):
         """The role."""
         return f"role {self.role!r}"
 
+    @property
+    def speaks_for(self) -> Identity | None:
+        """The ServiceAccount."""
+        return self.identity
+
     async def show(self, visit: Visit) -> Shown:
         """Mint a token."""
         jwt, uid = await visit.sources.jwt(self.identity)
@@ -66,6 +71,11 @@ class JwtWay(Way):
     def who(self) -> str:
         """The role."""
         return f"role {self.role!r}"
+
+    @property
+    def speaks_for(self) -> Identity | None:
+        """The ServiceAccount, unless a Secret has the JWT."""
+        return self.identity
 
     async def show(self, visit: Visit) -> Shown:
         """Mint a token, or read the one that is kept."""

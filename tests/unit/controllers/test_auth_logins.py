@@ -1,0 +1,172 @@
+"""What a VaultAuth's status tells of the logins by it, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.fakes.cluster import Json, key
+from tests.fakes.house import OPERATOR, STATIC, House, auth_spec, house, reporter_for
+from tests.fakes.vault_parts import Credentials, Observed
+from tests.fakes.vault_server import errors
+from vso.controllers.access import AuthReconciler
+from vso.controllers.finalizers import Finalizers
+from vso.controllers.memory import Memories
+from vso.controllers.passes import PassParts
+from vso.controllers.relations import Relations
+from vso.core.errors import VsoError
+from vso.core.keys import Kind
+from vso.runtime.reconcile import Result
+from vso.vault.sessions import Sessions
+from vso.vault.standing import SETTLED_AFTER
+
+AUTH = Kind.VAULT_AUTH
+PATH = "kv/data/app/config"
+
+
+class Gate:
+    """A VaultAuth that everybody may use, and who does."""
+
+    def __init__(self, home: House) -> None:
+        self.home = home
+        self.put()
+        home.holds({"password": "v1"})
+        home.tokens.role_policies = {"app", "default"}
+        self.reconciler = self.process(home.sessions)
+
+    def process(self, sessions: Sessions) -> AuthReconciler:
+        home = self.home
+        parts: PassParts[Any] = PassParts(
+            home.caches[AUTH],
+            Memories(),
+            reporter_for(home.kube, AUTH, home.clock)[0],
+            home.clock,
+            Finalizers(home.kube, AUTH),
+        )
+        return AuthReconciler(parts, home.resolver, sessions, Relations(home.caches, OPERATOR).consumers)
+
+    def put(self, **changes: Any) -> None:
+        spec = {**auth_spec(allowedNamespaces=["*"]), **changes}
+        self.home.watches.show(AUTH, self.home.cluster.put(AUTH, "vault", spec))
+
+    async def enter(self, namespace: str) -> None:
+        """Have a secret there that refers to it, and read under its identity."""
+        home = self.home
+        home.watches.show(STATIC, home.cluster.put(STATIC, "db", {"vaultAuthRef": "app/vault"}, namespace))
+        session = await home.resolver.session(home.resolver.path("app/vault", namespace), namespace)
+        await session.read(PATH)
+
+    def leave(self, namespace: str) -> None:
+        self.home.watches.writers[STATIC].delete(key("db", namespace))
+
+    async def look(self) -> Result:
+        self.home.watches.show(AUTH, self.home.cluster.record(AUTH, "vault"))
+        return await self.reconciler.reconcile(key("vault"))
+
+    async def settled(self) -> None:
+        """Look as often as the passes ask for."""
+        while (wait := (await self.look()).requeue_after) is not None:
+            await self.home.clock.advance(wait)
+
+    @property
+    def told(self) -> tuple[int, str]:
+        status: Json = self.home.cluster.status(AUTH, "vault")
+        return status.get("identityCount", 0), status.get("tokenType", "")
+
+    @property
+    def writes(self) -> int:
+        return len(self.home.requests("PATCH", "vaultauths/vault/status"))
+
+
+@pytest.fixture
+async def gate() -> AsyncIterator[Gate]:
+    async with house() as opened:
+        yield Gate(opened)
+
+
+async def test_fifty_logins_cost_one_status_write(gate: Gate) -> None:
+    await gate.look()
+    for number in range(50):
+        await gate.enter(f"team-{number}")
+        assert (await gate.look()).requeue_after is not None
+    assert (gate.writes, gate.told) == (1, (0, ""))
+    await gate.settled()
+    assert (gate.writes, gate.told) == (2, (50, "service"))
+    for number in range(50):
+        await gate.enter(f"team-{number}")
+        await gate.settled()
+    assert gate.writes == 2
+
+
+async def test_the_number_follows_who_comes_and_goes(gate: Gate) -> None:
+    for names, count in ((("a", "b"), 2), (("c",), 3)):
+        for name in names:
+            await gate.enter(name)
+        await gate.settled()
+        assert gate.told == (count, "service")
+    for name, left in (("a", 2), ("b", 1), ("c", 0)):
+        gate.leave(name)
+        await gate.settled()
+        assert gate.told == (left, "service")
+    assert gate.home.sessions.statistics().sessions == 0
+
+
+async def test_a_refused_identity_is_left_out(gate: Gate) -> None:
+    await gate.enter("a")
+    gate.home.tokens.refuse = errors(403, "namespace not authorized")
+    with pytest.raises(VsoError):
+        await gate.enter("b")
+    await gate.settled()
+    assert gate.told == (1, "service")
+
+
+async def test_a_process_that_has_seen_nobody_yet_leaves_what_was_told(gate: Gate) -> None:
+    for name in ("a", "b"):
+        await gate.enter(name)
+    await gate.settled()
+    writes = gate.writes
+    fresh = Sessions(gate.home.clock, Credentials(), Observed())
+    gate.reconciler = gate.process(fresh)
+    await gate.settled()
+    assert (gate.writes, gate.told) == (writes, (2, "service"))
+    for name in ("a", "b"):
+        gate.leave(name)
+    await gate.settled()
+    assert (gate.writes, gate.told) == (writes + 1, (0, "service"))
+
+
+async def test_a_process_that_meets_the_same_again_writes_nothing_before_and_after_their_logins(gate: Gate) -> None:
+    for name in ("a", "b"):
+        await gate.enter(name)
+    await gate.settled()
+    writes = gate.writes
+    gate.home.sessions.depart("uid-of-vault", set())
+    for name in ("a", "b"):  # as a restart does: sessions, and no login yet
+        await gate.home.resolver.session(gate.home.resolver.path("app/vault", name), name)
+    await gate.settled()
+    for name in ("a", "b"):
+        await gate.enter(name)
+    await gate.settled()
+    assert (gate.writes, gate.told) == (writes, (2, "service"))
+
+
+async def test_warnings_do_not_wait(gate: Gate) -> None:
+    await gate.look()
+    gate.home.tokens.num_uses = 9
+    await gate.enter("a")
+    assert (await gate.look()).requeue_after == SETTLED_AFTER
+    assert "token_num_uses" in gate.home.cluster.status(AUTH, "vault")["warnings"][0]
+    assert gate.told == (0, "")
+    await gate.settled()
+    assert (gate.writes, gate.told) == (3, (1, "service"))
+
+
+async def test_the_session_of_the_operators_own_use_stays_without_consumers(gate: Gate) -> None:
+    gate.put(storageEncryption={"mount": "transit", "keyName": "vso"})
+    session = await gate.home.resolver.session(gate.home.resolver.path("app/vault", "app"), "app")
+    await gate.settled()
+    again = await gate.home.resolver.session(gate.home.resolver.path("app/vault", "app"), "app")
+    assert again is session
+    assert gate.told[0] == 1

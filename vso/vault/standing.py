@@ -1,0 +1,64 @@
+"""What the logins by a VaultAuth have come to, as far as its status tells it.
+
+Invariant: pure. Cautions are told at once; what differs with every newcomer is told when it has stayed the
+same for a while, so that fifty logins are one status write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+SETTLED_AFTER = 2.0
+"""Seconds without a newcomer, a departure, a login that fails or one that works again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the logins of one identity have come to."""
+
+    cautions: tuple[str, ...] | None = None
+    """What is to be known of the latest token; None before the first login of this process."""
+    token_type: str = ""
+    """Of the latest token; empty before it."""
+    failing: bool = False
+    """Whether nothing can be asked for want of a login: its credential is missing or not accepted, say."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginNews:
+    """An identity's logins have come to something else than before."""
+
+    auth: str
+    """namespace/name of the VaultAuth, whose summary is another now or will be."""
+    consumer: str
+    """The namespace; empty for all of them."""
+    told_in: float | None = None
+    """Seconds until the summary is to be told, where it has changed."""
+    works_again: bool = False
+    """Whether they have failed before: whoever has failed with them need not wait any longer."""
+    try_again: bool = False
+    """Whether one of those who have failed should try again, for all of them: it was too early for one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the logins of all identities of a VaultAuth have come to."""
+
+    cautions: tuple[str, ...] | None
+    """None while nobody has logged in."""
+    token_type: str
+    """Empty while nobody has logged in."""
+    identities: int
+    """How many log in, or will when they have something to ask: those whose login does not fail."""
+    settles_in: float
+    """Seconds until type and number may be told: they have changed a moment ago."""
+
+
+def summary(standings: Collection[Standing], settles_in: float) -> Summary:
+    """Return what is to be told of all of them."""
+    known = [standing.cautions for standing in standings if standing.cautions is not None]
+    cautions = tuple(sorted({text for cautions in known for text in cautions})) if known else None
+    types = sorted({standing.token_type for standing in standings if standing.token_type})
+    count = sum(not standing.failing for standing in standings)
+    return Summary(cautions, ", ".join(types), count, settles_in)
