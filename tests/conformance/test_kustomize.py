@@ -136,6 +136,12 @@ def test_every_kustomization_that_is_shipped_builds(path: str, tmp_path: Path) -
         assert kustomize(tmp_path)
 
 
+def test_the_kustomize_inside_kubectl_builds_the_same(installer: Installer) -> None:
+    for folder in ("install/write-only", "example/overlays/prod"):
+        by_kubectl = yaml.safe_load_all(installer.bed.kubectl("kustomize", str(MANIFESTS / folder)))
+        assert list(by_kubectl) == kustomize(MANIFESTS / folder)
+
+
 def test_the_rights_of_an_install_are_the_files_of_its_mode() -> None:
     for mode in ("full", "write-only"):
         assert rights(kustomize(MANIFESTS / "install" / mode)) == sorted(Stage.roles(mode), key=str)
@@ -153,6 +159,12 @@ def test_an_overlay_changes_the_operator(installer: Installer) -> None:
 def test_the_install_comes_up_by_one_command(installer: Installer) -> None:
     installer.type("manifests/install/full")
     installer.stage.wait_for_crds()
+    kept = {
+        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+        "kustomize.toolkit.fluxcd.io/prune": "disabled",
+    }
+    crds = [crd["metadata"]["annotations"] for crd in installer.bed.kube.list("CustomResourceDefinition")]
+    assert [kept.items() <= annotations.items() for annotations in crds] == [True] * 10
     assert NAME in installer.type(f"get deployment/{NAME}")
     installer.run_operator()
 
@@ -181,6 +193,22 @@ def test_write_only_takes_over_in_place(installer: Installer) -> None:
         "patch",
     }
     assert [call.uri for call in calls if call.code == 403] == []
+
+
+def test_a_tool_that_applies_the_same_again_undoes_nothing(installer: Installer) -> None:
+    team = Team(installer.stage, "app-prod")
+    team.wait_condition("RolloutRestart", name="prod-app-config")
+    built = installer.build("app-prod")
+
+    def versions() -> list[str]:
+        found = [installer.bed.kube.find(obj["kind"], "app-prod", obj["metadata"]["name"]) for obj in built]
+        return [obj["metadata"]["resourceVersion"] for obj in (*found, team.the_secret("app-config"))]
+
+    template = installer.bed.kube.find("Deployment", "app-prod", "prod-app")["spec"]["template"]
+    assert "vso.secrets.hashicorp.com/restartedAt" in template["metadata"]["annotations"]
+    before = versions()
+    installer.apply(built)
+    assert versions() == before
 
 
 def test_chosen_namespaces_need_no_cluster_role(installer: Installer) -> None:
