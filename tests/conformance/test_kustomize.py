@@ -14,11 +14,14 @@ import yaml
 
 from tests.conformance import readme
 from tests.conformance.contract import COMPONENT, flux_kustomizations
-from tests.conformance.stage import AUDIENCE, MANIFESTS, OPERATOR_NAMESPACE, ROOT, Json, Stage, Team, documents
+from tests.conformance.stage import AUDIENCE, GROUP, MANIFESTS, OPERATOR_NAMESPACE, ROOT, Json, Stage, Team, documents
 from tests.testbed.bed import KubeError, Mark, eventually
 from tests.testbed.gitops import kustomize
 from tests.testbed.operator import Operator
 from tests.testbed.real import RealBed
+from vso.api.crds import crd
+from vso.api.name_references import rules
+from vso.core.keys import Kind
 
 pytestmark = pytest.mark.real
 
@@ -134,6 +137,40 @@ def test_every_kustomization_that_is_shipped_builds(path: str, tmp_path: Path) -
         whole = {"resources": resources, "components": [f"shipped/{path}"]}
         (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(whole))
         assert kustomize(tmp_path)
+
+
+def bearing(kind: str, path: str, value: str) -> Json:
+    """The least object of a kind that has a value at a path, with lists where its CRD has them."""
+    schema = crd(Kind(kind))["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    lists = []
+    for part in path.split("/"):
+        schema = schema["properties"][part]
+        lists.append(schema["type"] == "array")
+        schema = schema.get("items", schema)
+    found: object = value
+    for part, many in reversed(list(zip(path.split("/"), lists, strict=True))):
+        found = {part: [found] if many else found}
+    assert isinstance(found, dict)
+    return {"apiVersion": GROUP, "kind": kind, **found}
+
+
+def test_every_rule_renames_the_field_that_it_names(tmp_path: Path) -> None:
+    versions = {"": "v1", "apps": "apps/v1", "argoproj.io": "argoproj.io/v1alpha1", GROUP.partition("/")[0]: GROUP}
+    named, bearers = [], []
+    for rule in rules():
+        name = f"the-{rule['kind'].lower()}"
+        named.append({"apiVersion": versions[rule.get("group", "")], "kind": rule["kind"], "metadata": {"name": name}})
+        bearers += [bearing(spec["kind"], spec["path"], name) for spec in rule["fieldSpecs"]]
+    for number, bearer in enumerate(bearers):
+        bearer["metadata"] = {"name": f"bearer-{number}"}
+    (tmp_path / "shipped").symlink_to(MANIFESTS)
+    (tmp_path / "all.yaml").write_text(yaml.safe_dump_all([*named, *bearers]))
+    whole = {"namePrefix": "prod-", "resources": ["all.yaml"], "components": ["shipped/name-reference"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(whole))
+    built = {(obj["kind"], obj["metadata"]["name"]): obj["spec"] for obj in kustomize(tmp_path) if "spec" in obj}
+    for bearer in bearers:
+        spec = built[bearer["kind"], f"prod-{bearer['metadata']['name']}"]
+        assert yaml.safe_dump(spec) == yaml.safe_dump(bearer["spec"]).replace("the-", "prod-the-")
 
 
 def test_the_kustomize_inside_kubectl_builds_the_same(installer: Installer) -> None:
