@@ -59,9 +59,11 @@ layers: $(DEV_STAMP)
 
 drift: $(DEV_STAMP)
 	@$(BIN)/python -m vso.api.crds --check manifests/crds
+	@$(BIN)/python -m vso.api.name_references --check manifests/name-reference
 
-crds: $(RUN_STAMP) ## write the CRDs anew from the models
+crds: $(RUN_STAMP) ## write the CRDs and the rules of renaming anew from the models
 	@$(BIN)/python -m vso.api.crds --write manifests/crds
+	@$(BIN)/python -m vso.api.name_references --write manifests/name-reference
 
 unit: $(DEV_STAMP)
 	@nice $(PYTEST) $(UNIT) -m "not real"

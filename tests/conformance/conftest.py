@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import rights
+from tests.conformance import contract
 from tests.conformance.cloud_stage import clear, vault_in
 from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import Bed
@@ -111,7 +112,13 @@ def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
 
 @pytest.fixture
 def team(stage: Stage) -> Iterator[Team]:
-    """A namespace with a ServiceAccount, a Vault role and a policy for `kv/data/<team>/*`, gone afterwards."""
+    """A namespace with a ServiceAccount, a Vault role and a policy for `kv/data/<team>/*`, gone afterwards.
+
+    Whatever a scenario leaves behind is of the contract that Argo CD and Flux read.
+    """
     team = stage.team(f"team-{next(_numbers)}")
     yield team
-    team.disband()
+    try:
+        contract.hold(team.bed, team.ns)
+    finally:
+        team.disband()

@@ -32,6 +32,17 @@ def test_a_created_secret_carries_the_owner_labels_and_one_owner_reference(team:
     ]
 
 
+def test_no_tools_mark_on_the_object_is_copied_to_its_secret(team: Team) -> None:
+    # A Secret that bears a tool's mark and is not in Git would be pruned by that tool.
+    flux = {"kustomize.toolkit.fluxcd.io/name": "app", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+    labels = {"argocd.argoproj.io/instance": "app", "app.kubernetes.io/instance": "app", **flux}
+    annotations = {"argocd.argoproj.io/tracking-id": "app:secrets.hashicorp.com/VaultStaticSecret:team/app"}
+    ready(team, metadata={"labels": labels, "annotations": annotations})
+    meta = team.the_secret()["metadata"]
+    assert not labels.keys() & meta["labels"].keys()
+    assert not annotations.keys() & meta["annotations"].keys()
+
+
 def test_the_status_records_the_destination_that_was_written(team: Team) -> None:
     ready(team)
     recorded = team.get()["status"]["destination"]

@@ -21,6 +21,7 @@ from tests.conformance.stage import (
     documents,
 )
 from tests.testbed.bed import Bed, KubectlError, Mark, eventually
+from tests.testbed.gitops import kustomize
 from tests.testbed.operator import Operator
 from tests.testbed.proxy import Proxy, Status, path_has
 
@@ -127,8 +128,12 @@ def _faultless(vault_proxy: Proxy) -> Iterator[None]:
 
 
 def base_files() -> list[Path]:
-    kustomization = yaml.safe_load((EXAMPLE / "base/kustomization.yaml").read_text())
-    return [EXAMPLE / "base" / name for name in kustomization["resources"]]
+    return [path for part in listed(EXAMPLE / "base") for path in listed(part)]
+
+
+def listed(folder: Path) -> list[Path]:
+    (kustomization,) = documents(folder / "kustomization.yaml")
+    return [folder / entry for entry in kustomization["resources"]]
 
 
 def reachable(document: Json, proxy: Proxy) -> Json:
@@ -271,10 +276,8 @@ def test_a_missing_policy_is_told_with_path_capability_and_remedy(story: Story) 
 
 @pytest.mark.real
 @pytest.mark.parametrize("environment", ["dev", "prod"])
-def test_an_overlay_builds_to_references_that_resolve(prepared: Bed, environment: str) -> None:
-    built = {
-        d["kind"]: d for d in yaml.safe_load_all(prepared.kubectl("kustomize", str(EXAMPLE / "overlays" / environment)))
-    }
+def test_an_overlay_builds_to_references_that_resolve(environment: str) -> None:
+    built = {d["kind"]: d for d in kustomize(EXAMPLE / "overlays" / environment)}
     prefix = f"{environment}-"
     assert {d["metadata"]["namespace"] for d in built.values()} == {f"app-{environment}"}
     assert all(d["metadata"]["name"].startswith(prefix) for d in built.values())
@@ -291,8 +294,8 @@ def test_an_overlay_builds_to_references_that_resolve(prepared: Bed, environment
 @pytest.mark.real
 def test_the_prod_overlay_works_as_it_is_built(story: Story, stage: Stage) -> None:
     bed = stage.bed
-    built = list(yaml.safe_load_all(bed.kubectl("kustomize", str(EXAMPLE / "overlays/prod"))))
-    bed.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(reachable(d, story.vault) for d in built))
+    built = kustomize(EXAMPLE / "overlays/prod")
+    bed.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(reachable(d, story.vault) for d in built))
     team = Team(stage, "app-prod")
     team.wait_ready("prod-app-config")
     password = (story.team.data("app-config") or {})["DB_PASSWORD"]

@@ -165,6 +165,7 @@ def test_a_status_that_somebody_else_writes_is_reported_and_put_right_without_a_
     writes = [c for c in stage.bed.kube_audit(mark) if c.namespace == team.ns and c.writes and c.user == OPERATOR_USER]
     assert len([c for c in writes if c.resource == "vaultstaticsecrets"]) == 1
     assert [c for c in writes if c.resource == "secrets"] == []
+    team.bed.kube.delete("VaultStaticSecret", team.ns, "app")  # what it says now is not the operator's word
 
 
 def test_our_own_status_writes_are_never_taken_for_a_strangers(team: Team, operator: Operator) -> None:

@@ -1,7 +1,7 @@
 """Builds the real servers from their Go modules, once per machine, into a cache outside the tree.
 
 Invariant: a folder of the cache is complete or absent, and its name says what went into it: the hash
-of go.mod, go.sum and the linker's flags. `python -m tests.testbed.build` builds whatever is missing, and
+of go.mod, go.sum, a source of our own and the linker's flags. `python -m tests.testbed.build` builds whatever is missing, and
 unpacks PostgreSQL where the machine has none.
 """
 
@@ -41,6 +41,8 @@ class Binaries:
     kubectl: Path
     kwok: Path
     vault: Path
+    kustomize: Path
+    verdicts: Path
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ class Server:
     def folder(self) -> Path:
         """The finished folder in the cache."""
         digest = hashlib.sha256(self.ldflags.encode())
-        for file in ("go.mod", "go.sum"):
-            digest.update((SERVERS / self.name / file).read_bytes())
+        source = SERVERS / self.name
+        for file in (source / "go.mod", source / "go.sum", *sorted(source.glob("*.go"))):
+            digest.update(file.read_bytes())
         return cache() / f"{self.name}-{digest.hexdigest()[:16]}"
 
     @property
@@ -73,7 +76,9 @@ KUBERNETES = Server(
 )
 KWOK = Server("kwok", (("kwok", "kwok"),))
 VAULT = Server("vault", (("vault", "vault"),))
-ALL = (ETCD, VAULT, KUBERNETES, KWOK)
+KUSTOMIZE = Server("kustomize", (("kustomize", "kustomize"),))
+VERDICTS = Server("verdicts", (("verdicts", "verdicts"),))
+ALL = (ETCD, VAULT, KUBERNETES, KWOK, KUSTOMIZE, VERDICTS)
 
 
 def binaries() -> Binaries:
@@ -88,6 +93,8 @@ def binaries() -> Binaries:
         kubectl=kubernetes / "kubectl",
         kwok=KWOK.folder / "kwok",
         vault=VAULT.folder / "vault",
+        kustomize=KUSTOMIZE.folder / "kustomize",
+        verdicts=VERDICTS.folder / "verdicts",
     )
 
 

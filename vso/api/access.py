@@ -35,13 +35,17 @@ from vso.api.fields import (
     EMPTY,
     AuthMethod,
     Base64,
+    ConfigMapName,
     Defaulted,
     Duration,
     Int32,
     LoginPath,
+    SecretName,
     StringMap,
     Strings,
     Time,
+    VaultAuthGlobalName,
+    VaultConnectionName,
 )
 from vso.api.meta import ApiModel, Referred, Resource, Status
 
@@ -51,7 +55,7 @@ FilePath = Annotated[str, Field(max_length=4096)]
 class ConfigMapRef(ApiModel):
     """A ConfigMap that holds CA certificates."""
 
-    name: str
+    name: ConfigMapName
     """Name of the ConfigMap, in the namespace of the VaultConnection."""
     key: Defaulted[str] = "ca.crt"
     """Key that holds the certificates, as PEM."""
@@ -60,7 +64,7 @@ class ConfigMapRef(ApiModel):
 class CertificateRef(ApiModel):
     """A Secret that holds a client certificate."""
 
-    name: str
+    name: SecretName
     """Name of the Secret, in the namespace of the VaultConnection."""
     cert_key: Defaulted[str] = "tls.crt"
     """Key that holds the certificate, as PEM."""
@@ -90,7 +94,7 @@ class VaultConnectionSpec(ApiModel):
     """Name that the certificate of Vault must bear, if it is not the host of the address."""
     ca_bundle: Base64 = ""
     """CA certificates, as Base64 of PEM."""
-    ca_cert_secret_ref: str = ""
+    ca_cert_secret_ref: SecretName = ""
     """Secret in the namespace of this object whose key ca.crt holds CA certificates."""
     ca_cert_config_map_ref: ConfigMapRef | None = None
     """ConfigMap in the namespace of this object that holds CA certificates."""
@@ -150,7 +154,7 @@ class MergeStrategy(ApiModel):
 class VaultAuthGlobalRef(ApiModel):
     """The VaultAuthGlobal that supplies what a VaultAuth leaves out."""
 
-    name: Annotated[str, Field(pattern=r"^([a-z0-9.-]{1,253})$")] | None = None
+    name: Annotated[VaultAuthGlobalName, Field(pattern=r"^([a-z0-9.-]{1,253})$")] | None = None
     """Name of the VaultAuthGlobal."""
     namespace: Annotated[str, Field(pattern=r"^([a-z0-9-]{1,63})$")] | None = None
     """Its namespace; that of the VaultAuth when not given."""
@@ -172,7 +176,7 @@ class StorageEncryption(ApiModel):
 class VaultAuthSpec(ApiModel):
     """Who logs in to Vault, and how."""
 
-    vault_connection_ref: str = ""
+    vault_connection_ref: VaultConnectionName = ""
     """VaultConnection, as name or namespace/name; the one named default in the operator's namespace when empty."""
     vault_auth_global_ref: VaultAuthGlobalRef | None = None
     """VaultAuthGlobal that supplies what is left out here."""
@@ -249,7 +253,7 @@ class VaultAuthGlobalSpec(ApiModel):
 
     allowed_namespaces: Strings = ()
     """Namespaces whose VaultAuths may refer to this one besides its own; all of them with "*" alone."""
-    vault_connection_ref: str = ""
+    vault_connection_ref: VaultConnectionName = ""
     """VaultConnection, as name or namespace/name, seen from the VaultAuth."""
     default_vault_namespace: str = ""
     """Vault namespace (Enterprise) of the login."""

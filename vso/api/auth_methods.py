@@ -11,7 +11,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vso.api.fields import EMPTY, MAP_LIST, Defaulted, StringMap, Strings, TokenSeconds, map_keys
+from vso.api.fields import (
+    EMPTY,
+    MAP_LIST,
+    Defaulted,
+    SecretName,
+    ServiceAccountName,
+    StringMap,
+    Strings,
+    TokenSeconds,
+    map_keys,
+)
 from vso.api.meta import ApiModel
 
 
@@ -20,7 +30,7 @@ class KubernetesAuth(ApiModel):
 
     role: str = ""
     """Role of the auth method."""
-    service_account: str = ""
+    service_account: ServiceAccountName = ""
     """ServiceAccount in the namespace of the secret's object to request a token for."""
     audiences: Strings = ()
     """Audiences of the token; the API server's own when empty."""
@@ -33,9 +43,9 @@ class JWTAuth(ApiModel):
 
     role: str = ""
     """Role of the auth method."""
-    secret_ref: str = ""
+    secret_ref: SecretName = ""
     """Secret in the namespace of the secret's object whose key jwt holds the JWT."""
-    service_account: str = ""
+    service_account: ServiceAccountName = ""
     """ServiceAccount in the namespace of the secret's object to request a token for; preferred to secretRef."""
     audiences: Strings = ()
     """Audiences of the token; the API server's own when empty."""
@@ -48,7 +58,7 @@ class AppRoleAuth(ApiModel):
 
     role_id: str = ""
     """Role id."""
-    secret_ref: str = ""
+    secret_ref: SecretName = ""
     """Secret in the namespace of the secret's object whose key id holds the secret id."""
     secret_id_path: str = Field(default="", alias="secretIDPath")
     """File of the operator that holds the secret id, below a prefix that the operator allows; instead of secretRef."""
@@ -71,9 +81,9 @@ class AWSAuth(ApiModel):
     """URL of the STS endpoint that is signed and asked; that of the region when empty."""
     iam_endpoint: str = ""
     """URL of the IAM endpoint; without effect, since STS alone is asked."""
-    secret_ref: str = ""
+    secret_ref: SecretName = ""
     """Secret in the namespace of the secret's object with access_key_id, secret_access_key, session_token."""
-    irsa_service_account: str = ""
+    irsa_service_account: ServiceAccountName = ""
     """ServiceAccount in the namespace of the secret's object, annotated with the AWS role that it may assume."""
     role_arn: str = Field(default="", alias="roleARN")
     """AWS role to assume with the token of irsaServiceAccount, instead of its annotation."""
@@ -86,7 +96,7 @@ class GCPAuth(ApiModel):
 
     role: str = ""
     """Role of the auth method."""
-    workload_identity_service_account: str = ""
+    workload_identity_service_account: ServiceAccountName = ""
     """ServiceAccount in the namespace of the secret's object, annotated with its Google service account."""
     region: str = ""
     """Location of the cluster; asked of the metadata server when empty."""
@@ -109,7 +119,7 @@ class AzureAuth(ApiModel):
     """Client id of the managed identity or application; the annotation of the ServiceAccount when empty."""
     tenant_id: str = Field(default="", alias="tenantID")
     """Tenant of the application; the annotation of the ServiceAccount, else the operator's environment, when empty."""
-    service_account: str = ""
+    service_account: ServiceAccountName = ""
     """ServiceAccount in the namespace of the secret's object; the identity of the machine when empty."""
 
 
@@ -118,7 +128,7 @@ class CertAuth(ApiModel):
 
     name: str = ""
     """Role of the auth method; any that fits the certificate when empty."""
-    secret_ref: str = ""
+    secret_ref: SecretName = ""
     """TLS Secret in the namespace of the secret's object; the client certificate of the VaultConnection when empty."""
 
 
@@ -127,7 +137,7 @@ class PasswordAuth(ApiModel):
 
     username: str = ""
     """User name."""
-    secret_ref: str = ""
+    secret_ref: SecretName = ""
     """Secret in the namespace of the secret's object that holds the password."""
     password_key: str = "password"
     """Key of the Secret (default password)."""
@@ -136,7 +146,7 @@ class PasswordAuth(ApiModel):
 class TokenAuth(ApiModel):
     """Use a token as it is; it is never revoked here, and read again when it changes."""
 
-    secret_ref: str = ""
+    secret_ref: SecretName = ""
     """Secret in the namespace of the secret's object that holds the token."""
     key: str = "token"
     """Key of the Secret (default token)."""
@@ -151,7 +161,7 @@ class BodyField(ApiModel):
 
     field: Annotated[str, Field(min_length=1, max_length=253)]
     """Field of the request's body."""
-    secret_ref: Annotated[str, Field(max_length=253)]
+    secret_ref: Annotated[SecretName, Field(max_length=253)]
     """Secret in the namespace of the secret's object."""
     key: Annotated[str, Field(max_length=253)]
     """Key of the Secret."""

@@ -69,6 +69,13 @@ class StoredDefault:
     """Marks a field whose default the API server writes into the object."""
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Marks a text that names an object of one of these kinds; on a model its field `name` is that text."""
+
+    kinds: tuple[str, ...]
+
+
 def _whole_seconds(moment: datetime) -> datetime:
     # The API server keeps whole seconds; a model with more would differ from its own reading.
     return moment.astimezone(UTC).replace(microsecond=0)
@@ -91,6 +98,17 @@ TokenSeconds = Annotated[int, Field(ge=600), Keyword("format", "int64")]
 Percent = Annotated[int, Field(ge=0, le=90)]
 LoginPath = Annotated[str, Field(pattern=r"^[^/\s]+(/[^/\s]+)*$", max_length=512)]
 Strings = tuple[str, ...]
+
+# A reference to an object of the API group may also be namespace/name; the others are plain names.
+SecretName = Annotated[str, Names(("Secret",))]
+ConfigMapName = Annotated[str, Names(("ConfigMap",))]
+ServiceAccountName = Annotated[str, Names(("ServiceAccount",))]
+WorkloadName = Annotated[str, Names(("Deployment", "StatefulSet", "DaemonSet", "Rollout"))]
+VaultConnectionName = Annotated[str, Names(("VaultConnection",))]
+VaultAuthName = Annotated[str, Names(("VaultAuth",))]
+VaultAuthGlobalName = Annotated[str, Names(("VaultAuthGlobal",))]
+SecretTransformationName = Annotated[str, Names(("SecretTransformation",))]
+HCPAuthName = Annotated[str, Names(("HCPAuth",))]
 
 MAP_LIST = Keyword("x-kubernetes-list-type", "map")
 

@@ -10,7 +10,17 @@ from typing import Literal
 
 from pydantic import Field
 
-from vso.api.fields import EMPTY, Defaulted, Duration, Percent, StringMap, Strings
+from vso.api.fields import (
+    EMPTY,
+    Defaulted,
+    Duration,
+    HCPAuthName,
+    Percent,
+    SecretName,
+    StringMap,
+    Strings,
+    VaultAuthName,
+)
 from vso.api.meta import ApiModel, Resource, Status, StatusModel
 from vso.api.shared import Destination, RolloutTarget, SecretStatus, Transformation
 
@@ -18,7 +28,7 @@ from vso.api.shared import Destination, RolloutTarget, SecretStatus, Transformat
 class ServicePrincipal(ApiModel):
     """A service principal of HCP."""
 
-    secret_ref: str
+    secret_ref: SecretName
     """Secret in the namespace of the secret's object with clientID and clientSecret."""
 
 
@@ -76,7 +86,7 @@ class HCPVaultSecretsAppSpec(ApiModel):
 
     app_name: str
     """Name of the app."""
-    hcp_auth_ref: str = ""
+    hcp_auth_ref: HCPAuthName = ""
     """HCPAuth, as name or namespace/name."""
     refresh_after: Defaulted[Duration] = "600s"
     """How often HCP is asked."""
@@ -202,7 +212,7 @@ class CSISyncConfig(ApiModel):
 class CSIVaultAuthRef(ApiModel):
     """The VaultAuth to log in with."""
 
-    name: str
+    name: VaultAuthName
     """Name of the VaultAuth."""
     namespace: str = ""
     """Its namespace; that of this object when empty."""

@@ -5,11 +5,11 @@ Invariant: as in `vso.api.secrets`, of which this is the part about certificates
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vso.api.fields import Defaulted, Duration, DurationWithDays, Int32, Int64, Strings, Time
+from vso.api.fields import Defaulted, Duration, DurationWithDays, Int32, Int64, Names, Strings, Time, VaultAuthName
 from vso.api.meta import ApiModel, Resource
 from vso.api.shared import Destination, KeyRef, RolloutTarget, SecretStatus
 
@@ -34,7 +34,7 @@ class Keystore(ApiModel):
 
     create: Defaulted[bool] = False
     """Add the store to the Secret."""
-    password_secret_ref: KeyRef | None = None
+    password_secret_ref: Annotated[KeyRef, Names(("Secret",))] | None = None
     """Key of a Secret in the namespace of this object that holds the password of the store."""
     alias: str = ""
     """Name of the entry in the store; certificate when empty."""
@@ -52,7 +52,7 @@ class Keystores(ApiModel):
 class VaultPKISecretSpec(ApiModel):
     """A certificate of Vault's PKI engine and the Secret that it goes into."""
 
-    vault_auth_ref: str = ""
+    vault_auth_ref: VaultAuthName = ""
     """VaultAuth, as name or namespace/name; the one named default in the operator's namespace when empty."""
     namespace: str = ""
     """Vault namespace (Enterprise) of the mount; the VaultAuth's when empty."""

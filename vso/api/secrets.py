@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vso.api.fields import EMPTY, Defaulted, Duration, Int64, JsonMap, Percent, StringMap, Time
+from vso.api.fields import EMPTY, Defaulted, Duration, Int64, JsonMap, Percent, StringMap, Time, VaultAuthName
 from vso.api.meta import ApiModel, Resource, StatusModel
 from vso.api.pki import VaultPKISecret, VaultPKISecretSpec, VaultPKISecretStatus
 from vso.api.shared import (
@@ -43,7 +43,7 @@ __all__ = [
 class VaultStaticSecretSpec(ApiModel):
     """A secret of a KV engine and the Secret that it goes into."""
 
-    vault_auth_ref: str = ""
+    vault_auth_ref: VaultAuthName = ""
     """VaultAuth, as name or namespace/name; the one named default in the operator's namespace when empty."""
     namespace: str = ""
     """Vault namespace (Enterprise) of the mount; the VaultAuth's when empty."""
@@ -94,7 +94,7 @@ class VaultStaticSecret(Resource):
 class VaultDynamicSecretSpec(ApiModel):
     """Credentials that Vault makes on request and the Secret that they go into."""
 
-    vault_auth_ref: str = ""
+    vault_auth_ref: VaultAuthName = ""
     """VaultAuth, as name or namespace/name; the one named default in the operator's namespace when empty."""
     namespace: str = ""
     """Vault namespace (Enterprise) of the mount; the VaultAuth's when empty."""

@@ -17,10 +17,13 @@ from vso.api.fields import (
     FrozenMap,
     Int64,
     Keyword,
+    Names,
     SecretKey,
+    SecretTransformationName,
     StringMap,
     Strings,
     Time,
+    WorkloadName,
     map_keys,
 )
 from vso.api.meta import ApiModel, Status, StatusModel
@@ -44,7 +47,7 @@ class Template(ApiModel):
     """Name by which other templates call this one; made from namespace, object and key when empty."""
     text: str | None = None
     """The template, in Go's text/template language."""
-    config_map_key_ref: KeyRef | None = None
+    config_map_key_ref: Annotated[KeyRef, Names(("ConfigMap",))] | None = None
     """Key of a ConfigMap that holds the template, instead of text."""
 
 
@@ -69,7 +72,7 @@ class TemplateRef(ApiModel):
 class TransformationRef(ApiModel):
     """A SecretTransformation to use."""
 
-    name: str
+    name: SecretTransformationName
     """Name of the SecretTransformation."""
     namespace: str = ""
     """Its namespace; that of this object when empty."""
@@ -130,7 +133,7 @@ class RolloutTarget(ApiModel):
 
     kind: Literal["Deployment", "DaemonSet", "StatefulSet", "argo.Rollout"]
     """Kind of the workload."""
-    name: str
+    name: WorkloadName
     """Name of the workload, in the namespace of this object."""
 
 

@@ -53,29 +53,37 @@ def verbs(rules: list[Object], group: str, resource: str, *, named: bool | None 
     }
 
 
+def named_by(kustomization: Path) -> list[str]:
+    """What a kustomization names: files and folders."""
+    (found,) = yaml.safe_load_all(kustomization.read_text())
+    lists = ("resources", "components", "configurations")
+    patches = [patch["path"] for patch in found.get("patches", ()) if "path" in patch]
+    generated = [entry.partition("=")[2] for made in found.get("configMapGenerator", ()) for entry in made["files"]]
+    return [*(entry for name in lists for entry in found.get(name, ())), *patches, *generated]
+
+
 @pytest.mark.parametrize("path", [pytest.param(path, id=str(path.relative_to(MANIFESTS))) for path in files()])
-def test_every_file_is_listed_by_a_kustomization_beside_it(path: Path) -> None:
-    documents = [document for document in yaml.safe_load_all(path.read_text()) if document]
-    assert documents
+def test_every_file_is_named_by_a_kustomization_beside_it(path: Path) -> None:
     if path.name == "kustomization.yaml":
-        listed = [*documents[0]["resources"], *documents[0].get("configurations", [])]
-        assert all((path.parent / entry).exists() for entry in listed)
+        for entry in named_by(path):
+            there = path.parent / entry
+            assert there.is_file() or any((there / name).is_file() for name in ("kustomization.yaml", "Kustomization"))
         return
-    beside = yaml.safe_load((path.parent / "kustomization.yaml").read_text())
-    assert path.name in [*beside["resources"], *beside.get("configurations", [])]
+    assert [document for document in yaml.safe_load_all(path.read_text()) if document]
+    assert path.name in named_by(path.parent / "kustomization.yaml")
 
 
 def test_the_names_that_kubectl_logs_is_asked_for() -> None:
-    deployment = one("install/base/deployment.yaml", "Deployment")
-    account = one("install/base/service-account.yaml", "ServiceAccount")
+    deployment = one("operator/deployment.yaml", "Deployment")
+    account = one("operator/service-account.yaml", "ServiceAccount")
     for found in (deployment, account):
         assert (found["metadata"]["namespace"], found["metadata"]["name"]) == (NAMESPACE, NAME)
     assert deployment["spec"]["template"]["spec"]["serviceAccountName"] == NAME
-    assert one("install/base/namespace.yaml", "Namespace")["metadata"]["name"] == NAMESPACE
+    assert one("operator/namespace.yaml", "Namespace")["metadata"]["name"] == NAMESPACE
 
 
 def test_the_pod_is_restricted() -> None:
-    pod = one("install/base/deployment.yaml", "Deployment")["spec"]["template"]["spec"]
+    pod = one("operator/deployment.yaml", "Deployment")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert pod["securityContext"] == {
         "runAsNonRoot": True,
@@ -89,12 +97,12 @@ def test_the_pod_is_restricted() -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     assert {"requests", "limits"} == set(container["resources"])
-    labels = one("install/base/namespace.yaml", "Namespace")["metadata"]["labels"]
+    labels = one("operator/namespace.yaml", "Namespace")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 def test_probes_and_metrics_are_where_the_operator_serves_them() -> None:
-    (container,) = one("install/base/deployment.yaml", "Deployment")["spec"]["template"]["spec"]["containers"]
+    (container,) = one("operator/deployment.yaml", "Deployment")["spec"]["template"]["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     settings = from_args(container["args"], {}, lambda _path: None)
     assert settings.warnings == ()
@@ -103,16 +111,61 @@ def test_probes_and_metrics_are_where_the_operator_serves_them() -> None:
     assert ports == {"metrics": settings.metrics_bind_address.port, "health": settings.health_probe_bind_address.port}
     for probe, path in (("livenessProbe", "/healthz"), ("startupProbe", "/healthz"), ("readinessProbe", "/readyz")):
         assert container[probe]["httpGet"] == {"path": path, "port": "health"}
-    (port,) = one("install/base/metrics-service.yaml", "Service")["spec"]["ports"]
+    (port,) = one("operator/metrics-service.yaml", "Service")["spec"]["ports"]
     assert port["targetPort"] == "metrics"
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_an_install_joins_the_mode_with_its_rights(mode: str) -> None:
-    kustomization = one(f"install/{mode}/kustomization.yaml", "Kustomization")
-    assert kustomization["resources"] == ["../base", f"../../rbac/{mode}"]
-    (patch,) = yaml.safe_load(kustomization["patches"][0]["patch"])
-    assert from_args([patch["value"]], {}, lambda _path: None).secrets_access == mode
+def test_the_install_is_the_whole_operator_in_mode_full() -> None:
+    assert one("operator/kustomization.yaml", "Kustomization")["resources"][-1] == "../rbac/full"
+    assert one("base/kustomization.yaml", "Kustomization")["resources"] == ["../crds", "../operator"]
+    (container,) = one("operator/deployment.yaml", "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert from_args(container["args"], {}, lambda _path: None).secrets_access == "full"
+
+
+def test_write_only_changes_one_rule_and_one_flag() -> None:
+    component = one("components/write-only/kustomization.yaml", "Component")
+    (guard, verbs_), (flag,) = (yaml.safe_load(patch["patch"]) for patch in component["patches"])
+    full, narrow = (role_of(f"rbac/{mode}/cluster.yaml")["rules"] for mode in MODES)
+    at = int(verbs_["path"].split("/")[2])
+    assert guard == {"op": "test", "path": f"/rules/{at}/resources", "value": full[at]["resources"]}
+    assert [*full[:at], full[at] | {"verbs": verbs_["value"]}, *full[at + 1 :]] == narrow
+    assert from_args([flag["value"]], {}, lambda _path: None).secrets_access == "write-only"
+
+
+def test_the_network_policy_lets_in_and_out_what_the_operator_needs() -> None:
+    spec = one("components/networkpolicy/network-policy.yaml", "NetworkPolicy")["spec"]
+    deployment = one("operator/deployment.yaml", "Deployment")["spec"]
+    assert spec["podSelector"] == deployment["selector"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    (container,) = deployment["template"]["spec"]["containers"]
+    (scrape,) = spec["ingress"]
+    assert [port["port"] for port in scrape["ports"]] == ["metrics"]
+    assert "metrics" in {port["name"] for port in container["ports"]}
+    assert [{port["port"] for port in rule["ports"]} for rule in spec["egress"]] == [{53}, {443, 6443}, {8200}]
+
+
+def test_the_service_monitor_finds_the_service() -> None:
+    monitor = one("components/monitoring/service-monitor.yaml", "ServiceMonitor")
+    service = one("operator/metrics-service.yaml", "Service")
+    assert monitor["metadata"]["namespace"] == service["metadata"]["namespace"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert [end["port"] for end in monitor["spec"]["endpoints"]] == [port["name"] for port in service["spec"]["ports"]]
+
+
+@pytest.mark.parametrize("tool", ["argocd/applications", "flux"])
+def test_the_parts_of_the_example_come_one_after_the_other(tool: str) -> None:
+    parts = ["operator", "access", "secrets", "workload"]
+    found = [objects(f"example/{tool}/{part}.yaml")[0] for part in parts]
+    for part, document in zip(parts, found, strict=True):
+        path = document["spec"].get("path") or document["spec"]["source"]["path"]
+        assert (MANIFESTS.parent / path / "kustomization.yaml").is_file()
+        assert path.endswith("install/full" if part == "operator" else f"example/{part}")
+    if tool == "flux":
+        awaited = [[other["name"] for other in document["spec"].get("dependsOn", ())] for document in found]
+        assert awaited == [[], *([document["metadata"]["name"]] for document in found[:-1])]
+        return
+    waves = [int(document["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) for document in found]
+    assert waves == sorted(set(waves))
 
 
 @pytest.mark.parametrize(("scope", "path"), SCOPES.items())
@@ -175,7 +228,7 @@ def test_every_binding_is_for_the_operators_service_account() -> None:
         document
         for path in files()
         for document in yaml.safe_load_all(path.read_text())
-        if document and document.get("kind", "").endswith("Binding")
+        if isinstance(document, dict) and document.get("kind", "").endswith("Binding")
     ]
     assert len(bindings) == 13
     for binding in bindings:
@@ -192,15 +245,28 @@ def test_what_is_said_twice_is_the_same() -> None:
         assert len(restarts) == 1
 
 
+PARTS = {
+    "vault-connection": "access",
+    "vault-auth": "access",
+    "service-account": "access",
+    "vault-static-secret": "secrets",
+    "deployment": "workload",
+}
+
+
+def part(name: str) -> Object:
+    (document,) = objects(f"example/{PARTS[name]}/{name}.yaml")
+    return document
+
+
 def example(name: str) -> Any:
-    (document,) = objects(f"example/base/{name}.yaml")
-    return parse(Kind(document["kind"]), orjson.dumps(document))
+    return parse(Kind(part(name)["kind"]), orjson.dumps(part(name)))
 
 
 def test_the_example_hangs_together() -> None:
     connection, auth, secret = example("vault-connection"), example("vault-auth"), example("vault-static-secret")
-    deployment = one("example/base/deployment.yaml", "Deployment")
-    account = one("example/base/service-account.yaml", "ServiceAccount")
+    deployment = part("deployment")
+    account = part("service-account")
     assert auth.spec.vault_connection_ref == connection.metadata.name
     assert secret.spec.vault_auth_ref == auth.metadata.name
     assert auth.spec.kubernetes.service_account == account["metadata"]["name"]
@@ -214,23 +280,14 @@ def test_the_example_hangs_together() -> None:
 
 def test_the_examples_waves_go_from_access_to_secrets_to_workloads() -> None:
     def wave(name: str) -> int:
-        (document,) = objects(f"example/base/{name}.yaml")
-        return int(document["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
+        return int(part(name)["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
 
     assert wave("vault-connection") == wave("vault-auth") == wave("service-account")
     assert wave("vault-auth") < wave("vault-static-secret") < wave("deployment")
 
 
-def test_the_rename_rules_cover_every_reference_of_the_example() -> None:
-    (rules,) = objects("example/base/name-reference.yaml")
-    covered = {
-        (rule["kind"], spec["kind"], spec["path"]) for rule in rules["nameReference"] for spec in rule["fieldSpecs"]
-    }
-    assert {
-        ("VaultConnection", "VaultAuth", "spec/vaultConnectionRef"),
-        ("VaultAuth", "VaultStaticSecret", "spec/vaultAuthRef"),
-        ("ServiceAccount", "VaultAuth", "spec/kubernetes/serviceAccount"),
-        ("Deployment", "VaultStaticSecret", "spec/rolloutRestartTargets/name"),
-    } <= covered
-    assert not any("destination/name" in path for _, _, path in covered)
-    assert one("example/overlays/prod/kustomization.yaml", "Kustomization")["namePrefix"] == "prod-"
+def test_the_overlays_inherit_the_rules_of_renaming() -> None:
+    assert one("example/base/kustomization.yaml", "Kustomization")["components"] == ["../../name-reference"]
+    for environment in ("dev", "prod"):
+        overlay = one(f"example/overlays/{environment}/kustomization.yaml", "Kustomization")
+        assert (overlay["namePrefix"], overlay["resources"]) == (f"{environment}-", ["../../base"])
