@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 UNIT := tests/unit tests/properties tests/cancellation tests/testbed
 ARGS ?=
 
-.PHONY: help demo test check lint types layers drift unit sandbox lowest e2e bench crds clean
+.PHONY: help demo test check lint types layers drift unit sandbox lowest e2e bench crds chart clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,12 @@ layers: $(DEV_STAMP)
 
 drift: $(DEV_STAMP)
 	@$(BIN)/python -m vso.api.crds --check manifests/crds
+	@$(BIN)/python -m tools.chart --check charts
+
+chart: $(DEV_STAMP) ## write what the Helm chart says a second time, and its goldens
+	@$(BIN)/python -m tools.chart --write charts
+	@$(BIN)/python -m tests.testbed.build
+	@$(BIN)/python -m tests.conformance.chart_cases
 
 crds: $(RUN_STAMP) ## write the CRDs anew from the models
 	@$(BIN)/python -m vso.api.crds --write manifests/crds
