@@ -120,6 +120,12 @@ def test_the_token_is_the_pods_own_and_the_hooks_rights_are_gone(release: Releas
     assert "customresourcedefinitions" not in {call.resource for call in calls}
     roles = {role["metadata"]["name"] for role in release.kube.list("ClusterRole")}
     assert {name for name in roles if "crds" in name} == set()
+    hook = f"system:serviceaccount:{OPERATOR_NAMESPACE}:upgrade-crds-{NAME}"
+    asked = [call for call in release.cluster.bed.kube_audit(release.mark) if call.user == hook]
+    assert {(call.verb, call.resource) for call in asked} <= {
+        (verb, "customresourcedefinitions") for verb in ("get", "create", "patch")
+    }
+    assert [call.uri for call in asked if call.code == 403] == []
     assert f"{NAME}-{OPERATOR_NAMESPACE}" in roles
 
 
@@ -233,8 +239,17 @@ def test_an_uninstall_leaves_nothing_stuck(release: Release, team: Team) -> None
     for holder in (team, elsewhere):
         lease(holder)
         assert holder.get(KIND, "held")["metadata"]["finalizers"] == [FINALIZER]
+    mark = release.cluster.bed.mark()
     for command in snippet("uninstall"):
         run(release.cluster, command)
+    calls = [call for call in release.cluster.bed.kube_audit(mark) if call.user == OPERATOR_USER]
+    scaled = next(i for i, call in enumerate(calls) if call.subresource == "scale" and call.verb == "patch")
+    released = [i for i, call in enumerate(calls) if call.resource == "vaultdynamicsecrets" and call.verb == "patch"
+                and not call.subresource and i > scaled]  # fmt: skip
+    last_renewal = max(i for i, call in enumerate(calls) if call.resource == "leases" and call.verb == "patch")
+    assert len(released) == 2
+    assert scaled < last_renewal < min(released), "the Lease was given back before the first finalizer went"
+    assert [call.uri for call in calls if call.code == 403] == []
     assert leftovers(release, OPERATOR_NAMESPACE) == []
     eventually(lambda: kube.list("Pod", OPERATOR_NAMESPACE) == [], message="the operator's pods are gone")
     for namespace in ("app", "elsewhere"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -110,15 +111,14 @@ def test_the_api_server_takes_every_object(cluster: RealBed, rendered: dict[str,
 @pytest.mark.parametrize("case", sorted(set(CASES) - UNRESTRICTED))
 def test_pod_security_restricted_admits_every_pod(cluster: RealBed, rendered: dict[str, list[Json]], case: str) -> None:
     for owner in of_kind(rendered[case], "Deployment", "Job"):
-        spec = {**owner["spec"]["template"]["spec"]}
-        assert try_pod(cluster, spec) is None
+        assert try_pod(cluster, owner["spec"]["template"]["spec"]) is None
 
 
 def test_pod_security_restricted_refuses_a_pod_that_is_less_hardened(
     cluster: RealBed, rendered: dict[str, list[Json]]
 ) -> None:
     (deployment,) = of_kind(rendered["default"], "Deployment")
-    spec = deployment["spec"]["template"]["spec"]
+    spec = deepcopy(deployment["spec"]["template"]["spec"])
     del spec["containers"][0]["securityContext"]["capabilities"]
     assert "unrestricted capabilities" in str(try_pod(cluster, spec))
 
@@ -176,6 +176,20 @@ def test_the_operator_understands_its_flags(rendered: dict[str, list[Json]], cas
         (hook,) = job["spec"]["template"]["spec"]["containers"]
         if "command" not in hook:
             assert texts(hook["args"])["uninstall"] == "true"
+
+
+def test_the_pod_is_that_of_the_manifests(rendered: dict[str, list[Json]]) -> None:
+    (manifest,) = documents(MANIFESTS / "install/base/deployment.yaml")
+    (chart,) = of_kind(rendered["default"], "Deployment")
+    theirs, ours = (deepcopy(found["spec"]["template"]["spec"]) for found in (manifest, chart))
+    (of_manifest,), (of_chart,) = theirs.pop("containers"), ours.pop("containers")
+    assert ours == theirs
+    told, meant = (from_args(container.pop("args"), {}, lambda _path: None) for container in (of_chart, of_manifest))
+    assert told == meant
+    # The chart names its namespace, and is asked whether it is ready a little more often.
+    of_chart["env"] = [entry for entry in of_chart["env"] if entry["name"] != "OPERATOR_NAMESPACE"]
+    of_chart["readinessProbe"]["periodSeconds"] = of_manifest["readinessProbe"]["periodSeconds"]
+    assert of_chart == of_manifest
 
 
 @pytest.mark.parametrize("case", CASES)

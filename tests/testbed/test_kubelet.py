@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import vso
-from tests.conformance.stage import MANIFESTS, ROOT
-from tests.testbed.bed import eventually
+from tests.conformance.stage import MANIFESTS, ROOT, documents
+from tests.testbed.bed import always, eventually
 from tests.testbed.cluster import Cluster
 from tests.testbed.kubelet import NODE
 from tests.testbed.rollouts import rolled_out
@@ -115,6 +115,56 @@ def test_a_pod_has_the_rights_of_its_service_account_and_no_more(cluster: Cluste
     ended(cluster, "rightless")
     (first,) = pods_of(cluster, "rightless")
     assert "customresourcedefinitions" in cluster.kubelet.log_text("default", first["metadata"]["name"])
+
+
+def standby(cluster: Cluster, name: str, *args: str, **probes: Any) -> None:
+    """A further pod of the operator as the manifests have it, with other probes and further arguments."""
+    (deployment,) = documents(MANIFESTS / "install/base/deployment.yaml")
+    spec = {**deployment["spec"]["template"]["spec"], "terminationGracePeriodSeconds": 5}
+    (said,) = spec["containers"]
+    kept = {key: value for key, value in said.items() if not key.endswith("Probe")}
+    spec["containers"] = [{**kept, "args": [*said["args"], *args], **probes}]
+    meta = {"name": name, "namespace": OPERATOR[0]}
+    cluster.bed.kube.create({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+
+
+def container_status(cluster: Cluster, name: str) -> Json:
+    found = cluster.bed.kube.find("Pod", OPERATOR[0], name)["status"].get("containerStatuses", [])
+    return dict(found[0]) if found else {}
+
+
+def removed(cluster: Cluster, name: str) -> None:
+    """Delete a pod and wait until it is gone."""
+    cluster.bed.kube.delete("Pod", OPERATOR[0], name)
+    eventually(lambda: not cluster.bed.kube.exists("Pod", OPERATOR[0], name), message=f"the pod {name} is gone")
+
+
+def probe(path: str, **timing: int) -> Json:
+    return {"httpGet": {"path": path, "port": "health"}, "periodSeconds": 1, **timing}
+
+
+def test_a_pod_that_lives_and_is_not_ready_is_told_so_and_left_alone(installed: Cluster) -> None:
+    probes = {"startupProbe": probe("/healthz", failureThreshold=60), "livenessProbe": probe("/healthz")}
+    standby(installed, "unready", **probes, readinessProbe=probe("/nothing-here"))
+    eventually(lambda: container_status(installed, "unready").get("started"), timeout=60, message="it has started")
+    always(lambda: not container_status(installed, "unready")["ready"], 3)
+    assert container_status(installed, "unready")["restartCount"] == 0
+    removed(installed, "unready")
+
+
+def test_a_pod_whose_liveness_fails_is_restarted_in_good_order(installed: Cluster) -> None:
+    probes = {"startupProbe": probe("/healthz", failureThreshold=60), "livenessProbe": probe("/nothing-here")}
+    standby(installed, "dead", **probes)
+    eventually(lambda: container_status(installed, "dead").get("restartCount", 0) >= 1, 60, "it is restarted")
+    assert "Traceback" not in installed.kubelet.log_text(OPERATOR[0], "dead")
+    removed(installed, "dead")
+
+
+def test_a_pod_that_ends_by_itself_is_started_again_after_a_pause(installed: Cluster) -> None:
+    standby(installed, "crashes", "--no-such-flag")
+    eventually(lambda: container_status(installed, "crashes").get("restartCount", 0) >= 2, 60, "it is started again")
+    assert container_status(installed, "crashes")["state"] == {"waiting": {"reason": "CrashLoopBackOff"}}
+    removed(installed, "crashes")
 
 
 def test_an_image_that_is_not_at_hand_stays_waiting(cluster: Cluster) -> None:
