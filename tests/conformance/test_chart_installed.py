@@ -12,10 +12,11 @@ from tests.conformance.chart_cases import CHART, ROOT
 from tests.conformance.stage import AUDIENCE, MANIFESTS, OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team, documents
 from tests.testbed.bed import Mark, eventually
 from tests.testbed.cluster import Cluster
+from tests.testbed.database import AnyDatabase
 from tests.testbed.helm import HelmError
 
 pytestmark = pytest.mark.real
-LASTS = 60
+LASTS = 150
 
 RELEASE, NAME = "vault-secrets-operator", "vault-secrets-operator"
 KIND = "VaultDynamicSecret"
@@ -142,6 +143,7 @@ def test_the_charts_defaults_serve_an_object_that_names_no_access(release: Relea
         "--set", f"defaultVaultConnection.enabled=true,defaultVaultConnection.address={team.bed.vault.url}",
         "--set", f"{login}.enabled=true,{login}.allowedNamespaces={{app}},{login}.kubernetes.role=app",
         "--set", f"{login}.kubernetes.serviceAccount=app,{login}.kubernetes.tokenAudiences={{{AUDIENCE}}}",
+        "--set", "controller.manager.clientCache.persistenceModel=accessor",
     )  # fmt: skip
     spec = {key: value for key, value in team.secret_spec(name="by-default").items() if key != "vaultAuthRef"}
     team.apply("VaultStaticSecret", "by-default", spec)
@@ -160,13 +162,43 @@ def test_an_upgrade_to_an_image_that_is_not_there_fails_and_is_taken_back(releas
     team.wait_data(lambda data: data["password"] == "v4")
 
 
-def test_an_upgrade_to_write_only_takes_the_right_to_read_away(release: Release, team: Team) -> None:
+def lease(team: Team) -> AnyDatabase:
+    """Have the team hold credentials of a database, in order."""
+    database = team.bed.database()
+    database.role(team.ns, default_ttl="1h")
+    team.policy(
+        f'path "kv/data/{team.ns}/*" {{ capabilities = ["read"] }}\n'
+        f'path "{database.mount}/creds/{team.ns}" {{ capabilities = ["read"] }}\n'
+        'path "sys/leases/revoke" { capabilities = ["update"] }\n'
+    )
+    destination = {"name": "held", "create": True, "transformation": {"excludeRaw": True}}
+    spec = {"vaultAuthRef": "auth", "mount": database.mount, "path": f"creds/{team.ns}", "destination": destination}
+    team.apply(KIND, "held", spec)
+    team.wait_ready("held", KIND, timeout=30)
+    return database
+
+
+def kept_tokens(release: Release) -> set[str]:
+    """The names under which the operator keeps tokens over a restart."""
+    secrets = [release.kube.find("Secret", OPERATOR_NAMESPACE, f"vso-client-cache-{number}") for number in range(4)]
+    return {name for secret in secrets for name in secret.get("data") or {}}
+
+
+def test_an_upgrade_to_write_only_takes_the_right_to_read_away_and_leaves_kept_tokens(
+    release: Release, team: Team
+) -> None:
+    database = lease(team)
+    user = team.the_data("held")["username"]
+    kept = eventually(lambda: kept_tokens(release), message="the token of the lease is kept")
     release.upgrade("--set", "rbac.mode=write-only", "--set", "controller.manager.image.tag=next")
     role = release.kube.get(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{NAME}-{OPERATOR_NAMESPACE}")
     (secrets,) = [rule["verbs"] for rule in role["rules"] if rule["resources"] == ["secrets"]]
     assert sorted(secrets) == ["create", "patch"]
     team.put("app", {"password": "v5"})
     team.wait_data(lambda data: data["password"] == "v5")
+    assert kept_tokens(release) == kept
+    assert team.the_data("held")["username"] == user
+    assert database.users(team.ns) == [user]
 
 
 def test_a_second_operator_for_one_namespace_works_beside_it_with_roles_alone(release: Release) -> None:
@@ -217,27 +249,13 @@ def leftovers(release: Release, namespace: str) -> list[str]:
     ]
 
 
-def lease(team: Team) -> None:
-    """Have the team hold credentials of a database, which are renewed every few seconds."""
-    database = team.bed.database()
-    database.role(team.ns, default_ttl="6s", max_ttl="1h")
-    team.policy(
-        f'path "{database.mount}/creds/{team.ns}" {{ capabilities = ["read"] }}\n'
-        'path "sys/leases/revoke" { capabilities = ["update"] }\n'
-    )
-    destination = {"name": "held", "create": True, "transformation": {"excludeRaw": True}}
-    spec = {"vaultAuthRef": "auth", "mount": database.mount, "path": f"creds/{team.ns}", "destination": destination}
-    team.apply(KIND, "held", spec)
-    team.wait_ready("held", KIND, timeout=30)
-
-
 def test_an_uninstall_leaves_nothing_stuck(release: Release, team: Team) -> None:
     kube = release.kube
     elsewhere = release.stage.team("elsewhere")
     elsewhere.access()
     secret = team.the_secret()
+    lease(elsewhere)
     for holder in (team, elsewhere):
-        lease(holder)
         assert holder.get(KIND, "held")["metadata"]["finalizers"] == [FINALIZER]
     mark = release.cluster.bed.mark()
     for command in snippet("uninstall"):

@@ -19,6 +19,7 @@ from vso.app.flags import texts
 from vso.app.settings import from_args
 
 pytestmark = pytest.mark.real
+LASTS = 40
 
 RESTRICTED = "restricted"
 # What these ask for is not restricted, or of this cluster.

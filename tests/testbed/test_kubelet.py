@@ -15,7 +15,7 @@ from tests.testbed.kubelet import NODE
 from tests.testbed.rollouts import rolled_out
 
 pytestmark = pytest.mark.real
-LASTS = 30
+LASTS = 60
 
 Json = dict[str, Any]
 IMAGE = f"vault-secrets-operator:{vso.__version__}"

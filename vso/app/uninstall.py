@@ -16,6 +16,7 @@ from vso.controllers.finalizers import Finalizers
 from vso.core.clock import Clock
 from vso.core.errors import VsoError
 from vso.core.keys import Kind
+from vso.core.records import Record
 from vso.kube.client import KubeClient, PatchType
 from vso.kube.errors import NotFoundError
 from vso.kube.json import child
@@ -70,12 +71,20 @@ async def uninstall(client: KubeClient, namespaces: tuple[str, ...]) -> bool:
 
 async def _release_all(client: KubeClient, kind: Kind, namespace: str) -> bool:
     finalizers, complete = Finalizers(client, kind), True
-    async for page in ResourceListWatch(client, cr_path(kind, namespace), decode_record).list():
-        for record in page.records:
-            try:
-                if await finalizers.release(record, finalizers_of(record)):
-                    _log.info("finalizer removed", kind=kind.value, object=str(record.key))
-            except VsoError as error:
-                complete = False
-                _log.error("finalizer stays", kind=kind.value, object=str(record.key), error=error.message)
+    try:
+        async for page in ResourceListWatch(client, cr_path(kind, namespace), decode_record).list():
+            for record in page.records:
+                complete &= await _release(finalizers, kind, record)
+    except NotFoundError:
+        _log.info("the kind is not served", kind=kind.value)  # its CRD went first, and every object with it
     return complete
+
+
+async def _release(finalizers: Finalizers, kind: Kind, record: Record) -> bool:
+    try:
+        if await finalizers.release(record, finalizers_of(record)):
+            _log.info("finalizer removed", kind=kind.value, object=str(record.key))
+    except VsoError as error:
+        _log.error("finalizer stays", kind=kind.value, object=str(record.key), error=error.message)
+        return False
+    return True

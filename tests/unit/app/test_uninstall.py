@@ -122,6 +122,12 @@ async def test_one_that_cannot_be_released_does_not_hold_up_the_others() -> None
     assert [item["metadata"]["finalizers"] for item in cluster.objects] == [[OURS], []]
 
 
+async def test_kinds_that_are_served_no_more_hold_nothing() -> None:
+    async with serving(lambda _: status(404, "NotFound")) as server, connected(server) as client:
+        assert await uninstall(client, ())
+    assert len({request.path for request in server.requests}) == 6
+
+
 async def test_an_install_for_namespaces_asks_for_those_alone() -> None:
     async with serving(Cluster()) as server, connected(server) as client:
         assert await uninstall(client, ("a", "b"))
