@@ -190,10 +190,11 @@ class Kubelet:
 
 def _address(ports: list[int]) -> str:
     """Return a loopback address on which nobody listens at these ports."""
-    while True:
+    for _ in range(100):
         address = f"127.{10 + secrets.randbelow(200)}.{secrets.randbelow(256)}.{1 + secrets.randbelow(250)}"
         if all(_free(address, port) for port in ports):
             return address
+    raise RuntimeError(f"one of the ports {ports} is taken on every address of this machine")
 
 
 def _free(address: str, port: int) -> bool:

@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 import vso
-from tests.conformance.stage import MANIFESTS, ROOT, documents
 from tests.testbed.bed import always, eventually
 from tests.testbed.cluster import Cluster
 from tests.testbed.kubelet import NODE
+from tests.testbed.operator import ROOT
 from tests.testbed.rollouts import rolled_out
 
 pytestmark = pytest.mark.real
 LASTS = 60
 
 Json = dict[str, Any]
+MANIFESTS = ROOT / "manifests"
 IMAGE = f"vault-secrets-operator:{vso.__version__}"
 OPERATOR = ("vso-system", "vault-secrets-operator")
 
@@ -119,7 +121,7 @@ def test_a_pod_has_the_rights_of_its_service_account_and_no_more(cluster: Cluste
 
 def standby(cluster: Cluster, name: str, *args: str, **probes: Any) -> None:
     """A further pod of the operator as the manifests have it, with other probes and further arguments."""
-    (deployment,) = documents(MANIFESTS / "install/base/deployment.yaml")
+    deployment = yaml.safe_load((MANIFESTS / "install/base/deployment.yaml").read_text())
     spec = {**deployment["spec"]["template"]["spec"], "terminationGracePeriodSeconds": 5}
     (said,) = spec["containers"]
     kept = {key: value for key, value in said.items() if not key.endswith("Probe")}
