@@ -13,6 +13,8 @@ install = $(UV) $(1) || $(PIP) install --quiet --no-compile $(1)
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 UNIT := tests/unit tests/properties tests/cancellation tests/testbed
 ARGS ?=
+# Half of what it takes to collect the tests is compiling them: kept in __pycache__ whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo test check lint types layers drift unit sandbox lowest e2e bench crds chart clean
 
@@ -38,9 +40,10 @@ $(LOWEST_STAMP): requirements/lowest.txt requirements/dev.txt pyproject.toml
 demo: $(RUN_STAMP) ## the whole story in the embedded sandbox (ARGS=--once ends by itself)
 	@$(BIN)/vso demo $(ARGS)
 
-# One run for both: scenarios wait most of their time, and the unit tests that come after them fill it.
+# Side by side: scenarios wait a third of their time, and the unit tests fill it. Each shows its output when it is done.
 test: check ## lint, types, layers, unit tests, conformance on the sandbox
-	@$(PYTEST) -n 6 tests/conformance $(UNIT) --bed sandbox -m "not real and not bench and not long"
+	@echo "unit tests and scenarios run side by side"
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync unit sandbox
 
 check: lint types layers drift ## everything that reads the code without running it
 
@@ -67,10 +70,10 @@ crds: $(RUN_STAMP) ## write the CRDs anew from the models
 	@$(BIN)/python -m vso.api.crds --write manifests/crds
 
 unit: $(DEV_STAMP)
-	@$(PYTEST) $(UNIT) -m "not real"
+	@nice $(PYTEST) $(UNIT) -m "not real"
 
 sandbox: $(DEV_STAMP)
-	@$(PYTEST) -n 4 tests/conformance --bed sandbox -m "not real and not bench"
+	@$(PYTEST) -n 6 tests/conformance --bed sandbox -m "not real and not bench and not long"
 
 lowest: $(LOWEST_STAMP) ## the unit tests on the lowest supported versions of the dependencies
 	@$(LOWEST)/bin/python -m pytest -q -n 2 --dist loadfile tests/unit -m "not real"
@@ -79,7 +82,7 @@ lowest: $(LOWEST_STAMP) ## the unit tests on the lowest supported versions of th
 e2e: $(DEV_STAMP) lowest ## the conformance suite on the real servers, built once into a cache
 	@$(BIN)/python -m tests.testbed.build
 	@$(PYTEST) -n 4 tests/conformance --bed sandbox -m "long and not real"
-	@$(PYTEST) tests/testbed tests/conformance --bed real -m "not bench and not sandbox"
+	@$(PYTEST) tests/testbed tests/conformance --bed real -m "not bench and not sandbox" --every-right
 
 bench: $(DEV_STAMP) ## counts at 1 000 objects on the real servers
 	@$(BIN)/python -m tests.testbed.build

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["tests.testbed.fixtures"]
+pytest_plugins = ["tests.testbed.fixtures", "tests.rights"]
 
 APART = ("tests/conformance/test_persistence.py",)
 """Files whose tests have an operator of their own each, so that any worker may run any of them."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import rights
 from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import Bed
 from tests.testbed.operator import Operator, Setting
@@ -16,11 +18,23 @@ from tests.testbed.proxy import Proxy
 _numbers = itertools.count(1)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the operator said last."""
+    report = yield
+    stage = getattr(item, "funcargs", {}).get("stage")
+    if report.failed and isinstance(stage, Stage):
+        with contextlib.suppress(AssertionError):  # none was started yet
+            report.sections.append(("last words of the operator", stage.operator.process.log_tail(60)))
+    return report
+
+
 @pytest.fixture(scope="session")
-def bed(request: pytest.FixtureRequest) -> Bed:
+def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     """The servers that the run was asked for; never a silent substitute."""
     chosen: Bed = request.getfixturevalue(f"{request.config.getoption('--bed')}_bed")
-    return chosen
+    yield chosen
+    rights.note(request.config, chosen)
 
 
 @pytest.fixture(scope="session")

@@ -132,14 +132,13 @@ class Team:
 
     def found(self) -> None:
         """Create the namespace, the ServiceAccount `app`, the policy and the role."""
-        kube, vault = self.bed.kube, self.bed.vault
+        kube = self.bed.kube
         kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.ns}})
         kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "app", "namespace": self.ns}})
         self.policy(
             f'path "kv/data/{self.ns}/*" {{ capabilities = ["read"] }}\npath "kv1/{self.ns}/*" {{ capabilities = ["read"] }}\n'
         )
         self.role()
-        del vault
 
     def policy(self, hcl: str) -> None:
         """Replace the team's Vault policy."""

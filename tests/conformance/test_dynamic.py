@@ -13,7 +13,7 @@ import pytest
 from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.database import AnyDatabase
-from tests.testbed.proxy import Proxy, Status
+from tests.testbed.proxy import Header, Proxy, Status, path_has
 
 LASTS = 100
 
@@ -56,8 +56,8 @@ def dynamic(team: Team, role: str, **changes: Any) -> Json:
         "overlap": "3s",
         **changes,
     }
-    metadata = spec.pop("metadata", {})
-    return team.apply(KIND, "db", {name: value for name, value in spec.items() if value is not None}, **metadata)
+    metadata, name = spec.pop("metadata", {}), spec.pop("name", "db")
+    return team.apply(KIND, name, {field: value for field, value in spec.items() if value is not None}, **metadata)
 
 
 def ready(team: Team, role: str, **changes: Any) -> dict[str, str]:
@@ -89,7 +89,10 @@ def test_credentials_appear_and_work(team: Team, role: str, database: AnyDatabas
     assert told["secretLease"]["id"] not in str(secret)
 
 
-def test_the_first_sync_costs_four_requests_and_an_event(team: Team, role: str, stage: Stage) -> None:
+def test_the_first_sync_costs_four_requests_and_an_event(
+    team: Team, role: str, stage: Stage, database: AnyDatabase
+) -> None:
+    database.role(role, default_ttl="1h")  # no renewal comes in between
     team.access()
     team.wait_ready("vault", "VaultConnection")
     team.wait_ready("auth", "VaultAuth")
@@ -116,6 +119,7 @@ def test_the_first_sync_costs_four_requests_and_an_event(team: Team, role: str, 
 def test_a_lease_is_renewed_and_the_credentials_stay(team: Team, role: str, stage: Stage) -> None:
     data = ready(team, role)
     first = status(team)
+    eventually(lambda: team.events("db"), message="what came before is told")
     mark = stage.bed.mark()
     eventually(lambda: status(team)["lastRenewalTime"] > first["lastRenewalTime"], timeout=30, message="it is renewed")
     second = status(team)["lastRenewalTime"]
@@ -336,6 +340,72 @@ def test_credentials_whose_pass_was_cut_off_are_settled_with_all_of_their_life_a
     assert issued["duration"] == 3600
     assert team.data("db") == data
     assert database.users(role) == [data["username"]]
+
+
+def test_credentials_that_a_proxy_has_had_wrapped_are_unwrapped_and_no_lease_is_lost(
+    team: Team, role: str, proxy: Proxy, database: AnyDatabase
+) -> None:
+    wrapped = proxy.fault(Header("X-Vault-Wrap-TTL", "60s"), path_has(f"/creds/{role}"))
+    team.access(address=proxy.url)
+    dynamic(team, role)
+    team.wait_ready("db", KIND, timeout=30)
+    data = team.data("db") or {}
+    assert wrapped.hits == proxy.count(path_has("/sys/wrapping/unwrap")) == 1
+    assert set(data) == {"username", "password"}
+    assert database.users(role) == [data["username"]]
+    first = status(team)
+    assert first["secretLease"]["id"].startswith(f"database/creds/{role}/")
+    eventually(lambda: status(team)["lastRenewalTime"] > first["lastRenewalTime"], timeout=30, message="it is renewed")
+    team.bed.kube.remove(team.manifest(KIND, "db", {}))
+    eventually(lambda: database.users(role) == [], timeout=20, message="the user is gone")
+
+
+def test_a_connection_that_would_have_every_answer_wrapped_is_refused_before_anything_is_issued(
+    team: Team, role: str, database: AnyDatabase
+) -> None:
+    team.access(connection={"headers": {"X-Vault-Wrap-TTL": "60s"}})
+    dynamic(team, role)
+    condition = team.wait_condition("Stalled", "True", "InvalidSpec", kind="VaultConnection", name="vault")
+    assert "would have every answer wrapped" in condition["message"]
+    always(lambda: database.users(role) == [], during=3)
+
+
+def test_a_replaced_lease_is_kept_alive_while_its_consumers_change_over_and_as_long_as_its_overlap(
+    team: Team, role: str, database: AnyDatabase
+) -> None:
+    data = ready(team, role, overlap="25s", rolloutRestartTargets=[{"kind": "Deployment", "name": "late"}])
+    team.patch({"metadata": {"annotations": {"vso.hashicorp.com/resync": "1"}}}, KIND, "db")
+    now = team.wait_data(lambda now: now["username"] != data["username"], "db", timeout=30)
+    both = {data["username"], now["username"]}
+    always(lambda: set(database.users(role)) == both, during=20, message="twice as long as it would live by itself")
+    eventually(lambda: database.users(role) == [now["username"]], timeout=12, message="the old user is gone")
+
+
+def test_all_leases_of_a_token_that_somebody_revoked_are_replaced_when_one_request_shows_it(
+    team: Team, role: str, database: AnyDatabase, stage: Stage
+) -> None:
+    names = [f"db-{number}" for number in range(8)]
+    database.role(role, default_ttl="1h")
+    with Proxy(stage.bed.vault.url, record_headers=True) as proxy:
+        team.access(address=proxy.url)
+        for name in names:
+            dynamic(team, role, destination={"name": name, "create": True}, name=name)
+        for name in names:
+            team.wait_ready(name, KIND, timeout=30)
+        before = set(database.users(role))
+        sent = {
+            value for headers in proxy.headers for name, value in headers.items() if name.lower() == "x-vault-token"
+        }
+        (token,) = sent
+        team.bed.vault.write("auth/token/revoke", {"token": token})
+        eventually(lambda: database.users(role) == [], timeout=20, message="Vault has dropped the leases")
+        team.patch({"metadata": {"annotations": {"vso.hashicorp.com/resync": "1"}}}, KIND, names[0])
+
+        def held() -> set[str]:
+            return {(team.data(name) or {})["username"] for name in names}
+
+        eventually(lambda: not held() & before, timeout=20, message="every Secret holds new credentials")
+        assert sorted(database.users(role)) == sorted(held())
 
 
 @pytest.mark.real  # the next leader waits for the Lease to run out

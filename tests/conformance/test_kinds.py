@@ -38,6 +38,18 @@ def test_a_kind_that_never_will_have_one_is_stalled_unsupported(team: Team, kind
     team.wait_condition("Stalled", reason="Unsupported", kind=kind, name="x")
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("VaultPKISecret", "vaultpkisecrets"), ("HCPVaultSecretsApp", "hcpvaultsecretsapp")]
+)
+def test_one_that_the_reference_holds_by_a_finalizer_can_be_deleted(team: Team, kind: str, name: str) -> None:
+    finalizers = [f"{name}.secrets.hashicorp.com/finalizer"]
+    team.apply(kind, "x", (NOT_YET | NEVER)[kind], finalizers=finalizers)
+    team.wait_condition("Stalled", kind=kind, name="x")
+    assert team.get(kind, "x")["metadata"]["finalizers"] == finalizers
+    team.bed.kube.delete(kind, team.ns, "x")
+    eventually(lambda: not team.bed.kube.exists(kind, team.ns, "x"), message="it goes")
+
+
 def test_a_connection_in_order_tells_the_version_of_vault(team: Team) -> None:
     team.access()
     team.wait_ready("vault", "VaultConnection")

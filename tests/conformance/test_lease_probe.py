@@ -57,7 +57,7 @@ def test_a_lease_revoked_behind_our_back_is_replaced_long_before_its_renewal(
     database.revoke(status(team)["secretLease"]["id"])
     now = team.wait_data(lambda now: now["username"] != data["username"], "db", timeout=20)
     eventually(lambda: database.users(role) == [now["username"]], message="the new user lives")
-    assert status(team)["history"][0]["reason"] == "LeaseNotFound"
+    eventually(lambda: status(team)["history"][0]["reason"] == "LeaseNotFound", message="the status says why")
 
 
 def test_looking_a_lease_up_writes_nothing(team: Team, role: str, stage: Stage) -> None:

@@ -102,6 +102,17 @@ def test_a_database_that_is_down_holds_no_object_up_for_longer_than_half_a_minut
     assert len(database.users(role)) == len(NAMES), "Vault refused to drop them: they run out"
 
 
+def test_leases_that_the_policy_forbids_to_revoke_are_told_and_counted_and_hold_no_object_up(
+    team: Team, role: str, stage: Stage, database: AnyDatabase
+) -> None:
+    team.policy(f'path "{database.mount}/creds/{role}" {{ capabilities = ["read"] }}')
+    before = leaked(stage)
+    delete_all(team)
+    eventually(lambda: all_gone(team), timeout=20, message="all have gone")
+    eventually(lambda: leaked(stage) - before == told(stage, team) == len(NAMES), message="they are told and counted")
+    assert len(database.users(role)) == len(NAMES), "they run out"
+
+
 def test_a_namespace_that_is_terminating_gives_its_leases_back(team: Team, role: str, database: AnyDatabase) -> None:
     team.disband()
     eventually(lambda: database.users(role) == [], timeout=PATIENCE, message="no user is left")

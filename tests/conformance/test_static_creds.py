@@ -210,6 +210,22 @@ def test_a_dynamic_role_under_allow_static_creds_is_a_lease_like_any_other(team:
     eventually(lambda: database.users(team.ns) == [], timeout=20, message="the user is gone")
 
 
+def test_a_dynamic_role_under_allow_static_creds_never_has_more_than_two_leases(
+    team: Team, database: AnyDatabase
+) -> None:
+    database.role(team.ns, default_ttl="1h")
+    team.policy(
+        f'path "{database.mount}/creds/{team.ns}" {{ capabilities = ["read"] }}\n'
+        'path "sys/leases/revoke" { capabilities = ["update"] }\n'
+    )
+    data = ready(team, team.ns, path=f"creds/{team.ns}", overlap="1h")
+    for number in range(3):
+        before = data["username"]
+        team.patch({"metadata": {"annotations": {"vso.hashicorp.com/resync": str(number)}}}, KIND, "db")
+        data = team.wait_data(lambda now: now["username"] != before, "db", timeout=20)  # noqa: B023
+        assert sorted(database.users(team.ns)) == sorted({before, data["username"]})
+
+
 def test_from_a_dynamic_to_a_static_role_the_lease_is_given_back_and_the_object_is_free(
     team: Team, role: str, database: AnyDatabase
 ) -> None:

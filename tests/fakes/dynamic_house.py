@@ -77,7 +77,7 @@ def process(home: House, *, full: bool = True, shelf: Shelf | None = None) -> Pr
         destinations=destinations,
         acts=acts,
         deadlines=LeaseTimes(home.clock, deadlines),
-        static_creds=StaticCreds(desk, acts, reporter, config, MAC_KEY),
+        static_creds=StaticCreds(acts, reporter, config, MAC_KEY),
         leaving=Leaving(desk, finalizers, reporter, home.clock, leaked.append),
         retired=Retired(home.kube, desk, reporter),
     )

@@ -134,7 +134,7 @@ class LeaseVault:
         server.on("PUT", "sys/leases/revoke", self.fate.vault(self.revoke))
         server.on("PUT", "auth/token/renew-self", self.fate.vault(self._renew_self))
         server.on("PUT", "auth/token/renew-accessor", self.fate.vault(self._renew_accessor))
-        for path, act in (("sys/leases/renew", self._renew), ("sys/leases/lookup", self._lookup)):
+        for path, act in (("sys/leases/renew", self.renew), ("sys/leases/lookup", self._lookup)):
             server.on("PUT", path, self.fate.vault(act))
 
     @property
@@ -161,7 +161,7 @@ class LeaseVault:
         data = {"username": f"user-{number}", "password": f"canary-{number}"}
         return Reply(200, {"request_id": f"r{number}", "lease_id": name, "data": data, **self._left(self.lent[name])})
 
-    def _renew(self, seen: Seen) -> Step:
+    def renew(self, seen: Seen) -> Step:
         lease, now = self.lent.get(seen.body["lease_id"]), self.clock.monotonic()
         if lease is None or not self._lives(lease, now):
             return errors(400, GONE[seen.path])

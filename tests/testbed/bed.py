@@ -9,7 +9,7 @@ import base64
 import os
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Self
@@ -21,6 +21,7 @@ from tests.testbed.build import binaries
 from tests.testbed.database import AnyDatabase
 from tests.testbed.kube_admin import Json, KubeAdmin, KubeError, object_path
 from tests.testbed.pki import Authority, KeyPair
+from tests.testbed.process import Child, Command
 from tests.testbed.proxy import Proxy
 from tests.testbed.vault_admin import VaultAdmin, VaultError
 from tests.testbed.waiting import always, eventually
@@ -68,6 +69,10 @@ class Bed(ABC):
     @abstractmethod
     def database(self) -> AnyDatabase:
         """A database behind Vault's database engine, there from when it is asked for first."""
+
+    def starter(self, program: str) -> Callable[[Command], Child] | None:
+        """How a child starts that runs the program's `main`: as a process of its own, from the beginning."""
+        return None
 
     def __enter__(self) -> Self:
         self.start()

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
+from tests.testbed import local_http
 from tests.testbed.build import binaries
 from tests.testbed.process import Command, Process, free_port
 from tests.testbed.vault_admin import VaultAccess, VaultAdmin
@@ -35,7 +34,7 @@ def dev_vault(directory: Path, env: Mapping[str, str]) -> Iterator[VaultAdmin]:
     process.start()
     try:
         url = f"http://{host}"
-        process.wait_ready(lambda: httpx.get(f"{url}/v1/sys/health", trust_env=False).status_code == 200)
+        process.wait_ready(lambda: local_http.get(f"{url}/v1/sys/health").status_code == 200)
         vault = VaultAdmin(VaultAccess(url, _TOKEN, ""))
         vault.write("sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
         yield vault

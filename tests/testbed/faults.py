@@ -69,7 +69,15 @@ class Freeze:
     """Hand the request on, but no byte of an answer, on new streams and on open ones, until the fault is gone."""
 
 
-Action = Status | Delay | BlackHole | Reset | Cut | Freeze
+@dataclass(frozen=True)
+class Header:
+    """Hand the request on with one more header, as a proxy may."""
+
+    name: str
+    value: str
+
+
+Action = Header | Status | Delay | BlackHole | Reset | Cut | Freeze
 
 
 @dataclass

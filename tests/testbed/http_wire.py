@@ -35,6 +35,12 @@ class Head:
         """The status of an answer."""
         return int(self.first.split(" ")[1])
 
+    def with_header(self, name: str, value: str) -> Head:
+        """The same with one more header, before all others."""
+        first, _, rest = self.raw.partition(b"\r\n")
+        raw = first + f"\r\n{name}: {value}\r\n".encode() + rest
+        return Head(self.first, ((name, value), *self.headers), raw)
+
     def header(self, name: str) -> str:
         """A header's value in lower case, or nothing."""
         return next((value.lower() for key, value in self.headers if key.lower() == name), "")

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
-
+from tests.testbed import local_http
 from tests.testbed.bed import Bed
 from tests.testbed.process import Command, Exit, Process, free_port
 
@@ -21,14 +20,17 @@ NAMESPACE = "vso-system"
 SERVICE_ACCOUNT = "vault-secrets-operator"
 # What `vso` of the image does, with the mounted folder elsewhere than kubelet mounts it. The image has no
 # rich, which structlog imports where it finds it.
-AS_A_POD = """\
+PROGRAM = """\
 import sys
 from pathlib import Path
 sys.modules["rich"] = None
 from vso.__main__ import command
-account, name, *arguments = sys.argv[1:]
-sys.exit(command(name).main(arguments, account=Path(account)))
+command("run")
+def main(argv):
+    account, name, *arguments = argv
+    return command(name).main(arguments, account=Path(account))
 """
+AS_A_POD = f"{PROGRAM}\nsys.exit(main(sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Operator:
         self.directory.mkdir(exist_ok=True)
         self.metrics_port, self.probe_port = free_port(), free_port()
         self.kubeconfig = self.directory / "kubeconfig.yaml"
-        self.process = Process(self._command(args))
+        self.process = Process(self._command(args), None if self.setting.kubeconfig else bed.starter(PROGRAM))
 
     def start(self) -> None:
         """Start it, with a fresh token."""
@@ -86,7 +88,7 @@ class Operator:
 
     def probe(self, path: str = "/healthz") -> int:
         """The status of a health endpoint."""
-        return httpx.get(f"http://127.0.0.1:{self.probe_port}{path}", timeout=5, trust_env=False).status_code
+        return local_http.get(f"http://127.0.0.1:{self.probe_port}{path}").status_code
 
     def stop(self, grace: float = 30) -> Exit:
         """SIGTERM; how it ended and how long it took."""
@@ -107,7 +109,7 @@ class Operator:
 
     def metrics(self) -> str:
         """The text of its metrics endpoint."""
-        answer = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5, trust_env=False)
+        answer = local_http.get(f"http://127.0.0.1:{self.metrics_port}/metrics")
         return answer.raise_for_status().text
 
     @property

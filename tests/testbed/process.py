@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, Protocol
 
 import httpx
 import psutil
@@ -67,12 +67,26 @@ class Command:
     end: signal.Signals = signal.SIGTERM
 
 
+class Child(Protocol):
+    """As much of a `subprocess.Popen` as is asked of a child."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+    def send_signal(self, sig: signal.Signals, /) -> None: ...
+
+
 class Process:
     """One child process at a time; it may be started anew after it ended."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, spawn: Callable[[Command], Child] | None = None) -> None:
         self.command = command
-        self._child: subprocess.Popen[bytes] | None = None
+        self._spawn = spawn or _logged
+        self._child: Child | None = None
         self._log_start = 0
 
     @property
@@ -99,19 +113,8 @@ class Process:
         """Start the process, its output appended to the log."""
         if self.running:
             raise ProcessError(f"{self.name} runs already")
-        env = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **self.command.env}
-        leash = [sys.executable, "-I", "-S", "-c", _LEASH]
-        with self.command.log.open("ab") as log:
-            self._log_start = log.tell()
-            self._child = subprocess.Popen(
-                [*leash, str(os.getpid()), self.command.user or "", *map(str, self.command.args)],
-                cwd=self.command.cwd,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for pytest, which then stops the servers in order
-            )
+        self._log_start = self.command.log.stat().st_size if self.command.log.exists() else 0
+        self._child = self._spawn(self.command)
 
     def wait_ready(self, probe: Callable[[], bool], timeout: float = 30) -> None:
         """Poll the probe until it says yes; a server that does not answer yet is no error."""
@@ -183,10 +186,34 @@ class Process:
         """The last lines of the log."""
         return "\n".join(self.log_text().splitlines()[-lines:])
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Child:
         if self._child is None:
             raise ProcessError(f"{self.name} was never started")
         return self._child
+
+
+def leashed(command: Command, stdin: int, stdout: IO[bytes] | int, stderr: IO[bytes] | int) -> subprocess.Popen[bytes]:
+    """Start a command that the kernel kills when the starting thread ends."""
+    leash = [sys.executable, "-I", "-S", "-c", _LEASH]
+    return subprocess.Popen(
+        [*leash, str(os.getpid()), command.user or "", *map(str, command.args)],
+        cwd=command.cwd,
+        env=environment(command),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,  # Ctrl-C is for pytest, which then stops the servers in order
+    )
+
+
+def environment(command: Command) -> dict[str, str]:
+    """All the variables that the command's process sees."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **command.env}
+
+
+def _logged(command: Command) -> subprocess.Popen[bytes]:
+    with command.log.open("ab") as log:
+        return leashed(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
 
 
 def free_port() -> int:

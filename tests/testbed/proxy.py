@@ -20,12 +20,25 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from tests.testbed.faults import Action, BlackHole, Cut, Delay, Fault, Freeze, Match, Reset, Status, anything, path_has
+from tests.testbed.faults import (
+    Action,
+    BlackHole,
+    Cut,
+    Delay,
+    Fault,
+    Freeze,
+    Header,
+    Match,
+    Reset,
+    Status,
+    anything,
+    path_has,
+)
 from tests.testbed.http_wire import Head, ends_with_connection, read_head, request_body, response_body, until_end
 from tests.testbed.pki import KeyPair
 from tests.testbed.process import free_port
 
-__all__ = ["BlackHole", "Cut", "Delay", "Fault", "Freeze", "Proxy", "Reset", "Status", "anything", "path_has"]
+__all__ = ["BlackHole", "Cut", "Delay", "Fault", "Freeze", "Header", "Proxy", "Reset", "Status", "anything", "path_has"]
 
 _FAREWELL = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: closing sends RST
 
@@ -81,8 +94,7 @@ class Proxy:
         self._upstream = (target.hostname or "127.0.0.1", target.port or 80)
         self._upstream_tls = ssl.create_default_context(cafile=ca) if target.scheme == "https" else None
         self._serving_tls = _serving_context(serving) if serving else None
-        self._port = free_port()
-        self._record_headers = record_headers
+        self._port, self._record_headers = free_port(), record_headers
         self.requests: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self._faults: tuple[Fault, ...] = ()
@@ -143,6 +155,10 @@ class Proxy:
     def cut(self, match: Match = anything) -> None:
         """Break the matching requests that are under way just now."""
         self._in_loop(self._cut(Fault(match, Cut())))
+
+    def under_way(self, match: Match = anything) -> int:
+        """How many matching requests have no whole answer yet."""
+        return sum(match(each.head.method, each.head.target) for each in self._exchanges.copy())
 
     def count(self, match: Match = anything) -> int:
         """How many matching requests have come so far."""
@@ -264,6 +280,8 @@ class Proxy:
                 raise _DroppedError
             case Delay(seconds):
                 await asyncio.sleep(seconds)
+            case Header(name, value):
+                exchange.head = exchange.head.with_header(name, value)
             case _:
                 pass
         limit = fault.action.after_bytes if fault and isinstance(fault.action, Cut) else None

@@ -13,8 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import httpx
-
+from tests.testbed import local_http
 from tests.testbed.bed import Bed, Json
 from tests.testbed.build import binaries
 from tests.testbed.database import Database
@@ -208,7 +207,7 @@ class RealBed(Bed):
     def _await(self, name: ServerName) -> None:
         manager = self.process("kube-controller-manager")
         probes: dict[ServerName, Callable[[], bool]] = {
-            "etcd": lambda: httpx.get(f"http://127.0.0.1:{self._etcd_port}/health", trust_env=False).status_code == 200,
+            "etcd": lambda: local_http.get(f"http://127.0.0.1:{self._etcd_port}/health").status_code == 200,
             "kube-apiserver": lambda: self.kube.raw("GET", "/readyz").status_code == 200,
             "kube-controller-manager": lambda: _CONTROLLERS_RUN in manager.log_text(since_start=True),
             "vault": lambda: self.vault.active,
@@ -217,7 +216,7 @@ class RealBed(Bed):
 
     def _await_listening(self) -> None:
         url = f"{self.vault_url}/v1/sys/seal-status"
-        self.process("vault").wait_ready(lambda: httpx.get(url, trust_env=False).status_code < 500)
+        self.process("vault").wait_ready(lambda: local_http.get(url).status_code < 500)
 
     def _set_up_vault(self) -> None:
         self._await_listening()

@@ -6,6 +6,7 @@ Invariant: what the tests know of the sandbox they read from its `ready.json`, a
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +14,8 @@ import orjson
 
 from tests.testbed.bed import Bed
 from tests.testbed.kube_admin import KubeAccess, KubeAdmin
-from tests.testbed.process import Command, Process
+from tests.testbed.nursery import Nursery
+from tests.testbed.process import Child, Command, Process
 from tests.testbed.sandbox_database import SandboxDatabase
 from tests.testbed.vault_admin import VaultAccess, VaultAdmin
 
@@ -28,6 +30,7 @@ class SandboxBed(Bed):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self._database: SandboxDatabase | None = None
+        self._nurseries: dict[str, Nursery] = {}
         args: list[str | Path] = [sys.executable, "-m", "vso.sandbox", "--dir", directory]
         self.process = Process(
             Command("sandbox", args, directory / "sandbox.log", cwd=ROOT, env={"HOME": str(directory)})
@@ -48,6 +51,9 @@ class SandboxBed(Bed):
 
     def stop(self) -> None:
         """Stop the sandbox."""
+        for nursery in self._nurseries.values():
+            nursery.stop()
+        self._nurseries.clear()
         if self.process.running:
             self.process.stop(grace=5)
         if hasattr(self, "kube"):
@@ -61,6 +67,13 @@ class SandboxBed(Bed):
             database.set_up()
             self._database = database
         return self._database
+
+    def starter(self, program: str) -> Callable[[Command], Child] | None:
+        """Children are forked from a process that has the imports behind it: there are many of them here."""
+        if program not in self._nurseries:
+            nursery = self._nurseries[program] = Nursery(program, self.directory)
+            nursery.start()
+        return self._nurseries[program].spawn
 
     def _connect(self, ready: Path) -> None:
         said = orjson.loads(ready.read_bytes())

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientSession, WSMsgType, web
 
 from tests.testbed.pki import Authority
-from tests.testbed.proxy import BlackHole, Cut, Delay, Freeze, Proxy, Reset, Status, path_has
+from tests.testbed.proxy import BlackHole, Cut, Delay, Freeze, Header, Proxy, Reset, Status, path_has
 from tests.testbed.waiting import always, eventually
 
 
@@ -192,6 +192,14 @@ def test_a_status_is_answered_in_the_servers_place(proxy: Proxy, upstream: Upstr
         )
         assert upstream.hits == 0
         assert client.get("/echo").status_code == 200, "the same connection goes on after the one fault"
+
+
+def test_a_header_goes_along_with_the_request(proxy: Proxy) -> None:
+    proxy.fault(Header("Authorization", "Bearer proxy"), path_has("/echo"), times=1)
+    with httpx.Client(base_url=proxy.url) as client:
+        answer = client.post("/echo", content="body").json()
+        assert (answer["authorization"], answer["body"]) == ("Bearer proxy", "body")
+        assert client.post("/echo", headers={"Authorization": "Bearer me"}).json()["authorization"] == "Bearer me"
 
 
 def test_a_delay_holds_the_request(proxy: Proxy) -> None:

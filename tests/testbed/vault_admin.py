@@ -10,6 +10,8 @@ from typing import Any
 
 import httpx
 
+from tests.testbed import local_http
+
 Json = dict[str, Any]
 
 
@@ -115,7 +117,7 @@ def initialise(url: str) -> VaultAccess:
 
 
 def _connect(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, headers={"User-Agent": "testbed-admin"}, timeout=60, trust_env=False)
+    return local_http.client(url, headers={"User-Agent": "testbed-admin"})
 
 
 def _answer(response: httpx.Response) -> Json:

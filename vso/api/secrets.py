@@ -109,7 +109,7 @@ class VaultDynamicSecretSpec(ApiModel):
     params_json: Annotated[JsonMap, OPAQUE_OBJECT] | None = Field(default=None, alias="paramsJSON")
     """Body of the request, as nested as the engine wants it; instead of params."""
     renewal_percent: Defaulted[Percent] = 67
-    """Share of the life of a lease, in percent, after which it is renewed."""
+    """Share of the life of a lease, in percent, after which it is renewed; a brief one sooner, with 20 s left."""
     revoke: bool = True
     """Revoke the lease when this object is deleted (default true)."""
     allow_static_creds: bool = False
@@ -123,7 +123,7 @@ class VaultDynamicSecretSpec(ApiModel):
     sync_config: SyncConfig | None = None
     """How changes are noticed."""
     overlap: Defaulted[Duration] = "5m"
-    """How long a replaced lease lives on at most, so that its users can change over."""
+    """How long a replaced lease lives on at most, renewed where need be, so that its users can change over."""
     suspend: Defaulted[bool] = False
     """Rest: nothing is requested, written or restarted; a lease is still renewed."""
 

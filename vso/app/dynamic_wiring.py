@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from vso.api.secrets import VaultDynamicSecretStatus
 from vso.app.metrics import Metrics
@@ -30,15 +31,22 @@ from vso.core.sensitive import Sensitive
 from vso.kube.client import KubeClient
 from vso.runtime.lease_scheduler import LeaseScheduler
 from vso.runtime.watchdog import Watchdog
+from vso.runtime.workqueue import Lane, WorkQueue
 
 KIND = Kind.VAULT_DYNAMIC_SECRET
+_REPLACED_PER_SECOND = 100.0
+"""How fast the leases of a token are replaced that Vault does not know any more."""
 
 
 class LeaseTimers:
     """The deadlines of all leases, their timers, and the second look that notices a lost one."""
 
     def __init__(
-        self, clock: Clock, on_due: Callable[[ObjectKey], None], on_lost: Callable[[ObjectKey, float], None]
+        self,
+        clock: Clock,
+        on_due: Callable[[ObjectKey], None],
+        on_lost: Callable[[ObjectKey, float], None],
+        wake: Callable[[ObjectKey, float], None] = lambda *_: None,
     ) -> None:
         def lost(key: ObjectKey, seconds: float) -> None:
             on_lost(key, seconds)
@@ -47,12 +55,24 @@ class LeaseTimers:
         self._scheduler: LeaseScheduler[ObjectKey] = LeaseScheduler(clock, on_due)
         self.times = LeaseTimes(clock, self._scheduler)
         self._watchdog = Watchdog(clock, self.times.known, lost)
+        self._wake = wake
+
+    def bereaved(self, lease_ids: Collection[str]) -> None:
+        """Have those who hold leases of a token that is no more looked at: at once, spread over what life they have."""
+        for place, (key, life) in enumerate(self.times.holders(lease_ids)):
+            self._wake(key, min(place / _REPLACED_PER_SECOND, life))
 
     async def run(self) -> None:
         """Call for each key when it is due, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._scheduler.run(), name="lease-timers")
             group.create_task(self._watchdog.run(), name="lease-watchdog")
+
+
+def lease_timers(clock: Clock, queue: WorkQueue[ObjectKey], on_lost: Callable[[ObjectKey, float], None]) -> LeaseTimers:
+    """Return the deadlines of the objects that the queue is for."""
+    # Straight to the queue: no deadline that a pass under way sets afterwards may put it off.
+    return LeaseTimers(clock, queue.add, on_lost, wake=partial(queue.add_after, lane=Lane.URGENT))
 
 
 def token_shelf(
@@ -93,7 +113,7 @@ def dynamic_secrets(parts: DynamicParts) -> DynamicSecretReconciler:
         deadlines=parts.deadlines,
         leaving=Leaving(desk, finalizers, reporter, parts.clock, parts.metrics.leaked),
         retired=Retired(parts.kube, desk, reporter),
-        static_creds=StaticCreds(desk, acts, reporter, config, parts.mac_key),
+        static_creds=StaticCreds(acts, reporter, config, parts.mac_key),
         probe_every=timedelta(seconds=parts.settings.lease_probe_interval),
     )
     return DynamicSecretReconciler(parts.passes, rooms)

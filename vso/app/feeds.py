@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache
 from vso.controllers.triggers import (
@@ -26,6 +27,7 @@ from vso.controllers.triggers import (
 )
 from vso.core.clock import Clock
 from vso.core.keys import Kind, ObjectKey
+from vso.core.label_selector import Selector
 from vso.core.records import Record
 from vso.kube.client import KubeClient
 from vso.kube.json import JsonObject
@@ -68,6 +70,8 @@ class FeedConfig:
     """Empty: the whole cluster."""
     watch_secrets: bool
     operator_namespace: str
+    mine: Selector | None = None
+    """Which objects are this operator's, by their labels; all others are seen and left alone."""
 
 
 def indexes(operator_namespace: str) -> dict[Kind, dict[str, Index]]:
@@ -89,12 +93,14 @@ def make_feeds(
     namespaces = config.namespaces or (ALL_NAMESPACES,)
     indexers = indexes(config.operator_namespace)
 
+    ours = partial(decode_record, mine=config.mine)
+
     def feed(label: str, path: str, decode: Callable[[JsonObject], Record], selector: str, kind: Kind | None) -> Feed:
         source = ResourceListWatch(client, path, decode, label_selector=selector, metadata_only=kind is None)
         return Informer(label, source, clock, rng, indexers=indexers.get(kind, {}) if kind else {}, observer=observer)
 
     kinds = {
-        kind: {ns: feed(_label(kind.plural, ns), cr_path(kind, ns), decode_record, "", kind) for ns in namespaces}
+        kind: {ns: feed(_label(kind.plural, ns), cr_path(kind, ns), ours, "", kind) for ns in namespaces}
         for kind in Kind
     }
     secrets = {

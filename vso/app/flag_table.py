@@ -108,6 +108,20 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "",
         "watch these only, with Roles instead of a ClusterRole; empty: the whole cluster",
     ),
+    Flag(
+        "operator-class",
+        CLUSTER,
+        Form("NAME", v.label_value),
+        "",
+        "look after objects whose label vso.hashicorp.com/operator-class says this; empty: those without the label",
+    ),
+    Flag(
+        "watch-label-selector",
+        CLUSTER,
+        Form("SELECTOR", v.selector),
+        "",
+        "of these look after objects with such labels only; all others are left to another operator",
+    ),
     Flag("kube-max-in-flight", CLUSTER, COUNT, "32", "requests to the API server at a time"),
     Flag(
         "secrets-access",

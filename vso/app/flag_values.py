@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from vso.core.durations import parse_duration
+from vso.core.label_selector import label_selector
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _MAX_PORT = 65535
 
 
@@ -147,6 +149,19 @@ def namespace(value: str) -> str:
 def namespaces(value: str) -> tuple[str, ...]:
     """Return a list of namespaces."""
     return tuple(namespace(name) for name in words(value))
+
+
+def selector(value: str) -> str:
+    """Return a label selector that can be understood."""
+    label_selector(value)
+    return value.strip()
+
+
+def label_value(value: str) -> str:
+    """Return what may be the value of a label; empty for none."""
+    if not _LABEL_VALUE.fullmatch(value.strip()):
+        raise ValueError(f"{value!r} is not the value of a label")
+    return value.strip()
 
 
 def prefixes(value: str) -> tuple[str, ...]:

@@ -169,7 +169,7 @@ class Operator:
 
     def _all_ready(self) -> bool:
         feeds = self._parts.feeds.of(Kind.VAULT_STATIC_SECRET)
-        return all(is_ready(record) for feed in feeds for record in feed.store.values())
+        return all(record.foreign or is_ready(record) for feed in feeds for record in feed.store.values())
 
 
 def is_ready(record: Record) -> bool:

@@ -65,7 +65,7 @@ def cluster_rules(*, full: bool) -> list[Rule]:
         secrets += ["list", "watch", "delete"]
     plurals = [kind.plural for kind in Kind]
     return [
-        _rule(GROUP, plurals, ["get", "list", "watch"]),
+        _rule(GROUP, plurals, ["list", "watch"]),
         _rule(GROUP, [f"{plural}/status" for plural in plurals], ["patch"]),
         _rule(GROUP, [kind.plural for kind in _FINALIZED], ["patch"]),
         _rule("", ["secrets"], secrets),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +20,7 @@ from vso.app.flag_values import Address, AddressRule, namespace
 from vso.app.flags import SettingsError, texts
 from vso.controllers.token_entries import Model
 from vso.core.backoff import Backoff
+from vso.core.label_selector import OPERATOR_CLASS, Labels, Selector, label_selector
 
 __all__ = ["SecretsAccess", "Settings", "SettingsError", "from_args"]
 
@@ -50,6 +52,8 @@ class Settings(BaseModel):
     kubeconfig: str
     watch_namespaces: tuple[str, ...]
     """Empty for the whole cluster."""
+    watch_label_selector: str
+    operator_class: str
     kube_max_in_flight: int
 
     secrets_access: SecretsAccess
@@ -116,6 +120,14 @@ class Settings(BaseModel):
     def allow_default_globals(self) -> bool:
         """Whether a VaultAuthGlobal named default is taken where none is named."""
         return "allow-default-globals" in self.global_vault_auth_options
+
+    def is_mine(self, labels: Labels) -> bool:
+        """Tell whether an object with these labels is this operator's to look after."""
+        return labels.get(OPERATOR_CLASS, "") == self.operator_class and self._selected(labels)
+
+    @cached_property
+    def _selected(self) -> Selector:
+        return label_selector(self.watch_label_selector)
 
     def allows_vault_address(self, address: str) -> bool:
         """Tell whether the operator may talk to the Vault at the address."""

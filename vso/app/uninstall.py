@@ -1,12 +1,14 @@
 """`--uninstall`: take every finalizer of ours off, so that nothing hangs once the operator is gone.
 
 Invariant: all kinds and all namespaces that may be listed, not the operator's own alone; other
-parties' finalizers stay, and no Secret is touched. An operator that still works could put a finalizer
-back on: where its Deployment is named, it has stopped working before the first one is taken off.
+parties' finalizers and the objects of another operator class stay, and no Secret is touched. An operator
+that still works could put a finalizer back on: where its Deployment is named, it has stopped working before
+the first one is taken off.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import structlog
@@ -16,6 +18,7 @@ from vso.controllers.finalizers import Finalizers
 from vso.core.clock import Clock
 from vso.core.errors import VsoError
 from vso.core.keys import Kind
+from vso.core.label_selector import Selector
 from vso.core.records import Record
 from vso.kube.client import KubeClient, PatchType
 from vso.kube.errors import NotFoundError
@@ -60,20 +63,21 @@ async def _let_go(lock: KubeLeaseLock, clock: Clock) -> None:
             seen, since = now, clock.monotonic()
 
 
-async def uninstall(client: KubeClient, namespaces: tuple[str, ...]) -> bool:
+async def uninstall(client: KubeClient, namespaces: tuple[str, ...], mine: Selector | None = None) -> bool:
     """Release every object; False when one could not be, which the log names."""
     complete = True
     for kind in _WITH_FINALIZERS:
         for namespace in namespaces or ("",):
-            complete &= await _release_all(client, kind, namespace)
+            complete &= await _release_all(client, kind, namespace, mine)
     return complete
 
 
-async def _release_all(client: KubeClient, kind: Kind, namespace: str) -> bool:
+async def _release_all(client: KubeClient, kind: Kind, namespace: str, mine: Selector | None) -> bool:
     finalizers, complete = Finalizers(client, kind), True
+    ours = partial(decode_record, mine=mine)
     try:
-        async for page in ResourceListWatch(client, cr_path(kind, namespace), decode_record).list():
-            for record in page.records:
+        async for page in ResourceListWatch(client, cr_path(kind, namespace), ours).list():
+            for record in (record for record in page.records if not record.foreign):
                 complete &= await _release(finalizers, kind, record)
     except NotFoundError:
         _log.info("the kind is not served", kind=kind.value)  # its CRD went first, and every object with it

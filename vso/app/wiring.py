@@ -17,7 +17,7 @@ from typing import Any
 
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
-from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets, token_shelf
+from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets, lease_timers, token_shelf
 from vso.app.feeds import FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
 from vso.app.metrics import Metrics
@@ -117,7 +117,7 @@ class _Builder:
         self._base = base
         settings, clock, rng = base.settings, base.clock, base.rng
         self.full = settings.secrets_access == "full"
-        feeds = FeedConfig(settings.watch_namespaces, self.full, settings.namespace)
+        feeds = FeedConfig(settings.watch_namespaces, self.full, settings.namespace, settings.is_mine)
         self.feeds = make_feeds(base.kube, clock, rng, feeds, base.metrics)
         self.caches: Caches = self.feeds.caches()
         self.relations = Relations(self.caches, settings.namespace)
@@ -141,7 +141,9 @@ class _Builder:
         credentials = Credentials(TokenMinter(base.kube), materials, around)
         cipher = TransitCipher(self.caches[Kind.VAULT_AUTH], lambda: self.resolver, settings.namespace)
         self.shelf = token_shelf(settings, clock, base.kube, base.mac_key, cipher)
-        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, self.shelf)
+        self.deadlines = lease_timers(clock, self.queues[Kind.VAULT_DYNAMIC_SECRET], base.metrics.timer_lost)
+        bereaved = self.deadlines.bereaved
+        self.sessions = Sessions(clock, credentials, base.metrics.vault, self._on_cautions, self.shelf, bereaved)
         policy = TrustPolicy(settings.forbid_insecure_tls, allows, settings.connection_check_interval)
         trust = TrustStore(materials, clock, policy)
         lenient = settings.allow_default_globals
@@ -157,7 +159,6 @@ class _Builder:
             group=lambda source: source.session_key.connection_uid,
         )
         ears = ears_of(self.poller, self.queues[Kind.VAULT_STATIC_SECRET], base.metrics.vault)
-        self.deadlines = LeaseTimers(clock, self.queues[Kind.VAULT_DYNAMIC_SECRET].add, base.metrics.timer_lost)
         config = StreamConfig(settings.backoff, settings.config_recheck_interval)
         self.streams = EventStreams(clock, rng, ears, config)
 
@@ -171,7 +172,7 @@ class _Builder:
             Kind.VAULT_STATIC_SECRET: self._statics(),
             Kind.VAULT_DYNAMIC_SECRET: self._dynamics(),
         }
-        reconcilers.update({kind: self._unsupported(kind) for kind in NEVER | NOT_YET})
+        reconcilers.update({kind: UnsupportedReconciler(kind, self._pass_parts(kind)) for kind in NEVER | NOT_YET})
         controllers = tuple(self._controller(kind, reconciler) for kind, reconciler in reconcilers.items())
         self._base.metrics.watch(self._readings())
         return Parts(
@@ -205,9 +206,10 @@ class _Builder:
         base = self._base
         limiter: RateLimiter[ObjectKey] = RateLimiter(base.settings.backoff, base.rng)
         if kind not in _SECRETS:
-            return WorkQueue(base.clock, limiter, name=kind.plural)
+            return WorkQueue(base.clock, limiter, name=kind.plural, share=attrgetter("namespace"))
         # As many passes as a connection has sockets: a Vault that never answers cannot take every worker.
-        return WorkQueue(base.clock, limiter, name=kind.plural, group=partial(self.relations.vault_of, kind))
+        group = partial(self.relations.vault_of, kind)
+        return WorkQueue(base.clock, limiter, name=kind.plural, group=group, share=attrgetter("namespace"))
 
     def _vault_client(self, config: ConnectionConfig) -> VaultClient:
         base = self._base
@@ -310,9 +312,6 @@ class _Builder:
         writer = SecretWriter(self._base.kube, delete_allowed=self.full, owner_of=self.relations.owner_of)
         interval = self._base.settings.drift_interval
         return Destinations(kind, writer, self.caches.secrets, may_delete=self.full, drift_interval=interval)
-
-    def _unsupported(self, kind: Kind) -> UnsupportedReconciler:
-        return UnsupportedReconciler(kind, replace(self._pass_parts(kind), finalizers=None))
 
     def _pass_parts(self, kind: Kind) -> PassParts[Any]:
         return PassParts(

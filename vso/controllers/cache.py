@@ -32,7 +32,16 @@ class ObjectCache:
         return ALL_NAMESPACES in self._stores or namespace in self._stores
 
     def get(self, key: ObjectKey) -> Record | None:
-        """Return the record last seen under the key."""
+        """Return the record last seen under the key; what is left to another operator is not there."""
+        record = self._seen(key)
+        return None if record is None or record.foreign else record
+
+    def is_foreign(self, key: ObjectKey) -> bool:
+        """Tell whether there is such an object, which is left to another operator."""
+        record = self._seen(key)
+        return record is not None and record.foreign
+
+    def _seen(self, key: ObjectKey) -> Record | None:
         store = self._stores.get(key.namespace) or self._stores.get(ALL_NAMESPACES)
         return None if store is None else store.get(key)
 
@@ -103,5 +112,11 @@ class Caches:
             return ConfigError(
                 Reason.REFERENCE_NOT_FOUND,
                 f"{field} of {referrer} names {kind} {key}, in a namespace that this operator does not watch",
+            )
+        if cache.is_foreign(key):
+            return ConfigError(
+                Reason.REFERENCE_NOT_FOUND,
+                f"{field} of {referrer} names {kind} {key}, whose labels leave it to another operator"
+                " (--operator-class, --watch-label-selector)",
             )
         return missing_reference(kind, key, field, cache.names(key.namespace))

@@ -17,7 +17,7 @@ from vso.controllers.dynamic_status import Grant, Settled
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.leases import Door, LeaseDesk
 from vso.controllers.leaving import leases_of
-from vso.controllers.memory import Unsettled, moved_on
+from vso.controllers.memory import Prolonged, Unsettled, moved_on
 from vso.controllers.report import Reporter
 from vso.controllers.restarts import Restarted, Restarts
 from vso.core.errors import Reason, VsoError
@@ -71,12 +71,16 @@ class LeaseActs:
     ) -> DynamicLook:
         """Ask for credentials and put them in the place of the old ones, whose end was `moved` last to that."""
         look.notes.unsaid = True
+        look, issued, grant = await self.ask(look, door, because)
+        return await self.take(look, door, because, issued, replace(grant, replaced_ends=moved))
+
+    async def ask(self, look: DynamicLook, door: Door, because: Because) -> tuple[DynamicLook, Issued, Grant]:
+        """Ask Vault for credentials, with room made for them."""
         look, crowd = await self._make_room(look, door, because)
         issued, grant = await self._desk.issue(door, look.cr.spec)
-        grant = replace(grant, replaced_ends=moved)
         if crowd is not None:
             self._reporter.tell(look, dynamic_status.crowded(look.status, crowd))
-        return await self.take(look, door, because, issued, grant)
+        return look, issued, grant
 
     async def take(self, look: DynamicLook, door: Door, because: Because, issued: Issued, grant: Grant) -> DynamicLook:
         """Put what was issued in the place of what was there."""
@@ -139,6 +143,7 @@ class LeaseActs:
             await door.session.let_go(lease.id)
             return await self.issue(look, door, Because.GONE)
         if truncated(lease.duration, grant.duration):
+            look.notes.prolonged = Prolonged(lease.id, look.now, last=True)
             ends = dynamic_status.ends(dynamic_status.prolonged(look.status, grant), look.now)
             return await self.issue(look, door, Because.TRUNCATED, ends)
         await self._reporter.in_order(
@@ -172,7 +177,7 @@ class LeaseActs:
         if error is not None and error.reason is not Reason.REVOKE_FORBIDDEN:  # it holds up no renewal, and no issue
             return await self.jot(look, dynamic_status.set_aside(look.status, look.now + overlap_of(look.cr.spec)))
         healed = look.status.model_copy(update={"pending_lease": None})
-        return await self.jot(look, healed, dynamic_status.left_to_end(error))
+        return await self.jot(look, healed, dynamic_status.left_to_end([error] if error else []))
 
     async def heal_resting(self, look: DynamicLook, door: Door) -> DynamicLook:
         """Settle the lease that the Secret of a suspended object holds; what its consumers are owed stays owed."""
@@ -211,13 +216,14 @@ class LeaseActs:
 
         It is waited for no longer than there are credentials that live.
         """
-        if not look.status.retired_leases:
+        nothing_joins = look.cr.spec.allow_static_creds and not look.status.secret_lease.id
+        if not look.status.retired_leases or nothing_joins:
             return look, None
-        done, error = await self._desk.revoke_all(door, [ref.id for ref in look.status.retired_leases])
-        left = dynamic_status.without_retired(look.status, done)
+        given = await self._desk.revoke_all(door, [ref.id for ref in look.status.retired_leases])
+        left, error = dynamic_status.without_retired(look.status, given.settled), given.error
         if error is not None and left.retired_leases and not dynamic_status.pressing(left, because, look.now):
             raise error
-        look = await self.jot(look, left, dynamic_status.left_to_end(error))
+        look = await self.jot(look, left, dynamic_status.left_to_end(given.forbidden))
         return look, error if left.retired_leases else None
 
     async def _hold(self, look: DynamicLook) -> DynamicLook:

@@ -99,7 +99,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         if isinstance(look.cr, VaultDynamicSecret) and remaining > timedelta(0):
             lease = dynamic.lease_of(look.cr.spec, look.status, None, look.now)
             if lease is not None:
-                self._rooms.deadlines.set(look.key, retry_in(lease, look.now), lease.ends - look.now)
+                self._rooms.deadlines.set(look.key, retry_in(lease, look.now), lease.ends - look.now, lease.id)
         return Telling(remaining=remaining)
 
     def rest(self, key: ObjectKey) -> None:
@@ -242,7 +242,8 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         instants = [plan.until] if isinstance(plan, Wait) else []
         instants += [parent.due] if parent is not None and parent.due is not None else []
         if instants:
-            self._rooms.deadlines.set(look.key, min(instants) - look.now, lease.ends - look.now if lease else None)
+            life = None if lease is None else lease.ends - look.now
+            self._rooms.deadlines.set(look.key, min(instants) - look.now, life, lease_id)
         return Result()
 
     # What comes next.
@@ -266,7 +267,8 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             waits += [due] if due is not None else []
         await self._rooms.acts.unhold(look)
         if waits:
-            self._rooms.deadlines.set(look.key, min(waits), None if lease is None else lease.ends - look.now)
+            life = None if lease is None else lease.ends - look.now
+            self._rooms.deadlines.set(look.key, min(waits), life, lease_id)
         else:
             self._rooms.deadlines.cancel(look.key)
         if work is not None:

@@ -6,7 +6,7 @@ replaced until it is given back or over; no value and no unkeyed hash of one is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -85,7 +85,7 @@ def settled(
         "pending_lease": None,
         "secret_mac": "",
         "static_creds_meta_data": None,
-        "retired_leases": (*status.retired_leases, *_retired(status, done.grant, now + overlap))[-MOST_RETIRED:],
+        "retired_leases": retired(status, now + overlap, done.grant.replaced_ends),
         "destination": DestinationStatus(
             name=done.written.name, uid=done.written.uid, resource_version=done.written.resource_version
         ),
@@ -99,6 +99,27 @@ def settled(
         "history": (_entry(done, at), *status.history)[:HISTORY],
     }
     return status.model_copy(update=update)
+
+
+def retired(
+    status: VaultDynamicSecretStatus, latest: datetime, its_end: datetime | None = None
+) -> tuple[LeaseRef, ...]:
+    """Return the replaced leases when the present one joins them: until `latest`, or until it ends by itself."""
+    old, end = status.secret_lease.id, its_end or status.expires
+    return _joined(status, LeaseRef(id=old, not_after=_whole(min(latest, end) if end else latest)) if old else None)
+
+
+def _joined(status: VaultDynamicSecretStatus, ref: LeaseRef | None) -> tuple[LeaseRef, ...]:
+    return status.retired_leases if ref is None else (*status.retired_leases, ref)[-MOST_RETIRED:]
+
+
+def kept_alive(status: VaultDynamicSecretStatus, lease_id: str, until: datetime) -> VaultDynamicSecretStatus:
+    """Say that a replaced lease was renewed."""
+    refs = tuple(
+        ref.model_copy(update={"not_after": _whole(until)}) if ref.id == lease_id else ref
+        for ref in status.retired_leases
+    )
+    return status.model_copy(update={"retired_leases": refs})
 
 
 def ends(grant: Grant, now: datetime) -> datetime:
@@ -139,7 +160,7 @@ def set_aside(status: VaultDynamicSecretStatus, latest: datetime) -> VaultDynami
     if pending is None:
         return status
     until = min(latest, pending.not_after) if pending.not_after else latest
-    kept = (*status.retired_leases, LeaseRef(id=pending.id, not_after=_whole(until)))[-MOST_RETIRED:]
+    kept = _joined(status, LeaseRef(id=pending.id, not_after=_whole(until)))
     return status.model_copy(update={"pending_lease": None, "retired_leases": kept})
 
 
@@ -171,10 +192,11 @@ def crowded(status: VaultDynamicSecretStatus, error: VsoError) -> News:
     return News("Warning", Reason.LEASE_LEAKED, f"{text}; {REMEDIES[Reason.LEASE_LEAKED]}")
 
 
-def left_to_end(error: VsoError | None) -> News | None:
-    """Return the event for a lease that the policy forbids to revoke; None for whatever else kept it."""
-    if error is None or error.reason is not Reason.REVOKE_FORBIDDEN:
+def left_to_end(forbidden: Sequence[VsoError]) -> News | None:
+    """Return the event for leases that the policy forbids to revoke."""
+    if not forbidden:
         return None
+    error = forbidden[0]
     text = f"a lease that nobody needs any more is left to run out: {error.message}; {error.remedy}"
     return News("Warning", error.reason, text)
 
@@ -215,13 +237,6 @@ def _granted(grant: Grant, now: datetime) -> dict[str, object]:
             token_expire_time=_whole(grant.token_ends) if grant.lease_id and grant.token_ends else None,
         ),
     }
-
-
-def _retired(status: VaultDynamicSecretStatus, by: Grant, latest: datetime) -> tuple[LeaseRef, ...]:
-    old, its_end = status.secret_lease, by.replaced_ends or status.expires
-    if not old.id:
-        return ()
-    return (LeaseRef(id=old.id, not_after=_whole(min(latest, its_end) if its_end else latest)),)
 
 
 def _entry(done: Settled, at: datetime) -> HistoryEntry:

@@ -1,4 +1,4 @@
-"""When each object is to be looked at next, and when what it holds ends.
+"""When each object is to be looked at next, which lease it holds, and when that ends.
 
 Invariant: what is known here does not depend on the timer that is set for it, so that a timer that is
 lost is noticed.
@@ -7,7 +7,8 @@ lost is noticed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from vso.core.clock import Clock
@@ -16,19 +17,27 @@ from vso.runtime.lease_scheduler import LeaseScheduler
 from vso.runtime.watchdog import Watched
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    due: float
+    ends: float
+    lease_id: str = field(repr=False)
+
+
 class LeaseTimes:
     """The deadlines of the objects of one kind."""
 
     def __init__(self, clock: Clock, timers: LeaseScheduler[ObjectKey]) -> None:
         self._clock = clock
         self._timers = timers
-        self._times: dict[ObjectKey, tuple[float, float]] = {}
+        self._times: dict[ObjectKey, _Known] = {}
 
-    def set(self, key: ObjectKey, wait: timedelta, life: timedelta | None = None) -> None:
+    def set(self, key: ObjectKey, wait: timedelta, life: timedelta | None = None, lease_id: str = "") -> None:
         """Look at the object after `wait`; what it holds ends after `life`, or nobody knows when."""
         now = self._clock.monotonic()
         due = now + max(0.0, wait.total_seconds())
-        self._times[key] = (due, math.inf if life is None else now + max(0.0, life.total_seconds()))
+        ends = math.inf if life is None else now + max(0.0, life.total_seconds())
+        self._times[key] = _Known(due, ends, lease_id)
         self._timers.set(key, due)
 
     def cancel(self, key: ObjectKey) -> None:
@@ -38,5 +47,11 @@ class LeaseTimes:
 
     def known(self) -> Iterator[Watched[ObjectKey]]:
         """Yield every deadline."""
-        for key, (due, ends) in self._times.items():
-            yield Watched(key, due, ends)
+        for key, known in self._times.items():
+            yield Watched(key, known.due, known.ends)
+
+    def holders(self, lease_ids: Collection[str]) -> list[tuple[ObjectKey, float]]:
+        """Return who holds one of these leases, with the seconds of its life; the first to end comes first."""
+        now, wanted = self._clock.monotonic(), frozenset(lease_ids)
+        held = [(key, max(0.0, known.ends - now)) for key, known in self._times.items() if known.lease_id in wanted]
+        return sorted(held, key=lambda holder: holder[1])

@@ -52,6 +52,18 @@ class Door:
         return await self.session.parent(status.secret_lease.id, named.id if named else "")
 
 
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """What became of leases that nobody wants any more."""
+
+    settled: frozenset[str]
+    """Nothing more is to be done for them: they are gone, or run out by themselves."""
+    forbidden: tuple[VsoError, ...]
+    """Of those among them that the policy forbids to revoke."""
+    error: VsoError | None
+    """What kept the first of the others."""
+
+
 class LeaseDesk:
     """Leases of the objects of one kind."""
 
@@ -145,21 +157,15 @@ class LeaseDesk:
         await door.session.let_go(lease_id)
         return failure
 
-    async def revoke_all(
-        self, door: Door, lease_ids: Collection[str], seconds: float | None = None
-    ) -> tuple[frozenset[str], VsoError | None]:
-        """Give leases back; return those that are settled, and what kept the first of the others.
-
-        One that the policy forbids to revoke is settled too: it runs out by itself. Where there is a limit, one that
-        Vault is slow with leaves the others their share of it.
-        """
-        done: set[str] = set()
-        first: VsoError | None = None
+    async def revoke_all(self, door: Door, lease_ids: Collection[str], seconds: float | None = None) -> GivenBack:
+        """Give leases back; where there is a limit, one that Vault is slow with leaves the others their share of it."""
+        refused: dict[str, VsoError] = {}
         ends = None if seconds is None else self._clock.monotonic() + seconds
         for given, lease_id in enumerate(lease_ids):
             share = None if ends is None else (ends - self._clock.monotonic()) / (len(lease_ids) - given)
             error = await self.revoke(door, lease_id, share)
-            if error is None or error.reason is Reason.REVOKE_FORBIDDEN:
-                done.add(lease_id)
-            first = first or error
-        return frozenset(done), first
+            if error is not None:
+                refused[lease_id] = error
+        left = {name: error for name, error in refused.items() if error.reason is not Reason.REVOKE_FORBIDDEN}
+        forbidden = tuple(error for name, error in refused.items() if name not in left)
+        return GivenBack(frozenset(lease_ids) - left.keys(), forbidden, next(iter(left.values()), None))

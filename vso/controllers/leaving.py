@@ -1,12 +1,12 @@
 """The end of an object that holds leases: they are given back, and then it may go.
 
-Invariant: an object in deletion is held up for half a minute at most; a lease that could not be given
-back by then is told and counted, and no namespace hangs for it.
+Invariant: an object in deletion is held up for half a minute at most, and not at all by a lease that the
+policy forbids to revoke; a lease that was not given back is told and counted, and no namespace hangs for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -20,7 +20,7 @@ from vso.controllers.leases import LeaseDesk
 from vso.controllers.looks import Look
 from vso.controllers.report import Reporter
 from vso.core.clock import Clock
-from vso.core.errors import Reason, TransientError, VsoError
+from vso.core.errors import TransientError, VsoError
 
 PATIENCE = timedelta(seconds=30)
 _LEAST = timedelta(seconds=3)
@@ -49,13 +49,13 @@ class Leaving:
 
     async def leave(self, look: DynamicLook) -> None:
         """Give the leases back and release the object; a TransientError asks for another try."""
-        left, error = await self._give_back(look)
-        if (news := dynamic_status.left_to_end(error)) is not None:
+        left, forbidden, error = await self._give_back(look)
+        if error is not None and self.patience(look) > timedelta(0):
+            raise TransientError(error.reason, error.message, _AGAIN)
+        if (news := dynamic_status.left_to_end(forbidden)) is not None:
             self._reporter.tell(look, news)
-        if error is not None and left:
-            if self.patience(look) > timedelta(0) and error.reason is not Reason.REVOKE_FORBIDDEN:
-                raise TransientError(error.reason, error.message, _AGAIN)
-            self._tell(look, left, error)
+        if (why := error or next(iter(forbidden), None)) is not None:
+            self._tell(look, left + len(forbidden), why)
         await self.release(look)
 
     def patience(self, look: Look[Resource, VaultDynamicSecretStatus]) -> timedelta:
@@ -68,17 +68,17 @@ class Leaving:
         """Let the object go."""
         await self._finalizers.release(look.record, look.cr.metadata.finalizers)
 
-    async def _give_back(self, look: DynamicLook) -> tuple[int, VsoError | None]:
-        """Return how many leases are left, and what kept the first of them."""
+    async def _give_back(self, look: DynamicLook) -> tuple[int, Sequence[VsoError], VsoError | None]:
+        """Return how many leases are left, what is said of those that may not be revoked, what kept the first other."""
         ids = leases_of(look.status)
         if not look.cr.spec.revoke or not ids:
-            return 0, None
+            return 0, (), None
         try:
             door = await self._desk.last_door(look.key, look.cr.spec)
         except VsoError as error:
-            return len(ids), error
-        done, first = await self._desk.revoke_all(door, ids, max(_LEAST, self.patience(look)).total_seconds())
-        return len(ids) - len(done), first
+            return len(ids), (), error
+        given = await self._desk.revoke_all(door, ids, max(_LEAST, self.patience(look)).total_seconds())
+        return len(ids) - len(given.settled), given.forbidden, given.error
 
     def _tell(self, look: DynamicLook, left: int, error: VsoError) -> None:
         self._leaked(left)

@@ -7,7 +7,7 @@ does, changes no outcome: the status and the world are compared again.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -43,6 +43,16 @@ class Unsettled:
     """In the words of the object's kind; None for restarts alone."""
     wait: float = 0.0
     """Seconds until it is to be taken up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prolonged:
+    """A renewal of the lease that was replaced last, or is about to be."""
+
+    lease_id: str = field(repr=False)
+    at: datetime
+    last: bool
+    """Nothing more is to be had."""
 
 
 @dataclass(slots=True)
@@ -86,6 +96,8 @@ class Memory(Generic[S]):
     """When this process saw the present lease first."""
     probed_at: datetime | None = None
     """When Vault was last asked whether the present lease is still there."""
+    prolonged: Prolonged | None = None
+    """What became of the last renewal of a lease that is replaced."""
     awaiting: float | None = None
     """On the monotonic clock: since when a rotation of static credentials is waited for."""
     look_due: float | None = None

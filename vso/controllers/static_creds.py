@@ -13,7 +13,7 @@ from vso.api.secrets import VaultDynamicSecretStatus
 from vso.controllers import debts, dynamic_status, static_creds_status
 from vso.controllers.destinations import DynamicLook
 from vso.controllers.dynamic_acts import RESYNC_ANNOTATIONS, DynamicConfig, LeaseActs, overlap_of
-from vso.controllers.leases import Door, LeaseDesk
+from vso.controllers.leases import Door
 from vso.controllers.memory import Unsettled
 from vso.controllers.report import Reporter
 from vso.controllers.static_creds_status import Answered, Context, Synced
@@ -46,13 +46,11 @@ class StaticCreds:
 
     def __init__(
         self,
-        desk: LeaseDesk,
         acts: LeaseActs,
         reporter: Reporter[VaultDynamicSecretStatus],
         config: DynamicConfig,
         mac_key: Sensitive,
     ) -> None:
-        self._desk = desk
         self._config = config
         self._acts = acts
         self._reporter = reporter
@@ -65,7 +63,7 @@ class StaticCreds:
             return Seen(look, settled=False)
         if look.notes.awaiting is not None and not self._look_due(look):
             return await self._at_hand(look, because)  # something else has woken the object meanwhile
-        issued, grant = await self._desk.issue(door, look.cr.spec)
+        look, issued, grant = await self._acts.ask(look, door, because or Because.NO_LEASE)
         if grant.lease_id:
             return Seen(await self._acts.take(look, door, because or Because.NO_LEASE, issued, grant), settled=True)
         rotation = static_creds.rotation_of(issued.data, f"{look.cr.spec.mount}/{look.cr.spec.path}")

@@ -9,17 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vso.api.secrets import LeaseRef, SecretLease, VaultDynamicSecretStatus
+from vso.api.secrets import SecretLease, VaultDynamicSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
-from vso.controllers import debts
+from vso.controllers import debts, dynamic_status
 from vso.controllers.restarts import Restarted
 from vso.core.errors import Reason
 from vso.decide.assess import News
 from vso.decide.lease import Because
 from vso.decide.static_creds import Rotation
 from vso.kube.secret_plan import Written
-
-HISTORY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ def synced(status: VaultDynamicSecretStatus, done: Synced, context: Context) -> 
     update: dict[str, object] = {
         "secret_mac": done.mac,
         "rolled_out_digest": status.rolled_out_digest if debts.pending(done.restarted) else done.mac,
-        "retired_leases": (*status.retired_leases, *_retired(status, context)),
+        "retired_leases": dynamic_status.retired(status, context.now + context.overlap),
         "source_version": context.shape,
         "last_handled_resync": context.resync,
         "last_handled_restart": context.asked,
@@ -89,7 +87,7 @@ def synced(status: VaultDynamicSecretStatus, done: Synced, context: Context) -> 
     if done.changed or status.last_sync_time is None:
         at = ((done.written.set_at if done.written is not None else None) or context.now).replace(microsecond=0)
         update["last_sync_time"] = at
-        update["history"] = (_entry(done, at), *status.history)[:HISTORY]
+        update["history"] = (_entry(done, at), *status.history)[: dynamic_status.HISTORY]
     return noted(status, done.answered, context.now).model_copy(update=update)
 
 
@@ -103,14 +101,6 @@ def news_of(done: Synced, name: str, *, first: bool) -> News | None:
     if done.changed:
         return News("Normal", Reason.SECRET_ROTATED, f"Secret {name} has new credentials ({done.because})")
     return debts.news_of(done.restarted)
-
-
-def _retired(status: VaultDynamicSecretStatus, context: Context) -> tuple[LeaseRef, ...]:
-    old = status.secret_lease.id
-    if not old:
-        return ()
-    latest = (context.now + context.overlap).replace(microsecond=0)
-    return (LeaseRef(id=old, not_after=min(latest, status.expires) if status.expires else latest),)
 
 
 def _entry(done: Synced, at: datetime) -> HistoryEntry:

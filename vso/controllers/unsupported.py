@@ -1,9 +1,12 @@
 """Kinds that are accepted and not acted on say so, instead of keeping silent.
 
-Invariant: one status write per generation, and nothing else.
+Invariant: one status write per generation, and nothing else; one that is deleted never waits for the finalizer
+that the reference operator has left on it.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from vso.api.meta import Resource, Status
 from vso.api.scheme import MODELS
@@ -23,8 +26,8 @@ class UnsupportedReconciler(ObjectReconciler[Resource, Status]):
     """Reports one such kind as Stalled."""
 
     def __init__(self, kind: Kind, parts: PassParts[Status]) -> None:
-        super().__init__(parts)
-        self._kind = kind
+        super().__init__(replace(parts, finalizers=None))
+        self._kind, self._finalizers = kind, parts.finalizers
 
     @property
     def model(self) -> type[Resource]:
@@ -34,9 +37,15 @@ class UnsupportedReconciler(ObjectReconciler[Resource, Status]):
     async def look_over(self, look: Look[Resource, Status]) -> Result:
         """Say that nothing will be done for the object."""
         if look.record.deleting:
-            self.forget(look.key)
+            await self.abandon(look)
             return Result()
         raise self._verdict()
+
+    async def abandon(self, look: Look[Resource, Status]) -> None:
+        """The object goes: nobody is there who would clean up after it."""
+        if self._finalizers is not None:
+            await self._finalizers.release(look.record, look.cr.metadata.finalizers)
+        self.forget(look.key)
 
     def _verdict(self) -> TerminalError:
         if self._kind in NEVER:

@@ -35,6 +35,8 @@ class Record:
     """Where a VaultAuth looks for its VaultAuthGlobal, in that order, as references."""
     targets: tuple[str, ...] = ()
     """The rollout targets of a secret, each as `<kind>/<name>`."""
+    foreign: bool = False
+    """Whether the object is left to another operator, by its labels."""
     said: int = 0
     """A hash of the status: differs when somebody wrote it."""
 

@@ -1,10 +1,10 @@
 """What is to be done with a lease now: renew it, replace it, or let it be.
 
 A lease ends with its own life or with the token that it was issued under, whichever is first, and is
-renewed after a share of that life. The instants of renewal lie on a grid of the lease's own, hashed
-from the object's uid: ten thousand leases that were issued together are renewed evenly over the
-period, each early rather than late. Invariant: pure; no plan ever waits past the end of the lease,
-and what has to be replaced is replaced before it ends.
+renewed after a share of that life, early enough to leave `SPARE`. The instants of renewal lie on a grid
+of the lease's own, hashed from the object's uid: ten thousand leases that were issued together are
+renewed evenly over the period, each early rather than late. Invariant: pure; no plan ever waits past the
+end of the lease, and what has to be replaced is replaced before it ends.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ LEAST_SHARE = 0.05
 LEAST_PERIOD = timedelta(seconds=1)
 SHORT_LIFE = timedelta(seconds=90)
 """kubelet alone takes about a minute to refresh a mounted Secret."""
+SPARE = timedelta(seconds=20)
+"""What a lease has left at least when it is renewed, whatever share was asked for: Vault may be away for a while, and
+where the renewal turns out to be the last one, the consumers of what replaces it have that long to follow."""
+_SPARE_SHARE = 3 / 4
+"""What is left instead of a life too short for that."""
 _LATEST = 0.95
 """Share of its life after which no lease is left unrenewed."""
 _WHOLE = timedelta(seconds=1)
@@ -161,7 +166,7 @@ def _may_live(lease: Lease, now: datetime, policy: LeasePolicy) -> bool:
 
 def renew_at(lease: Lease, policy: LeasePolicy) -> datetime:
     """Return the instant of the renewal: a point of the grid, at most a period after the last one."""
-    period = _period(lease, policy)
+    period = renewal_period(lease, policy)
     latest = lease.granted_at + period
     if period <= 4 * _RESOLUTION:
         return latest
@@ -199,6 +204,12 @@ def _period(lease: Lease, policy: LeasePolicy) -> timedelta:
     return max(LEAST_PERIOD, lease.duration * share)
 
 
+def renewal_period(lease: Lease, policy: LeasePolicy) -> timedelta:
+    """Return after how much of its life the lease is renewed at the latest."""
+    spare = min(SPARE + _RESOLUTION, lease.duration * _SPARE_SHARE)
+    return max(LEAST_PERIOD, min(_period(lease, policy), lease.duration - spare))
+
+
 def _replaced_at(lease: Lease, policy: LeasePolicy) -> tuple[datetime, Because] | None:
     """Return when it has to be replaced whatever renewals say; None when they may go on."""
     token = _before_its_token_ends(lease, policy)
@@ -213,13 +224,13 @@ def _before_its_token_ends(lease: Lease, policy: LeasePolicy) -> datetime | None
         if lease.parent_end is None or not lease.parent_final:
             return None
         # As early as a renewal would be, and spread over as much again: all its leases are replaced together.
-        early = lease.parent_end - (lease.duration - _period(lease, policy)) * (1 + policy.phase)
+        early = lease.parent_end - (lease.duration - renewal_period(lease, policy)) * (1 + policy.phase)
         # One that was granted near the token's end, as the next one may be too, would be replaced again and again.
         life = lease.ends - lease.granted_at
         due = max(early, lease.granted_at + life * _within(_LATE_FROM, _LATE_TO, policy))
         return min(due, lease.granted_at + life * _LATEST) if _lasts_to_its_tokens_end(lease) else due
     # Another token renews it too, but Vault drops it with its parent all the same, and does not say when.
-    end = lease.granted_at + _period(lease, policy) if lease.parent_end is None else lease.parent_end
+    end = lease.granted_at + renewal_period(lease, policy) if lease.parent_end is None else lease.parent_end
     return policy.adopted_at + max(timedelta(0), end - policy.adopted_at) * _within(_ADOPTED_FROM, _ADOPTED_TO, policy)
 
 

@@ -16,6 +16,7 @@ from zlib import crc32
 
 from vso.core.errors import ExpiredError, Reason, TransientError
 from vso.core.keys import GROUP, ObjectKey
+from vso.core.label_selector import Selector
 from vso.core.packing import pack
 from vso.core.records import Record
 from vso.decide.references import global_references
@@ -131,8 +132,8 @@ def fitting_limit(limit: int, items: int, size: int) -> int:
     return min(limit, max(_SMALLEST_PAGE, items * _PAGE_BYTES // size))
 
 
-def decode_record(value: JsonObject) -> Record:
-    """Return the record of one of our own objects."""
+def decode_record(value: JsonObject, mine: Selector | None = None) -> Record:
+    """Return the record of one of our own objects; one whose labels `mine` refuses is another operator's."""
     meta = child(value, "metadata")
     annotations = {key: text for key, text in child(meta, "annotations").items() if key != LAST_APPLIED}
     kept = {key: part for key, part in meta.items() if key not in {"managedFields", "annotations"}}
@@ -144,6 +145,7 @@ def decode_record(value: JsonObject) -> Record:
         look,
         spec=child(value, "spec"),
         said=_hash(value.get("status")),
+        foreign=mine is not None and not mine(child(meta, "labels")),
         body=encode({**value, "metadata": kept}),
     )
 
@@ -203,6 +205,7 @@ def _record(
     owner_uid: str = "",
     spec: JsonObject | None = None,
     said: int = 0,
+    foreign: bool = False,
 ) -> Record:
     return Record(
         key=ObjectKey(str(meta.get("namespace", "")), str(meta.get("name", ""))),
@@ -217,6 +220,7 @@ def _record(
         defaults=_defaults(child(spec or {}, "vaultAuthGlobalRef")),
         targets=_targets(spec or {}),
         said=said,
+        foreign=foreign,
     )
 
 

@@ -4,8 +4,8 @@ It promises:
 - at most one worker holds a key at a time;
 - a key added any number of times before it is taken is handed out once; one added while a worker
   holds it is handed out once more after `done`;
-- URGENT goes before REFRESH and first come first served within a lane, yet after eight urgent keys
-  in a row one waiting refresh is taken;
+- URGENT goes before REFRESH, yet after eight urgent keys in a row one waiting refresh is taken;
+- within a lane the shares (namespaces) take turns, and within a share it is first come, first served;
 - of one group no more than its limit are in hand, two of them kept for URGENT ones; the others are
   set aside and let all other groups pass (a server that does not answer cannot take every worker);
 - of several wishes for later the earliest counts, and taking the key fulfils it: the pass that
@@ -26,6 +26,7 @@ from enum import IntEnum
 from typing import Generic, NamedTuple, TypeVar
 
 from vso.core.clock import Clock
+from vso.runtime.fair_line import FairLine
 from vso.runtime.rate_limiter import RateLimiter
 from vso.runtime.timetable import Timetable
 
@@ -70,8 +71,8 @@ class _Place(NamedTuple):
 class _Crowd(Generic[K]):
     """One group's keys by lane: how many are in hand or invited to be, and who is set aside until then."""
 
+    set_aside: dict[Lane, FairLine[K]]
     taken: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
-    set_aside: dict[Lane, OrderedDict[K, None]] = field(default_factory=lambda: {lane: OrderedDict() for lane in Lane})
 
     def has_room(self, lane: Lane, limit: int) -> bool:
         if sum(self.taken.values()) >= limit:
@@ -82,7 +83,7 @@ class _Crowd(Generic[K]):
         """Take whoever is the next to be in hand out of those set aside."""
         for lane, waiting in self.set_aside.items():
             if waiting and self.has_room(lane, limit):
-                return waiting.popitem(last=False)[0], lane
+                return waiting.pop_first(), lane
         return None
 
 
@@ -90,6 +91,7 @@ class WorkQueue(Generic[K]):
     """Keys on their way to the workers.
 
     `group` is asked when a key is taken: what its pass will depend on, or None for nothing yet known.
+    `share` tells whose the key is, always the same.
     """
 
     def __init__(
@@ -100,17 +102,18 @@ class WorkQueue(Generic[K]):
         name: str = "",
         group: Callable[[K], Hashable] = lambda _: None,
         group_limit: int = 16,
+        share: Callable[[K], Hashable] = lambda _: None,
     ) -> None:
         self.name = name
         self._group = group
         self._group_limit = group_limit
         self._crowds: dict[Hashable, _Crowd[K]] = {}
-        self._set_aside: dict[K, OrderedDict[K, None]] = {}
+        self._set_aside: dict[K, FairLine[K]] = {}
         self._invited: dict[K, _Place] = {}  # ready again, with a place kept
         self._clock = clock
         self._limiter = limiter
-        # OrderedDict and not dict: taking the first of many is constant there.
-        self._ready: dict[Lane, OrderedDict[K, None]] = {lane: OrderedDict() for lane in Lane}
+        self._share = share
+        self._ready = self._lines()
         self._processing: dict[K, _Place | None] = {}
         self._dirty: dict[K, Lane] = {}
         self._delayed: Timetable[K] = Timetable()
@@ -163,7 +166,7 @@ class WorkQueue(Generic[K]):
         self._forget_delay(key)
         self._dirty.pop(key, None)
         for lane in self._ready.values():
-            lane.pop(key, None)
+            lane.discard(key)
         self._call_back(key)
         self._give_place_away(self._invited.pop(key, None))
         self._hand_on()
@@ -182,7 +185,7 @@ class WorkQueue(Generic[K]):
         for due in self._delayed.pop_due(self._clock.monotonic()):
             self._wake_delayed(due)
         while (lane := self._next_lane()) is not None:
-            key, _ = self._ready[lane].popitem(last=False)
+            key = self._ready[lane].pop_first()
             if self._admit(key, lane):
                 self._forget_delay(key)
                 return key
@@ -246,11 +249,11 @@ class WorkQueue(Generic[K]):
         return True
 
     def _take_place(self, place: _Place, key: K) -> bool:
-        crowd = self._crowds.setdefault(place.group, _Crowd())
+        crowd = self._crowds.setdefault(place.group, _Crowd(self._lines()))
         if crowd.has_room(place.lane, self._group_limit):
             crowd.taken[place.lane] += 1
             return True
-        crowd.set_aside[place.lane][key] = None
+        crowd.set_aside[place.lane].add(key)
         self._set_aside[key] = crowd.set_aside[place.lane]
         return False
 
@@ -260,14 +263,13 @@ class WorkQueue(Generic[K]):
             return
         crowd = self._crowds[place.group]
         crowd.taken[place.lane] -= 1
-        found = crowd.first_for_a_place(self._group_limit)
-        if found is not None:
+        if (found := crowd.first_for_a_place(self._group_limit)) is not None:
             key, lane = found
             crowd.taken[lane] += 1
             del self._set_aside[key]
             self._invited[key] = _Place(place.group, lane)
             self._enqueue(key, lane)
-            self._ready[lane].move_to_end(key, last=False)
+            self._ready[lane].add_first(key)
         elif not any(crowd.taken.values()):
             del self._crowds[place.group]
 
@@ -275,7 +277,7 @@ class WorkQueue(Generic[K]):
         """The key is set aside no more."""
         waiting = self._set_aside.pop(key, None)
         if waiting is not None:
-            del waiting[key]
+            waiting.discard(key)
 
     def _enqueue(self, key: K, lane: Lane) -> None:
         if key in self._set_aside:
@@ -285,8 +287,11 @@ class WorkQueue(Generic[K]):
         if key in self._ready[Lane.URGENT]:
             return
         if lane is Lane.URGENT:
-            self._ready[Lane.REFRESH].pop(key, None)
-        self._ready[lane].setdefault(key, None)
+            self._ready[Lane.REFRESH].discard(key)
+        self._ready[lane].add(key)
+
+    def _lines(self) -> dict[Lane, FairLine[K]]:
+        return {lane: FairLine(self._share) for lane in Lane}
 
     def _wake_delayed(self, key: K) -> None:
         lane = self._delayed_lane.pop(key)

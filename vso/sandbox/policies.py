@@ -23,7 +23,10 @@ path "sys/leases/renew" { capabilities = ["update"] }
 path "sys/leases/lookup" { capabilities = ["update"] }
 path "cubbyhole/*" { capabilities = ["create", "read", "update", "delete", "list"] }
 path "sys/tools/hash" { capabilities = ["update"] }
+path "sys/wrapping/unwrap" { capabilities = ["update"] }
 """
+WRAPPING = "response-wrapping"
+WRAPPING_POLICY = 'path "sys/wrapping/unwrap" { capabilities = ["update"] }'
 _CAPABILITIES = {"create", "read", "update", "patch", "delete", "list", "sudo", "deny", "subscribe", "recover"}
 _BLOCK = re.compile(r'\s*path\s+"([^"]*)"\s*\{([^{}]*)\}')
 _LIST = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from vso.core.label_selector import label_selector
 from vso.sandbox.objects import JsonObject, dig
 
 Predicate = Callable[[JsonObject], bool]
-_SET = re.compile(r"^(\S+)\s+(in|notin)\s*\(([^)]*)\)$")
 _FIELDS = ("metadata.name", "metadata.namespace", "involvedObject.", "type", "reason", "status.phase", "spec.nodeName")
 
 
@@ -18,22 +18,11 @@ class SelectorError(Exception):
 
 def labels(text: str) -> Predicate:
     """Return the predicate of a label selector; an empty one takes everything."""
-    terms = [_label_term(term.strip()) for term in re.split(r",(?![^(]*\))", text) if term.strip()]
-    return lambda obj: all(term(dig(obj, "metadata", "labels") or {}) for term in terms)
-
-
-def _label_term(text: str) -> Callable[[dict[str, str]], bool]:
-    if found := _SET.match(text):
-        key, values = found[1], {value.strip() for value in found[3].split(",")}
-        within = found[2] == "in"
-        return lambda labels: (labels.get(key) in values) == within
-    if found := re.match(r"^([^\s=!]+)\s*(!=|==?)\s*([^\s=!]*)$", text):
-        key, value, equal = found[1], found[3], found[2] != "!="
-        return lambda labels: (labels.get(key) == value) == equal
-    if found := re.match(r"^(!?)\s*([^\s=!(),]+)$", text):
-        key, absent = found[2], bool(found[1])
-        return lambda labels: (key not in labels) == absent
-    raise SelectorError(f"unable to parse requirement: {text}")
+    try:
+        selected = label_selector(text)
+    except ValueError as error:
+        raise SelectorError(str(error)) from None
+    return lambda obj: selected(dig(obj, "metadata", "labels") or {})
 
 
 def field_terms(text: str) -> list[tuple[str, str, bool]]:

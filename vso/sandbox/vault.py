@@ -26,11 +26,21 @@ from vso.sandbox.vault_audit import VaultAudit
 from vso.sandbox.vault_kubernetes import Review
 from vso.sandbox.vault_system import System
 from vso.sandbox.vault_tokens import Grant, Token, TokenStore
-from vso.sandbox.vault_types import INVALID_TOKEN, PERMISSION_DENIED, Answer, VaultRefusalError, VaultRequest
+from vso.sandbox.vault_types import (
+    INVALID_TOKEN,
+    PERMISSION_DENIED,
+    Answer,
+    InvalidRequestError,
+    VaultRefusalError,
+    VaultRequest,
+    seconds,
+)
+from vso.sandbox.wrapping import Wrappings
 
 VERSION = "1.21.0"
 Role = Literal["active", "standby", "performance-standby", "dr-secondary", "uninitialized"]
 _OPERATIONS = {"PUT": "update", "POST": "update", "DELETE": "delete", "LIST": "list", "GET": "read", "PATCH": "patch"}
+_UNWRAP = "sys/wrapping/unwrap"
 _SUDO = ("sys/seal", "sys/leases/lookup/", "sys/leases/revoke-prefix/", "sys/sandbox/", "auth/token/accessors/")
 _HEALTH: dict[Role, int] = {
     "active": 200, "standby": 429, "dr-secondary": 472, "performance-standby": 473, "uninitialized": 501,
@@ -45,6 +55,7 @@ class Vault:
         self.tokens = TokenStore(clock)
         self.leases = Leases(clock, self.tokens)
         self.system = System(clock, review, self.leases)
+        self._wrappings = Wrappings(clock, self.tokens)
         self._audit = VaultAudit(audit, clock, self.system)
         self.tokens.issue(Grant((ROOT,), "root", "auth/token/root", renewable=False), root_token)
         self.unseal_key = secrets.token_hex(32)
@@ -74,7 +85,7 @@ class Vault:
             unaudited = self._unauthenticated(http, request)
             if unaudited is not None:
                 return unaudited
-            answer = self._audited(request, http.remote or "")
+            answer = self._wrappings.wrap(request, self._audited(request, http.remote or ""))
             return _frame(request, answer, self.system.kind(request.path)[1])
         except VaultRefusalError as refusal:
             return _json({"errors": list(refusal.errors)}, refusal.status)
@@ -148,6 +159,8 @@ class Vault:
         """Return why the request may not go on, if it may not; logins need no token."""
         if self._login_mount(request) is not None:
             return None
+        if token is None and request.path == _UNWRAP:
+            return InvalidRequestError("wrapping token is not valid or does not exist")
         if token is None:
             return VaultRefusalError(403, INVALID_TOKEN if request.token else "permission denied")
         found = self.system.policies.capabilities(token.grant.policies, request.path)
@@ -182,6 +195,8 @@ class Vault:
         if path == "sys/seal":
             self.seal()
             return Answer()
+        if path == _UNWRAP:
+            return self._wrappings.open(request)
         if path.startswith("sys/"):
             return self.system.handle(request, path.removeprefix("sys/"), token)
         if path.startswith("auth/token/"):
@@ -208,11 +223,17 @@ def _parse(http: web.Request, raw: bytes) -> VaultRequest:
     header = http.headers.get("X-Vault-Token") or http.headers.get("Authorization", "").removeprefix("Bearer ")
     path = http.match_info["path"]
     path = path.rstrip("/") + ("/" if operation == "list" else "")
-    return VaultRequest(str(uuid.uuid4()), operation, path, header, body, http.query)
+    wrap_ttl = seconds(http.headers.get("X-Vault-Wrap-TTL"))
+    return VaultRequest(str(uuid.uuid4()), operation, path, header, body, http.query, wrap_ttl)
 
 
 def _frame(request: VaultRequest, answer: Answer, mount_type: str) -> web.Response:
-    if answer.data is None and answer.auth is None and not answer.warnings and not answer.lease_id:
+    if (
+        answer.data is None
+        and answer.auth is None
+        and not answer.warnings
+        and not (answer.lease_id or answer.wrap_info)
+    ):
         return web.Response(status=204)
     body = {
         "request_id": request.id,
@@ -220,7 +241,7 @@ def _frame(request: VaultRequest, answer: Answer, mount_type: str) -> web.Respon
         "renewable": bool(answer.lease_id),
         "lease_duration": answer.lease_duration,
         "data": answer.data,
-        "wrap_info": None,
+        "wrap_info": answer.wrap_info,
         "warnings": list(answer.warnings) or None,
         "auth": answer.auth,
         "mount_type": mount_type if answer.status == 200 and not request.path.endswith("/login") else "",

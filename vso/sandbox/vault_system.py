@@ -15,7 +15,7 @@ from vso.sandbox.database_server import DatabaseServer
 from vso.sandbox.engines import NOT_FOUND, Backend, Engine, KvV1, KvV2
 from vso.sandbox.leases import Leases
 from vso.sandbox.objects import JsonObject, dig
-from vso.sandbox.policies import DEFAULT_POLICY, ROOT, PolicyError, Rule, capabilities, parse
+from vso.sandbox.policies import DEFAULT_POLICY, ROOT, WRAPPING, WRAPPING_POLICY, PolicyError, Rule, capabilities, parse
 from vso.sandbox.transit import Transit
 from vso.sandbox.vault_kubernetes import KubernetesAuth, Review
 from vso.sandbox.vault_tokens import Token
@@ -27,7 +27,8 @@ class Policies:
 
     def __init__(self) -> None:
         self._texts = {"default": DEFAULT_POLICY, ROOT: ""}
-        self._rules: dict[str, tuple[Rule, ...]] = {"default": parse(DEFAULT_POLICY)}
+        known = {"default": DEFAULT_POLICY, WRAPPING: WRAPPING_POLICY}  # the latter is on no list
+        self._rules: dict[str, tuple[Rule, ...]] = {name: parse(text) for name, text in known.items()}
 
     def write(self, name: str, text: str) -> None:
         """Store a policy; a text that does not parse is refused."""

@@ -66,6 +66,8 @@ class VaultRequest:
     token: str = field(default="", repr=False)
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict)
+    wrap_ttl: float = 0.0
+    """For how long the answer is to be wrapped; zero for not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Answer:
     lease_duration: int = 0
     lease_id: str = ""
     made: Made | None = None
+    wrap_info: JsonObject | None = field(default=None, repr=False)
 
 
 def seconds(value: object) -> float:

@@ -21,6 +21,7 @@ Pairs = tuple[tuple[str, str], ...]
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OURS = frozenset({"x-vault-namespace", "x-vault-token", "x-vault-request"})
+_WRAPS = "x-vault-wrap-ttl"
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def check_headers(headers: Pairs, field: str = "spec.headers") -> None:
     for name, value in headers:
         if name.lower() in _OURS:
             raise ConfigError(Reason.INVALID_SPEC, f"{field}: {name} cannot be overridden")
+        if name.lower() == _WRAPS:
+            raise ConfigError(Reason.INVALID_SPEC, f"{field}: {name} would have every answer wrapped, logins too")
         if not _HEADER_NAME.fullmatch(name) or _NOT_IN_HEADER.search(value):
             raise ConfigError(Reason.INVALID_SPEC, f"{field}: {name!r} is not a valid header")
 

@@ -89,9 +89,6 @@ async def issue(session: Session, request: IssueRequest, *, namespace: str = "")
     )
     answer, held = await session.send(asked)
     data = answer.body.get("data")
-    if answer.body.get("wrap_info"):
-        text = f"{request}: the answer is wrapped; only templates could use it, and they are not acted on yet"
-        raise ConfigError(Reason.SOURCE_INVALID, text)
     lease_id = str(answer.body.get("lease_id") or "")
     if not isinstance(data, dict) or not data:
         if lease_id:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from vso.core.clock import Clock
@@ -84,6 +84,8 @@ class LoginParts:
     """Hears the name of a VaultAuth whose tokens' cautions have changed."""
     shelf: Shelf = field(default_factory=NoShelf)
     """Where tokens that leases hang on are kept over a restart."""
+    bereaved: Callable[[Collection[str]], None] = lambda _: None
+    """Hears the leases of a token that Vault does not know any more, before its time."""
 
 
 class Logins:

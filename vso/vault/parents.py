@@ -2,17 +2,17 @@
 
 Vault drops a lease with the token that it was issued under. Invariant: such a token is renewed as
 long as that moves its end, even after newer logins; once a renewal is cut short, its end is told as
-final, so that the leases can be replaced before it; and once it has ended, before its time even, that is
-told of each of its leases until the lease is let go. One that can be renewed is put on the shelf with
-its first lease, and one that an earlier process has put there is taken for a parent only after a
-renewal that went well: nothing else tells when it ends.
+final, so that the leases can be replaced before it; and once it has ended, that is told of each of its
+leases until the lease is let go, and unasked where it was before its time. One that can be renewed is
+put on the shelf with its first lease, and one that an earlier process has put there is taken for a
+parent only after a renewal that went well: nothing else tells when it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -82,11 +82,16 @@ class Parents:
     """Which lease hangs on which token of a session."""
 
     def __init__(
-        self, clock: Clock, renew: Callable[[Held], Awaitable[VaultAnswer]], keeping: Keeping | None = None
+        self,
+        clock: Clock,
+        renew: Callable[[Held], Awaitable[VaultAnswer]],
+        keeping: Keeping | None = None,
+        bereaved: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._ask_renewal = renew
         self._keeping = keeping or Keeping(NoShelf(), "")
+        self._bereaved = bereaved
         self._tokens: dict[str, Held] = {}
         self._named: dict[str, Held] = {}
         """Those that leases hang on, and those taken from the shelf, by what a status calls them."""
@@ -144,6 +149,12 @@ class Parents:
     def held(self, lease_id: str) -> Held | None:
         """Return the token that the lease hangs on, if it is in our hands."""
         return self._tokens.get(lease_id)
+
+    def died(self, held: Held) -> None:
+        """Vault does not know the token any more, and drops its leases with it: tell those who hold them."""
+        held.expires_at = -math.inf
+        if names := [name for name, other in self._tokens.items() if other is held]:
+            self._bereaved(names)
 
     def share(self) -> None:
         """Another process may have used these tokens, and renewed them: Vault is to say how long they live."""
@@ -269,7 +280,7 @@ class Parents:
         try:
             await self._granted(held)
         except InvalidTokenError:
-            held.expires_at = -math.inf
+            self.died(held)
         except (TransientError, ConfigError) as error:
             held.final = any(text in error.message for text in _FOR_GOOD)
             wait = max(1.0, (held.expires_at - started) / 4)

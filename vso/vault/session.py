@@ -26,6 +26,7 @@ from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpen
 from vso.vault.keeping import client_id
 from vso.vault.logins import Held, LoginParts, Logins
 from vso.vault.parents import Keeping, Parent, Parents
+from vso.vault.wrapping import opened
 
 _FORCED_EVERY = 60.0
 _NEW = 2.0
@@ -72,7 +73,7 @@ class Session:
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
         self._forced: dict[type[VsoError], float] = {}
-        self._parents = Parents(parts.clock, self._renew, Keeping(parts.shelf, self.key.told))
+        self._parents = Parents(parts.clock, self._renew, Keeping(parts.shelf, self.key.told), parts.bereaved)
 
     @property
     def connection_name(self) -> str:
@@ -236,6 +237,7 @@ class Session:
         held.uses_left -= 1
         async with self._using(held):
             answer = await self._client.send(request.under(held.token.token, held.expires_at))
+            answer = await opened(self._client, self._clock, request, answer)
             lease_id = "" if request.repeatable else str(answer.body.get("lease_id") or "")
             if lease_id:  # before the token counts as unused: a replaced one is revoked then, and the lease with it
                 self.hang(lease_id, held)
@@ -258,7 +260,7 @@ class Session:
                 self._force_nowait(InvalidTokenError, error)
             self._held = None
         if not spent:
-            held.expires_at = -math.inf  # its leases have gone with it
+            self._parents.died(held)
         return await self._token(lane)
 
     async def _after_denied(self, held: Held, lane: Lane, error: PermissionDeniedError) -> Held:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from vso.core.clock import Clock
@@ -51,8 +51,9 @@ class Sessions:
         observer: VaultObserver,
         noticed: Callable[[str], None] = lambda _: None,
         shelf: Shelf | None = None,
+        bereaved: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        self._parts = LoginParts(clock, credentials, observer, Ledger(clock), noticed, shelf or NoShelf())
+        self._parts = LoginParts(clock, credentials, observer, Ledger(clock), noticed, shelf or NoShelf(), bereaved)
         self._sessions: dict[_Place, Session] = {}
         self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
         self._replacing = asyncio.Event()

@@ -14,7 +14,6 @@
   - hcpvaultsecretsapps
   - csisecrets
   verbs:
-  - get
   - list
   - watch
 - apiGroups:
@@ -86,7 +85,6 @@
   - hcpvaultsecretsapps
   - csisecrets
   verbs:
-  - get
   - list
   - watch
 - apiGroups:

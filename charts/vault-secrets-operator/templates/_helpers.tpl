@@ -92,6 +92,19 @@ subjects:
 {{- $watched | uniq | toJson -}}
 {{- end }}
 
+{{/* The flags that say which objects are this operator's, of the operator and of the hook that follows it alike. */}}
+{{- define "vso.scopeFlags" -}}
+{{- with include "vso.watched" . | fromJsonArray }}
+- --watch-namespaces={{ join "," . }}
+{{- end }}
+{{- with .Values.operator.class }}
+- --operator-class={{ . }}
+{{- end }}
+{{- with .Values.operator.watchLabelSelector }}
+- {{ printf "--watch-label-selector=%s" . | quote }}
+{{- end }}
+{{- end }}
+
 {{/* What says where a pod may run, of the operator's pods and of the hooks' alike. */}}
 {{- define "vso.placement" -}}
 {{- with .Values.controller.imagePullSecrets }}

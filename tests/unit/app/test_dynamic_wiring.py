@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import timedelta
 
+import pytest
+
 from tests.fakes.clock import FakeClock
-from vso.app.dynamic_wiring import LeaseTimers
+from vso.app.dynamic_wiring import LeaseTimers, lease_timers
+from vso.core.backoff import Backoff
 from vso.core.keys import ObjectKey
+from vso.runtime.rate_limiter import RateLimiter
+from vso.runtime.workqueue import WorkQueue
 
 KEY = ObjectKey("app", "db")
 MINUTE = timedelta(seconds=60)
@@ -62,3 +68,48 @@ async def test_a_deadline_without_an_end_has_a_minute() -> None:
     await bench.clock.advance(5)
     assert len(bench.lost) == 1
     await bench.stop()
+
+
+# A token that is no more before its time.
+
+
+async def test_those_who_hold_its_leases_are_woken_at_once_the_first_to_end_first() -> None:
+    clock = FakeClock()
+    queue: WorkQueue[ObjectKey] = WorkQueue(clock, RateLimiter(Backoff(), random.Random(1)))
+    timers = lease_timers(clock, queue, lambda *_: None)
+    hour = timedelta(hours=1)
+    for number in range(300):
+        key = ObjectKey("app", f"db-{number:03}")
+        timers.times.set(key, hour, hour * 2 - timedelta(seconds=number), f"lease-{number}")
+    timers.times.set(ObjectKey("app", "brief"), timedelta(seconds=1), timedelta(seconds=1.5), "lease-brief")
+    timers.times.set(ObjectKey("app", "other"), hour, hour, "lease-of-another-token")
+    timers.bereaved({"lease-brief", *(f"lease-{number}" for number in range(300))})
+    got: list[tuple[str, float]] = []
+
+    async def take() -> None:
+        while True:
+            key = await queue.get()
+            got.append((key.name, clock.monotonic()))
+            queue.done(key)
+
+    taking = asyncio.ensure_future(take())
+    await clock.advance(10)
+    taking.cancel()
+    await asyncio.wait((taking,))
+    assert [name for name, _ in got] == ["brief", *(f"db-{number:03}" for number in reversed(range(300)))]
+    assert got[0][1] == 0
+    assert got[-1][1] == pytest.approx(3)
+
+
+async def test_nobody_is_woken_later_than_what_is_held_ends() -> None:
+    clock, woken = FakeClock(), list[float]()
+    timers = LeaseTimers(clock, lambda _: None, lambda *_: None, lambda _, seconds: woken.append(seconds))
+    for number in range(1000):
+        timers.times.set(ObjectKey("app", f"db-{number}"), MINUTE, timedelta(seconds=2), f"lease-{number}")
+    timers.bereaved({f"lease-{number}" for number in range(1000)})
+    assert len(woken) == 1000
+    assert max(woken) == 2
+    timers.times.cancel(ObjectKey("app", "db-0"))
+    woken.clear()
+    timers.bereaved({"lease-0"})
+    assert woken == []

@@ -10,6 +10,7 @@ import pytest
 from vso.app.flag_table import FLAGS
 from vso.app.flags import parser
 from vso.app.settings import SecretsAccess, Settings, SettingsError, from_args
+from vso.core.label_selector import OPERATOR_CLASS as CLASS
 
 NAMESPACE_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 POD_UID_FILE = "/var/run/podinfo/uid"
@@ -63,6 +64,8 @@ def test_our_own_defaults() -> None:
         pytest.param(["--drift-interval=1m", "--drift-interval=2m"], "drift_interval", 120.0, id="the-last-one-wins"),
         pytest.param(["--global-transformation-options=exclude-raw"], "exclude_raw", True, id="exclude-raw"),
         pytest.param(["--global-vault-auth-options="], "allow_default_globals", False, id="no-default-globals"),
+        pytest.param(["--operator-class=blue"], "operator_class", "blue", id="class"),
+        pytest.param(["--watch-label-selector=a in (b, c)"], "watch_label_selector", "a in (b, c)", id="selector"),
         pytest.param(["--allowed-file-prefixes=/etc/vault"], "allowed_file_prefixes", ("/etc/vault",), id="prefixes"),
     ],
 )
@@ -147,6 +150,24 @@ def test_what_makes_no_sense_is_refused_in_one_line(argv: list[str], env: dict[s
         settings(*argv, env=env)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "labels", "expected"),
+    [
+        pytest.param([], {}, True, id="without-a-class-those-without-the-label"),
+        pytest.param([], {CLASS: ""}, True, id="an-empty-label-is-none"),
+        pytest.param([], {CLASS: "blue"}, False, id="not-those-of-a-class"),
+        pytest.param(["--operator-class=blue"], {CLASS: "blue"}, True, id="those-of-the-class"),
+        pytest.param(["--operator-class=blue"], {CLASS: "green"}, False, id="not-those-of-another"),
+        pytest.param(["--operator-class=blue"], {}, False, id="not-those-of-none"),
+        pytest.param(["--watch-label-selector=team=a"], {"team": "a"}, True, id="those-selected"),
+        pytest.param(["--watch-label-selector=team=a"], {}, False, id="not-the-others"),
+        pytest.param(["--watch-label-selector=team=a"], {"team": "a", CLASS: "blue"}, False, id="both-must-fit"),
+    ],
+)
+def test_whose_an_object_is(argv: list[str], labels: dict[str, str], expected: bool) -> None:
+    assert settings(*argv).is_mine(labels) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.fakes.cluster import FakeCluster, key
@@ -40,6 +42,19 @@ def test_a_namespaced_watch_sees_its_own_and_says_so() -> None:
     assert cache.get(key("vault", "a")) is A
     assert cache.get(key("vault", "b")) is None
     assert cache.get(key("vault", "c")) is None
+
+
+def test_what_is_left_to_another_operator_is_not_there_but_is_known() -> None:
+    theirs = replace(A, foreign=True)
+    cache = ObjectCache({ALL_NAMESPACES: writer(theirs, B).store})
+    assert cache.get(theirs.key) is None
+    assert [cache.is_foreign(key) for key in (theirs.key, B.key, C.key)] == [True, False, False]
+    assert cache.by_index("uid", "one") == {theirs.key}
+    told = Caches({KIND: cache}, None).missing(KIND, theirs.key, "the object in namespace a", "vaultAuthRef")
+    assert told.message == (
+        "vaultAuthRef of the object in namespace a names VaultAuth a/vault, whose labels leave it to another operator"
+        " (--operator-class, --watch-label-selector)"
+    )
 
 
 def test_an_index_reaches_over_all_namespaces() -> None:

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.fakes.clock import settle
 from tests.fakes.dynamic_house import DYNAMIC, FINALIZER, DynamicHouse, dynamic_house
-from tests.fakes.vault_server import Hang, errors
+from tests.fakes.vault_server import Hang, Seen, Step, errors
 from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
 from vso.controllers.leaving import leases_of
 from vso.core.errors import Reason, TransientError, VsoError
@@ -52,12 +53,39 @@ async def test_what_is_not_to_be_revoked_stays(house: DynamicHouse) -> None:
     assert (len(house.vault.live), held_by(house)) == (1, [])
 
 
-async def test_a_lease_that_may_not_be_revoked_holds_nobody_up(house: DynamicHouse) -> None:
+async def test_leases_that_may_not_be_revoked_hold_nobody_up_and_are_told_and_counted(house: DynamicHouse) -> None:
+    house.wants(params={"ttl": "5m"})
+    await house.pass_over()
     house.home.vault.on("PUT", REVOKE, errors(403, "permission denied"))
     deleted(house)
-    await house.pass_over()
-    assert held_by(house) == []
+    with capture_logs() as lines:
+        await house.pass_over()
+    assert (held_by(house), house.running.leaked) == ([], [2])
     assert len(await house.told(Reason.REVOKE_FORBIDDEN)) == 1
+    [line] = [line for line in lines if line["event"] == "leases outlive their object"]
+    assert (line["leases"], line["reason"], line["object"]) == (2, "RevokeForbidden", "app/db")
+
+
+async def test_one_that_may_not_be_revoked_does_not_keep_another_from_being_tried_again(house: DynamicHouse) -> None:
+    house.wants(params={"ttl": "5m"})
+    await house.pass_over()
+    first, _ = house.vault.live
+    once = iter([errors(500, "internal error")])
+
+    def revoke(seen: Seen) -> Step:
+        if seen.body["lease_id"] == first:
+            return next(once, None) or house.vault.revoke(seen)
+        return errors(403, "permission denied")
+
+    house.home.vault.on("PUT", REVOKE, revoke)
+    deleted(house)
+    with pytest.raises(TransientError):
+        await house.pass_over()
+    assert (held_by(house), house.running.leaked) == ([FINALIZER], [])
+    await house.home.clock.advance(3)
+    await house.pass_over()
+    assert (held_by(house), house.running.leaked) == ([], [1])
+    assert first not in house.vault.live
 
 
 async def test_while_vault_cannot_it_is_asked_again_for_half_a_minute_and_no_longer(house: DynamicHouse) -> None:

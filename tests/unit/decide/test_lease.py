@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.clock import T0
 from vso.decide.lease import (
+    SPARE,
     Because,
     Lease,
     LeaseAction,
@@ -31,7 +32,8 @@ def after(seconds: float) -> datetime:
 
 
 LEASE = Lease("db/creds/app/1", T0, timedelta(seconds=100), renewable=True, parent_end=after(10_000), parent_kept=True)
-SHORT = replace(LEASE, duration=timedelta(seconds=5))
+SHORT = replace(LEASE, duration=timedelta(seconds=6))
+BRIEF = replace(LEASE, duration=timedelta(seconds=31.5))
 FIXED = replace(LEASE, renewable=False)
 ADOPTED = replace(LEASE, parent_kept=False, parent_end=after(1000))
 STRAY = replace(LEASE, parent_kept=False, parent_end=None)
@@ -39,6 +41,7 @@ FINAL = replace(LEASE, parent_end=after(30), parent_final=True)
 POLICY = LeasePolicy(renewal_percent=60, phase=0.0, adopted_at=T0)
 # T0 is a whole number of minutes, hence of the period of 60 s: the grid point of phase 0.5 is 30 s on.
 HALF = replace(POLICY, phase=0.5)
+EARLY = replace(POLICY, renewal_percent=10)
 LATE = replace(POLICY, adopted_at=after(95))
 
 
@@ -54,7 +57,13 @@ LATE = replace(POLICY, adopted_at=after(95))
         pytest.param(LEASE, 10, HALF, Wait(after(30)), id="the-first-renewal-joins-the-grid"),
         pytest.param(replace(LEASE, granted_at=after(30)), 40, HALF, Wait(after(90)), id="then-a-period-each"),
         pytest.param(replace(LEASE, granted_at=after(29)), 40, HALF, Wait(after(90)), id="told-in-whole-seconds"),
-        pytest.param(SHORT, 1, HALF, Wait(after(3)), id="too-short-for-a-grid"),
+        pytest.param(SHORT, 1, HALF, Wait(after(1.5)), id="too-short-for-a-grid"),
+        pytest.param(BRIEF, 1, POLICY, Wait(after(10)), id="short-and-renewed-with-twenty-seconds-left"),
+        pytest.param(BRIEF, 1, HALF, Wait(after(5)), id="short-and-on-a-grid"),
+        pytest.param(BRIEF, 1, EARLY, Wait(after(3.15)), id="short-and-renewed-early-as-asked"),
+        pytest.param(
+            replace(BRIEF, renewable=False), 1, POLICY, Wait(after(18.9)), id="what-cannot-be-renewed-keeps-its-share"
+        ),
         pytest.param(replace(LEASE, parent_end=after(70)), 10, POLICY, Wait(after(60)), id="token-ends-later"),
         pytest.param(replace(LEASE, parent_end=after(40)), 10, POLICY, Wait(after(40)), id="token-ends-sooner"),
         pytest.param(replace(LEASE, parent_end=after(40)), 40, POLICY, Replace(Because.EXPIRED), id="token-has-ended"),
@@ -175,6 +184,7 @@ def test_no_plan_waits_past_the_end_and_none_waits_for_the_past(
 def test_a_renewal_is_at_most_a_period_away_and_never_at_the_very_end(lease: Lease, policy: LeasePolicy) -> None:
     waited = renew_at(lease, policy) - lease.granted_at
     share = max(0.05, policy.renewal_percent / 100)
+    assert waited <= max(timedelta(seconds=1), lease.duration - min(SPARE, lease.duration / 2))
     assert waited <= max(timedelta(seconds=1), lease.duration * share + timedelta(seconds=1.5))
     assert waited <= max(timedelta(seconds=1), lease.duration * 0.95)
     assert waited > timedelta(0)
@@ -223,7 +233,7 @@ def test_the_end_that_nothing_moves_is_seen_by_the_first_renewal_that_meets_it(
             break
         assert granted >= life - timedelta(seconds=1)
         lease = replace(lease, granted_at=due, duration=granted)
-    assert latest - due >= life * 0.04
+    assert latest - due >= min(SPARE, life / 2) - timedelta(seconds=2), "its consumers have time to follow"
 
 
 @given(st.integers(10, 3600), st.integers(10, 5000), st.integers(0, 90), st.floats(0, 0.99))

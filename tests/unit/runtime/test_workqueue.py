@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import pytest
 
@@ -284,6 +285,47 @@ def test_ten_thousand_keys_are_taken_in_linear_time(queue: WorkQueue[str]) -> No
     for number in range(10_000):
         queue.add(str(number), Lane.REFRESH)
     assert take_all(queue) == [str(number) for number in range(10_000)]
+
+
+def shared(clock: FakeClock, **more: Any) -> WorkQueue[str]:
+    """A queue whose keys name whose they are before a slash."""
+    return WorkQueue(clock, RateLimiter(PLAIN, random.Random(1)), share=lambda key: key.partition("/")[0], **more)
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_a_crowd_in_one_namespace_costs_another_one_place_for_each_of_its_keys(clock: FakeClock, lane: Lane) -> None:
+    queue = shared(clock)
+    for number in range(5_000):
+        queue.add(f"crowd/{number}", lane)
+    for number in range(3):
+        queue.add(f"team/{number}", lane)
+    ranks = {key: rank for rank, key in enumerate(take_all(queue))}
+    assert [ranks[f"team/{number}"] for number in range(3)] == [1, 3, 5]
+    assert [key for key in ranks if key.startswith("crowd/")] == [f"crowd/{number}" for number in range(5_000)]
+
+
+async def test_a_crowd_that_fails_all_the_time_costs_another_no_more_than_its_share(clock: FakeClock) -> None:
+    queue = shared(clock)
+    for number in range(5_000):
+        queue.add_rate_limited(f"crowd/{number}")
+    queue.add_after("team/refresh", 100.0)
+    await clock.advance(100)
+    assert queue.get_nowait() == "crowd/0"
+    queue.add_rate_limited("crowd/0")
+    queue.done("crowd/0")
+    assert queue.get_nowait() == "team/refresh"
+
+
+def test_a_crowd_that_waits_for_its_vault_lets_another_namespace_of_that_vault_pass(clock: FakeClock) -> None:
+    queue = shared(clock, group=lambda _: "vault", group_limit=3)
+    for number in range(5_000):
+        queue.add(f"crowd/{number}")
+    assert take(queue) == ["crowd/0", "crowd/1", "crowd/2"]
+    queue.add("team/new")
+    assert take(queue) == []
+    queue.done("crowd/1")
+    queue.done("crowd/0")
+    assert "team/new" in take(queue)
 
 
 def grouped(clock: FakeClock, limit: int) -> WorkQueue[str]:

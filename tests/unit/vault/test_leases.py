@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 
 import pytest
@@ -36,9 +36,19 @@ def vault(server: VaultServer, tokens: Tokens, clock: FakeClock) -> LeaseVault:
 
 
 @pytest.fixture
-async def session(server: VaultServer, vault: LeaseVault, clock: FakeClock) -> AsyncIterator[Session]:
+def bereaved() -> list[set[str]]:
+    return []
+
+
+@pytest.fixture
+async def session(
+    server: VaultServer, vault: LeaseVault, clock: FakeClock, bereaved: list[set[str]]
+) -> AsyncIterator[Session]:
+    def heard(lease_ids: Collection[str]) -> None:
+        bereaved.append(set(lease_ids))
+
     async with client_to(server.url, clock) as client:
-        yield Sessions(clock, Credentials(), Observed()).session(client, LOGIN)
+        yield Sessions(clock, Credentials(), Observed(), bereaved=heard).session(client, LOGIN)
 
 
 async def lent(session: Session) -> str:
@@ -270,6 +280,36 @@ async def test_a_token_that_was_revoked_is_noticed_by_any_request_and_not_at_its
     await session.read("kv/data/app")
     assert await session.parent(first) == Parent(clock.now(), final=True, due=None)
     assert len(tokens.revoked) == 1, "there is nothing to give back"
+
+
+@pytest.mark.parametrize("found", ["read", "renewal"])
+async def test_those_who_hold_leases_of_a_token_that_is_no_more_hear_of_it_from_whoever_finds_out(
+    session: Session, tokens: Tokens, vault: LeaseVault, clock: FakeClock, bereaved: list[set[str]], found: str
+) -> None:
+    first, second, third = await lent(session), await lent(session), await lent(session)
+    await session.let_go(third)
+    tokens.secret("kv/data/app")
+    tokens.revoked.add(vault.lent[first].token)
+    await clock.advance(250 if found == "renewal" else 10)
+    assert bereaved == []
+    if found == "renewal":
+        await session.parent(second)
+    else:
+        await session.read("kv/data/app")
+    assert bereaved == [{first, second}]
+    await session.read("kv/data/app")
+    assert len(bereaved) == 1
+
+
+async def test_a_token_that_ends_in_time_is_news_to_nobody(
+    session: Session, tokens: Tokens, vault: LeaseVault, clock: FakeClock, bereaved: list[set[str]]
+) -> None:
+    vault.token_max_ttl = 300
+    await lent(session)
+    tokens.secret("kv/data/app")
+    await clock.advance(301)
+    await session.read("kv/data/app")
+    assert bereaved == []
 
 
 class Late(Upgrade):

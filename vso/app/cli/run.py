@@ -90,7 +90,7 @@ async def _leave(settings: Settings, clock: SystemClock, kube: KubeClient) -> in
         async with clock.limit(settings.pre_delete_hook_timeout_seconds):
             if settings.uninstall_deployment:
                 await stop(kube, clock, settings.namespace, settings.uninstall_deployment)
-            return 0 if await uninstall(kube, settings.watch_namespaces) else 1
+            return 0 if await uninstall(kube, settings.watch_namespaces, settings.is_mine) else 1
     except TimeoutError:
         structlog.get_logger("vso").error("stopped", error="not every finalizer could be taken off in time")
         return 1

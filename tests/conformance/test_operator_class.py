@@ -1,0 +1,127 @@
+"""Two operators in one cluster: labels say whose an object is, and neither touches what is the other's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team
+from tests.testbed.bed import ApiCall, Mark, always, eventually
+from tests.testbed.operator import Identity, Operator, Setting
+
+LASTS = 20
+BLUE_NAMESPACE = "vso-blue"
+BLUE_USER = f"system:serviceaccount:{BLUE_NAMESPACE}:vault-secrets-operator"
+BLUE = {"vso.hashicorp.com/operator-class": "blue"}
+
+
+def install(stage: Stage) -> None:
+    """Install a second operator: the shipped objects, in another namespace."""
+    kube = stage.bed.kube
+    kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BLUE_NAMESPACE}})
+    meta = {"name": "vault-secrets-operator", "namespace": BLUE_NAMESPACE}
+    kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
+    for document in stage.roles("full"):
+        kube.apply(moved(document))
+
+
+def moved(document: Json) -> Json:
+    meta = dict(document["metadata"])
+    if meta.get("namespace") == OPERATOR_NAMESPACE:
+        meta["namespace"] = BLUE_NAMESPACE
+    else:
+        meta["name"] += "-blue"
+    document = {**document, "metadata": meta}
+    if "roleRef" in document:
+        document["subjects"] = [{**subject, "namespace": BLUE_NAMESPACE} for subject in document["subjects"]]
+        if "namespace" not in meta:
+            document["roleRef"] = {**document["roleRef"], "name": document["roleRef"]["name"] + "-blue"}
+    return document
+
+
+@pytest.fixture(scope="module", autouse=True)
+def blue(stage: Stage) -> Iterator[Operator]:
+    """The operator of class blue; of its objects it leaves those alone that are for later."""
+    install(stage)
+    setting = Setting(name="blue", identity=Identity(namespace=BLUE_NAMESPACE))
+    args = ("--secrets-access=full", "--operator-class=blue", "--watch-label-selector=when!=later")
+    operator = Operator(stage.bed, *args, setting=setting)
+    operator.start()
+    operator.wait_ready()
+    yield operator
+    operator.stop()
+    assert "Traceback" not in operator.log_text()
+
+
+def writes(stage: Stage, mark: Mark, user: str, team: Team) -> list[ApiCall]:
+    found = [call for call in stage.bed.kube_audit(mark) if call.user == user and call.writes]
+    return [call for call in found if call.namespace == team.ns]
+
+
+def access_of_blue(team: Team) -> None:
+    """Apply a VaultConnection and a VaultAuth of class blue beside the others."""
+    team.apply("VaultConnection", "vault-blue", {"address": team.bed.vault.url}, labels=BLUE)
+    team.apply("VaultAuth", "auth-blue", team.auth_spec(vaultConnectionRef="vault-blue"), labels=BLUE)
+
+
+def test_each_looks_after_its_own_and_writes_to_nothing_else(team: Team, stage: Stage) -> None:
+    mark = stage.bed.mark()
+    team.put("app", {"password": "v1"})
+    access_of_blue(team)
+    team.static(vaultAuthRef="auth-blue", metadata={"labels": BLUE})
+    team.wait_ready()
+    team.wait_condition("Ready", kind="VaultAuth", name="auth-blue")
+    assert writes(stage, mark, BLUE_USER, team)
+    assert writes(stage, mark, OPERATOR_USER, team) == []
+    mark = stage.bed.mark()
+    team.access()
+    team.static("own")
+    team.wait_ready("own")
+    team.wait_condition("Ready", kind="VaultAuth", name="auth")
+    assert writes(stage, mark, OPERATOR_USER, team)
+    assert writes(stage, mark, BLUE_USER, team) == []
+
+
+def test_an_object_changes_hands_and_its_secret_stays_as_it_is(team: Team, stage: Stage) -> None:
+    access_of_blue(team)
+    team.ready()
+    secret = team.the_secret()
+    mark = stage.bed.mark()
+    team.patch({"metadata": {"labels": BLUE}, "spec": {"vaultAuthRef": "auth-blue"}})
+    team.wait_ready()
+    eventually(lambda: writes(stage, mark, BLUE_USER, team), message="the other one has taken it over")
+    assert team.the_secret()["metadata"]["resourceVersion"] == secret["metadata"]["resourceVersion"]
+    mark = stage.bed.mark()
+    team.put("app", {"password": "v2"})
+    team.wait_data(lambda data: data["password"] == "v2")
+    assert team.the_secret()["metadata"]["uid"] == secret["metadata"]["uid"]
+    assert writes(stage, mark, OPERATOR_USER, team) == []
+    assert team.events("app", "ForeignWriter") == []
+
+
+def test_a_reference_to_what_is_the_others_is_refused(team: Team) -> None:
+    team.access()
+    team.put("app", {"password": "v1"})
+    team.static(metadata={"labels": BLUE})
+    told = team.wait_condition("Ready", "False", "ReferenceNotFound", timeout=40)
+    assert f"VaultAuth {team.ns}/auth, whose labels leave it to another operator" in told["message"]
+    access_of_blue(team)
+    team.patch({"spec": {"vaultAuthRef": "auth-blue"}})
+    team.wait_ready()
+
+
+def test_what_the_selector_leaves_out_is_left_alone_until_its_labels_change(team: Team, stage: Stage) -> None:
+    mark = stage.bed.mark()
+    access_of_blue(team)
+    team.put("app", {"password": "v1"})
+    team.static(vaultAuthRef="auth-blue", metadata={"labels": {**BLUE, "when": "later"}})
+    team.wait_condition("Ready", kind="VaultAuth", name="auth-blue")
+    always(lambda: team.get()["status"] == {"observedGeneration": -1}, during=2)
+    assert team.secret() is None
+    assert writes(stage, mark, OPERATOR_USER, team) == []
+    team.patch({"metadata": {"labels": {"when": "now"}}})
+    team.wait_ready()
+    team.patch({"metadata": {"labels": {"when": "later"}}})
+    team.put("app", {"password": "v2"})
+    always(lambda: team.the_data()["password"] == "v1", during=2)
