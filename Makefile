@@ -16,7 +16,7 @@ ARGS ?=
 # Half of what it takes to collect the tests is compiling them: kept in __pycache__ whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test check lint types layers drift unit sandbox lowest e2e bench crds clean
+.PHONY: help demo test check lint types layers drift unit sandbox lowest e2e bench crds chart clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,12 @@ layers: $(DEV_STAMP)
 drift: $(DEV_STAMP)
 	@$(BIN)/python -m vso.api.crds --check manifests/crds
 	@$(BIN)/python -m vso.api.name_references --check manifests/name-reference
+	@$(BIN)/python -m vso.app.chart --check charts
+
+chart: $(DEV_STAMP) ## write what the Helm chart says a second time, and its goldens
+	@$(BIN)/python -m vso.app.chart --write charts
+	@$(BIN)/python -m tests.testbed.build
+	@$(BIN)/python -m tests.conformance.chart_cases
 
 crds: $(RUN_STAMP) ## write the CRDs and the rules of renaming anew from the models
 	@$(BIN)/python -m vso.api.crds --write manifests/crds

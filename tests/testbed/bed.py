@@ -149,11 +149,20 @@ class Bed(ABC):
         return Proxy(self.vault.url, record_headers=record_headers)
 
     def token_for(
-        self, namespace: str, service_account: str, audiences: Sequence[str] = (), seconds: int = 3600
+        self,
+        namespace: str,
+        service_account: str,
+        audiences: Sequence[str] = (),
+        seconds: int = 3600,
+        *,
+        pod: Json | None = None,
     ) -> str:
-        """Have the API server issue a token for a ServiceAccount."""
+        """Have the API server issue a token for a ServiceAccount, which ends with the pod if one is given."""
         path = object_path("ServiceAccount", namespace, service_account) + "/token"
         spec: Json = {"expirationSeconds": seconds, "audiences": list(audiences)}
+        if pod is not None:
+            meta = pod["metadata"]
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": meta["name"], "uid": meta["uid"]}
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         response = self.kube.raw("POST", path, json=body)
         if not response.is_success:

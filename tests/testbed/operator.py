@@ -18,18 +18,19 @@ from tests.testbed.process import Command, Exit, Process, free_port
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "vso-system"
 SERVICE_ACCOUNT = "vault-secrets-operator"
-# What the entry point of the image does, with the mounted folder elsewhere than kubelet mounts it. The image has no
+# What `vso` of the image does, with the mounted folder elsewhere than kubelet mounts it. The image has no
 # rich, which structlog imports where it finds it.
 PROGRAM = """\
 import sys
 from pathlib import Path
 sys.modules["rich"] = None
 from vso.__main__ import command
-run = command("run")
+command("run")
 def main(argv):
-    return run.main(argv[1:], account=Path(argv[0]))
+    account, name, *arguments = argv
+    return command(name).main(arguments, account=Path(account))
 """
-_AS_A_POD = f"{PROGRAM}\nsys.exit(main(sys.argv[1:]))"
+AS_A_POD = f"{PROGRAM}\nsys.exit(main(sys.argv[1:]))"
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Operator:
             "KUBERNETES_SERVICE_PORT": str(server.port),
             "PYDANTIC_DISABLE_PLUGINS": "__all__",  # as in the image
         }
-        return [sys.executable, "-c", _AS_A_POD, self._account], env
+        return [sys.executable, "-c", AS_A_POD, self._account, "run"], env
 
     def _command(self, args: tuple[str, ...]) -> Command:
         entry, where = self._entry()

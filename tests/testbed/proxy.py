@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
-import struct
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.testbed.exchange import Client, DroppedError, Exchange
 from tests.testbed.faults import (
     Action,
     BlackHole,
@@ -34,54 +32,11 @@ from tests.testbed.faults import (
     anything,
     path_has,
 )
-from tests.testbed.http_wire import Head, ends_with_connection, read_head, request_body, response_body, until_end
+from tests.testbed.http_wire import ends_with_connection, read_head, request_body, response_body, until_end
 from tests.testbed.pki import KeyPair
 from tests.testbed.process import free_port
 
 __all__ = ["BlackHole", "Cut", "Delay", "Fault", "Freeze", "Header", "Proxy", "Reset", "Status", "anything", "path_has"]
-
-_FAREWELL = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: closing sends RST
-
-
-class _DroppedError(Exception):
-    """The connection to the client ends here."""
-
-
-class _Client(asyncio.StreamReader):
-    """A client's stream that tells at once when the client has gone, even while nobody reads."""
-
-    def __init__(self) -> None:
-        super().__init__(limit=1 << 20)
-        self.gone = asyncio.Event()
-
-    def feed_eof(self) -> None:
-        """The client has closed."""
-        super().feed_eof()
-        self.gone.set()
-
-    def set_exception(self, exc: BaseException) -> None:
-        """The connection broke."""
-        super().set_exception(exc)  # type: ignore[arg-type]  # typeshed wants a class; asyncio hands an instance
-        self.gone.set()
-
-
-@dataclass(eq=False)
-class _Exchange:
-    """A request on its way, and how much of the answer has reached the client."""
-
-    head: Head
-    reader: _Client
-    writer: asyncio.StreamWriter
-    sent: int = 0
-
-    def meets(self, fault: Fault) -> bool:
-        return fault.match(self.head.method, self.head.target)
-
-    def reset(self) -> None:
-        """Break the client's connection."""
-        with contextlib.suppress(OSError):
-            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FAREWELL)
-        self.writer.transport.abort()
 
 
 class Proxy:
@@ -98,7 +53,7 @@ class Proxy:
         self.requests: list[tuple[str, str]] = []
         self.headers: list[dict[str, str]] = []
         self._faults: tuple[Fault, ...] = ()
-        self._exchanges: set[_Exchange] = set()
+        self._exchanges: set[Exchange] = set()
         self._transports: set[asyncio.WriteTransport] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -218,7 +173,7 @@ class Proxy:
         return {*self._transports, *handshaking.values()}
 
     def _protocol(self) -> asyncio.StreamReaderProtocol:
-        client = _Client()
+        client = Client()
 
         async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
@@ -233,17 +188,17 @@ class Proxy:
 
         return asyncio.StreamReaderProtocol(client, serve)
 
-    async def _serve(self, reader: _Client, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(_DroppedError, OSError, asyncio.IncompleteReadError):
+    async def _serve(self, reader: Client, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(DroppedError, OSError, asyncio.IncompleteReadError):
             try:
                 while head := await read_head(reader):
-                    if not await self._while_there(_Exchange(head, reader, writer)):
+                    if not await self._while_there(Exchange(head, reader, writer)):
                         break
             finally:
                 await _flush(writer)
                 writer.transport.abort()
 
-    async def _while_there(self, exchange: _Exchange) -> bool:
+    async def _while_there(self, exchange: Exchange) -> bool:
         """Carry out one exchange, or give it up when the client goes; tell whether the connection may live on."""
         work = asyncio.ensure_future(self._exchange(exchange))
         gone = asyncio.ensure_future(exchange.reader.gone.wait())
@@ -255,10 +210,10 @@ class Proxy:
             self._exchanges.discard(exchange)
             work.cancel()
             gone.cancel()
-            with contextlib.suppress(asyncio.CancelledError, _DroppedError, OSError, asyncio.IncompleteReadError):
+            with contextlib.suppress(asyncio.CancelledError, DroppedError, OSError, asyncio.IncompleteReadError):
                 await work
 
-    async def _exchange(self, exchange: _Exchange) -> bool:
+    async def _exchange(self, exchange: Exchange) -> bool:
         head = exchange.head
         self.requests.append((head.method, head.target))
         if self._record_headers:
@@ -277,7 +232,7 @@ class Proxy:
                 await asyncio.Event().wait()
             case Reset():
                 exchange.reset()
-                raise _DroppedError
+                raise DroppedError
             case Delay(seconds):
                 await asyncio.sleep(seconds)
             case Header(name, value):
@@ -287,12 +242,12 @@ class Proxy:
         limit = fault.action.after_bytes if fault and isinstance(fault.action, Cut) else None
         return await self._forward(exchange, limit)
 
-    async def _forward(self, exchange: _Exchange, limit: int | None) -> bool:
+    async def _forward(self, exchange: Exchange, limit: int | None) -> bool:
         try:
             reader, writer = await asyncio.open_connection(*self._upstream, ssl=self._upstream_tls, limit=1 << 20)
         except OSError as error:
             exchange.reset()
-            raise _DroppedError from error
+            raise DroppedError from error
         try:
             writer.write(exchange.head.raw)
             async for piece in request_body(exchange.head, exchange.reader):
@@ -303,7 +258,7 @@ class Proxy:
             writer.transport.abort()
 
     async def _answer(
-        self, exchange: _Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None
+        self, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None
     ) -> bool:
         head = await read_head(reader)
         while head is not None and head.status in {100, 103}:
@@ -311,7 +266,7 @@ class Proxy:
             head = await read_head(reader)
         if head is None:
             exchange.reset()
-            raise _DroppedError
+            raise DroppedError
         await self._send(exchange, head.raw, limit, body=False)
         if head.status == 101:
             await self._tunnel(exchange, reader, writer)
@@ -319,11 +274,11 @@ class Proxy:
         await self._pump(exchange, response_body(head, reader, method=exchange.head.method), limit)
         return not (exchange.head.last or head.last or ends_with_connection(head))
 
-    async def _pump(self, exchange: _Exchange, pieces: AsyncIterator[bytes], limit: int | None) -> None:
+    async def _pump(self, exchange: Exchange, pieces: AsyncIterator[bytes], limit: int | None) -> None:
         async for piece in pieces:
             await self._send(exchange, piece, limit)
 
-    async def _send(self, exchange: _Exchange, piece: bytes, limit: int | None, *, body: bool = True) -> None:
+    async def _send(self, exchange: Exchange, piece: bytes, limit: int | None, *, body: bool = True) -> None:
         """Hand bytes to the client, as far as the faults in force let them pass."""
         while any(isinstance(fault.action, Freeze) and exchange.meets(fault) for fault in self._faults):
             await self._changed.wait()
@@ -331,12 +286,12 @@ class Proxy:
             exchange.writer.write(piece[: limit - exchange.sent] if body else b"")
             await exchange.writer.drain()
             exchange.reset()
-            raise _DroppedError
+            raise DroppedError
         exchange.writer.write(piece)
         await exchange.writer.drain()
         exchange.sent += len(piece) * body
 
-    async def _tunnel(self, exchange: _Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _tunnel(self, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Hand on both directions of an upgraded connection until either side closes."""
 
         async def upwards() -> None:

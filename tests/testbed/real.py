@@ -79,8 +79,10 @@ class RealBed(Bed):
 
     name: ClassVar[str] = "real"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, controllers: tuple[str, ...] = ()) -> None:
+        """Put it together; `controllers` are further ones of the kube-controller-manager's."""
         super().__init__(directory)
+        self._controllers = (*_CONTROLLERS, *controllers)
         self._signing = signing_key(directory / "pki")
         self._etcd_port, self._peer_port, self._kube_port, self._manager_port, self._vault_port = (
             free_port() for _ in range(5)
@@ -162,7 +164,7 @@ class RealBed(Bed):
     def rollouts(self) -> Rollouts:
         """Nodes on which pods run, and the scheduler that brings them there, started when they are asked for first."""
         if self._rollouts is None:
-            scheduler, kwok = (self._component(name) for name in ("kube-scheduler", "kwok"))
+            scheduler, kwok = (self.component(name) for name in ("kube-scheduler", "kwok"))
             rollouts = Rollouts(self.kube, self.directory, scheduler=scheduler, kwok=kwok)
             self._extras.callback(rollouts.stop)
             rollouts.start()
@@ -299,7 +301,7 @@ class RealBed(Bed):
             f"--root-ca-file={self.authority.certificate}",
             "--use-service-account-credentials",
             "--leader-elect=false",
-            f"--controllers={','.join(_CONTROLLERS)}",
+            f"--controllers={','.join(self._controllers)}",
             "--kube-api-qps=500",
             "--kube-api-burst=1000",
             "--bind-address=127.0.0.1",
@@ -326,7 +328,7 @@ class RealBed(Bed):
         for name, content in pair.entries.items():
             (self.directory / f"vault-{name.replace('.', '-')}.pem").write_text(content)
 
-    def _component(self, name: str) -> Path:
+    def component(self, name: str) -> Path:
         """The kubeconfig of a part of the cluster that asks under its own name."""
         certificate = self.authority.client(f"testbed-{name}", group="system:masters")
         return self.kubeconfig(self.directory / f"{name}-kubeconfig.yaml", certificate=certificate)

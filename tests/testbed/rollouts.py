@@ -12,18 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import httpx
-import yaml
-
 from tests.testbed.build import binaries
 from tests.testbed.kube_admin import Json, KubeAdmin, KubeError
-from tests.testbed.process import Command, Process, free_port
+from tests.testbed.process import Command, Process
+from tests.testbed.scheduler import Scheduler
 from tests.testbed.stages import RELEASED, Pace, stages
 from tests.testbed.waiting import eventually
 
 NODES = tuple(f"testbed-{number}" for number in (1, 2, 3))
 _SCHEDULER = "testbed"
 _TAINT = {"key": "testbed", "effect": "NoSchedule"}
+_KWOK = "testbed/kwok"
 _EVEN = Pace()
 
 Kind = Literal["Deployment", "StatefulSet", "DaemonSet"]
@@ -70,9 +69,9 @@ class Rollouts:
         """Put it together; the last two are kubeconfigs."""
         self.kube = kube
         self._directory = directory
-        self._scheduler_port = free_port()
         self.kwok = self._kwok(kwok)
-        self.scheduler = self._scheduler(scheduler)
+        self._scheduler = Scheduler(directory, scheduler, _SCHEDULER)
+        self.scheduler = self._scheduler.process
 
     def start(self) -> None:
         """Start both and add the nodes."""
@@ -80,9 +79,10 @@ class Rollouts:
             process.start()
         for name in NODES:
             spec = {"taints": [_TAINT]}
-            self.kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": spec})
+            meta = {"name": name, "labels": {_KWOK: "true"}}
+            self.kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": spec})
         self.kwok.wait_ready(lambda: self._ready_nodes() == len(NODES))
-        self.scheduler.wait_ready(self._scheduler_ready)
+        self._scheduler.wait_ready()
 
     def stop(self) -> None:
         """Stop both; the pods stay as they are."""
@@ -139,12 +139,8 @@ class Rollouts:
                 raise
 
     def _ready_nodes(self) -> int:
-        conditions = [node["status"].get("conditions", []) for node in self.kube.list("Node")]
+        conditions = [node["status"].get("conditions", []) for node in self.kube.list("Node", labelSelector=_KWOK)]
         return sum(any(c["type"] == "Ready" and c["status"] == "True" for c in found) for found in conditions)
-
-    def _scheduler_ready(self) -> bool:
-        url = f"https://127.0.0.1:{self._scheduler_port}/readyz"
-        return httpx.get(url, verify=False, trust_env=False).status_code == 200
 
     def _kwok(self, kubeconfig: Path) -> Process:
         config = self._directory / "kwok.yaml"
@@ -154,28 +150,9 @@ class Rollouts:
             binaries().kwok,
             f"--kubeconfig={kubeconfig}",
             f"--config={config}",
-            "--manage-all-nodes=true",
+            "--manage-all-nodes=false",
+            f"--manage-nodes-with-label-selector={_KWOK}",
             "--node-lease-duration-seconds=0",
-        )
-
-    def _scheduler(self, kubeconfig: Path) -> Process:
-        config = self._directory / "kube-scheduler.yaml"
-        said = {
-            "apiVersion": "kubescheduler.config.k8s.io/v1",
-            "kind": "KubeSchedulerConfiguration",
-            "clientConnection": {"kubeconfig": str(kubeconfig), "qps": 500, "burst": 1000},
-            "leaderElection": {"leaderElect": False},
-            "profiles": [{"schedulerName": _SCHEDULER}],
-        }
-        config.write_text(yaml.safe_dump(said))
-        return self._process(
-            "kube-scheduler",
-            binaries().kube_scheduler,
-            f"--config={config}",
-            "--bind-address=127.0.0.1",
-            f"--secure-port={self._scheduler_port}",
-            f"--authentication-kubeconfig={kubeconfig}",
-            f"--authorization-kubeconfig={kubeconfig}",
         )
 
     def _process(self, name: str, program: Path, *args: str) -> Process:

@@ -205,6 +205,13 @@ FLAGS: Final[tuple[Flag, ...]] = (
     Flag("version", REFERENCE, BOOL, "false", "print the version and end"),
     Flag("output", REFERENCE, OUTPUT, "", "the form of --version: yaml or json", env="VSO_OUTPUT_FORMAT"),
     Flag("uninstall", REFERENCE, BOOL, "false", "take the finalizers off every object and end"),
+    Flag(
+        "uninstall-deployment",
+        REFERENCE,
+        Form("NAME", v.text),
+        "",
+        "with --uninstall: first bring this Deployment of the operator's namespace to no replicas",
+    ),
     Flag("pre-delete-hook-timeout-seconds", REFERENCE, COUNT, "60", "the longest that --uninstall may take"),
     Flag("zap-log-level", REFERENCE, ZAP_LEVEL, "", "as --log-level: debug, info, error, panic or a verbosity"),
     Flag("zap-encoder", REFERENCE, ENCODER, "", "as --log-format"),

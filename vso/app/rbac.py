@@ -55,8 +55,7 @@ def client_cache_objects() -> tuple[Object, ...]:
         }
         for name in CLIENT_CACHE
     ]
-    rules = [_rule("", ["secrets"], ["get", "patch"], *CLIENT_CACHE)]
-    return (*secrets, *_bound("Role", f"{NAME}-client-cache", rules, NAMESPACE))
+    return (*secrets, *_bound("Role", f"{NAME}-client-cache", client_cache_rules(), NAMESPACE))
 
 
 def cluster_rules(*, full: bool) -> list[Rule]:
@@ -92,6 +91,30 @@ def restart_rules() -> list[Rule]:
         _rule("apps", ["deployments", "statefulsets", "daemonsets"], ["patch"]),
         _rule("argoproj.io", ["rollouts"], ["get", "patch"]),
     ]
+
+
+def client_cache_rules() -> list[Rule]:
+    """Return what --client-cache-persistence-model needs: to look into its own Secrets and to fill them."""
+    return [_rule("", ["secrets"], ["get", "patch"], *CLIENT_CACHE)]
+
+
+def credential_rule(resource: str, *names: str) -> Rule:
+    """Return what a reference to a Secret, ConfigMap or ServiceAccount needs, by their names."""
+    return _rule("", [resource], ["get"], *names)
+
+
+def crd_rules() -> list[Rule]:
+    """Return what `vso crds --apply` needs; the operator itself has none of it."""
+    group, names = "apiextensions.k8s.io", [f"{kind.plural}.{GROUP}" for kind in Kind]
+    return [
+        _rule(group, ["customresourcedefinitions"], ["create"]),
+        _rule(group, ["customresourcedefinitions"], ["get", "patch"], *names),
+    ]
+
+
+def scale_rules() -> list[Rule]:
+    """Return what --uninstall-deployment needs: to bring the operator's own Deployment to no replicas."""
+    return [_rule("apps", ["deployments/scale"], ["get", "patch"], NAME)]
 
 
 def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], *names: str) -> Rule:

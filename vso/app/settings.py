@@ -95,6 +95,7 @@ class Settings(BaseModel):
     version: bool
     output: str
     uninstall: bool
+    uninstall_deployment: str
     pre_delete_hook_timeout_seconds: int
 
     warnings: tuple[str, ...] = ()

@@ -79,6 +79,16 @@ def lease_path(namespace: str, name: str | None = None) -> str:
     return _join("/apis/coordination.k8s.io/v1", "leases", namespace, name)
 
 
+def crd_path(name: str | None = None) -> str:
+    """Return the path of a CustomResourceDefinition, or of the collection."""
+    return _join("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", "", name)
+
+
+def scale_path(namespace: str, deployment: str) -> str:
+    """Return the path of a Deployment's number of replicas."""
+    return _join(_APPS, "deployments", namespace, deployment, "scale")
+
+
 def workload_path(kind: str, namespace: str, name: str) -> str | None:
     """Return the path of a restart target, or None for a kind that cannot be restarted."""
     known = _WORKLOADS.get(kind)

@@ -26,7 +26,7 @@ from vso.app.logs import configure
 from vso.app.metrics import Metrics
 from vso.app.operator import Operator, mac_key
 from vso.app.settings import Settings, SettingsError, from_args
-from vso.app.uninstall import uninstall
+from vso.app.uninstall import stop, uninstall
 from vso.app.wiring import USER_AGENT, Base
 from vso.core.clock import SystemClock
 from vso.core.errors import VsoError
@@ -81,9 +81,19 @@ async def _run(settings: Settings, account: Path) -> int:
         credentials, clock, user_agent=USER_AGENT, max_in_flight=limit, observer=metrics.kube
     ) as kube:
         if settings.uninstall:
-            async with asyncio.timeout(settings.pre_delete_hook_timeout_seconds):
-                return 0 if await uninstall(kube, settings.watch_namespaces, settings.is_mine) else 1
+            return await _leave(settings, clock, kube)
         return await _operate(settings, clock, stop, kube, metrics)
+
+
+async def _leave(settings: Settings, clock: SystemClock, kube: KubeClient) -> int:
+    try:
+        async with clock.limit(settings.pre_delete_hook_timeout_seconds):
+            if settings.uninstall_deployment:
+                await stop(kube, clock, settings.namespace, settings.uninstall_deployment)
+            return 0 if await uninstall(kube, settings.watch_namespaces, settings.is_mine) else 1
+    except TimeoutError:
+        structlog.get_logger("vso").error("stopped", error="not every finalizer could be taken off in time")
+        return 1
 
 
 async def _operate(

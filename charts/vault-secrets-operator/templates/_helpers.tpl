@@ -1,0 +1,219 @@
+{{/* The name of the operator's objects: the same whatever the release is called. */}}
+{{- define "vso.name" -}}
+{{- .Values.fullnameOverride | default .Values.nameOverride | default "vault-secrets-operator" | trunc 63 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "vso.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end }}
+
+{{/* The name of an object that others may have too: in the cluster, or in a namespace of somebody else. */}}
+{{- define "vso.clusterName" -}}
+{{- printf "%s-%s" (include "vso.name" .) (include "vso.namespace" .) -}}
+{{- end }}
+
+{{- define "vso.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "vso.name" .) -}}
+{{- end }}
+
+{{/* What a selector takes the operator's pods by; those of the hooks do not have it. */}}
+{{- define "vso.selector" -}}
+app.kubernetes.io/name: vault-secrets-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: controller
+{{- end }}
+
+{{- define "vso.labels" -}}
+app.kubernetes.io/name: vault-secrets-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* metadata of an object: dict "root" $, "name", optional "namespace", "labels", "annotations". */}}
+{{- define "vso.metadata" -}}
+{{- $annotations := merge (dict) (.annotations | default dict) (.root.Values.commonAnnotations | default dict) -}}
+metadata:
+  name: {{ .name }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
+  labels:
+    {{- include "vso.labels" .root | nindent 4 }}
+    {{- with .labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with $annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{/* A role with its binding to a ServiceAccount: dict "root" $, "kind", "name", "namespace", "rules", "account", "annotations". */}}
+{{- define "vso.role" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .kind }}
+{{ include "vso.metadata" . }}
+rules:
+  {{- .rules | nindent 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: {{ .kind }}Binding
+{{ include "vso.metadata" . }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ .kind }}
+  name: {{ .name }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ .account | default (include "vso.serviceAccountName" .root) }}
+    namespace: {{ include "vso.namespace" .root }}
+{{- end }}
+
+{{- define "vso.image" -}}
+{{- $image := .Values.controller.manager.image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
+{{- else -}}
+{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{/* The namespaces to work in, as a JSON list: those that are named, and the operator's own where defaults live in it. */}}
+{{- define "vso.watched" -}}
+{{- $watched := .Values.rbac.namespaces -}}
+{{- if and $watched (or .Values.defaultVaultConnection.enabled .Values.defaultAuthMethod.enabled (eq .Values.controller.manager.clientCache.persistenceModel "direct-encrypted")) -}}
+{{- $watched = append $watched (include "vso.namespace" .) -}}
+{{- end -}}
+{{- $watched | uniq | toJson -}}
+{{- end }}
+
+{{/* The flags that say which objects are this operator's, of the operator and of the hook that follows it alike. */}}
+{{- define "vso.scopeFlags" -}}
+{{- with include "vso.watched" . | fromJsonArray }}
+- --watch-namespaces={{ join "," . }}
+{{- end }}
+{{- with .Values.operator.class }}
+- --operator-class={{ . }}
+{{- end }}
+{{- with .Values.operator.watchLabelSelector }}
+- {{ printf "--watch-label-selector=%s" . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* What says where a pod may run, of the operator's pods and of the hooks' alike. */}}
+{{- define "vso.placement" -}}
+{{- with .Values.controller.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.controller.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.controller.schedulerName }}
+schedulerName: {{ . }}
+{{- end }}
+{{- with .Values.controller.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.controller.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.controller.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.controller.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.controller.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.controller.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.controller.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- toYaml .Values.controller.podSecurityContext | nindent 2 }}
+{{- end }}
+
+{{/* A hook's Job: dict "root" $, "name", "hook" (its annotations), "backoffLimit", "deadline", "account", "command", "args". */}}
+{{- define "vso.job" -}}
+apiVersion: batch/v1
+kind: Job
+{{ include "vso.metadata" (dict "root" .root "name" .name "namespace" (include "vso.namespace" .root) "annotations" .hook) }}
+spec:
+  backoffLimit: {{ .backoffLimit }}
+  {{- with .deadline }}
+  activeDeadlineSeconds: {{ . }}
+  {{- end }}
+  template:
+    metadata:
+      labels:
+        {{- include "vso.labels" .root | nindent 8 }}
+    spec:
+      serviceAccountName: {{ .account | default (include "vso.serviceAccountName" .root) }}
+      automountServiceAccountToken: true
+      restartPolicy: Never
+      {{- include "vso.placement" .root | nindent 6 }}
+      containers:
+        - name: hook
+          image: {{ include "vso.image" .root }}
+          imagePullPolicy: {{ .root.Values.controller.manager.image.pullPolicy }}
+          {{- with .command }}
+          command: {{ toJson . }}
+          {{- end }}
+          args:
+            {{- toYaml .args | nindent 12 }}
+          env:
+            - name: OPERATOR_NAMESPACE
+              valueFrom:
+                fieldRef:
+                  fieldPath: metadata.namespace
+          resources:
+            {{- toYaml .root.Values.hooks.resources | nindent 12 }}
+          securityContext:
+            {{- toYaml .root.Values.controller.securityContext | nindent 12 }}
+{{- end }}
+
+{{/* The block of a login method as a VaultAuth spells it: without what is empty, and with audiences. */}}
+{{- define "vso.loginBlock" -}}
+{{- $block := dict -}}
+{{- range $key, $value := . -}}
+{{- if or $value (kindIs "bool" $value) -}}
+{{- $_ := set $block (eq $key "tokenAudiences" | ternary "audiences" $key) $value -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $block -}}
+{{- end }}
+
+{{/* What the two VaultAuths of the chart have in common: dict "login" (its values), "block" (that of its method). */}}
+{{- define "vso.login" -}}
+{{- with .login.namespace }}
+namespace: {{ . }}
+{{- end }}
+method: {{ .login.method }}
+mount: {{ .login.mount }}
+{{- if .block }}
+{{ .login.method }}:
+  {{- include "vso.loginBlock" .block | nindent 2 }}
+{{- end }}
+{{- with .login.params }}
+params:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .login.headers }}
+headers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}

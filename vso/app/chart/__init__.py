@@ -1,0 +1,5 @@
+"""Writes what the Helm chart says a second time, from where it is said first.
+
+CRDs come from the models, rights from `vso.app.rbac`, the schema and the table of values from the comments in
+values.yaml. Invariant: the output depends on those alone; `--check` compares the files with it.
+"""

@@ -1,0 +1,58 @@
+"""Which files of the chart are generated, and what each must hold."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import vso
+from vso.api.crds import file_name, render
+from vso.app.chart.docs import with_tables
+from vso.app.chart.schema import schema
+from vso.app.chart.templates import generated
+from vso.app.chart.values import parse
+from vso.core.keys import Kind
+
+CHART = Path("vault-secrets-operator")
+
+
+def expected(charts: Path) -> dict[Path, str]:
+    """Return the text of every generated file of the folder of charts."""
+    chart = charts / CHART
+    values = parse((chart / "values.yaml").read_text(encoding="utf-8"))
+    readme = charts / "README.md"
+    about = chart / "Chart.yaml"
+    return {
+        chart / "values.schema.json": schema(values),
+        chart / "templates" / "_generated.tpl": generated(values),
+        readme: with_tables(readme.read_text(encoding="utf-8"), values),
+        about: _versioned(about.read_text(encoding="utf-8")),
+        **{chart / "crds" / file_name(kind): render(kind) for kind in Kind},
+    }
+
+
+def differences(charts: Path) -> list[str]:
+    """Name the files that are not as they would be written."""
+    wanted = expected(charts)
+    found = [f"{path}: {_verdict(path)}" for path, text in wanted.items() if _text(path) != text]
+    strangers = set((charts / CHART / "crds").glob("*")) - set(wanted)
+    return found + [f"{path}: belongs to no kind" for path in sorted(strangers)]
+
+
+def write(charts: Path) -> None:
+    """Write every generated file."""
+    for path, text in expected(charts).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _versioned(chart: str) -> str:
+    return re.sub(r"(?m)^(version|appVersion): .*$", rf"\1: {vso.__version__}", chart)
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def _verdict(path: Path) -> str:
+    return "differs" if path.is_file() else "missing"
