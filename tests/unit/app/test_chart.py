@@ -75,7 +75,7 @@ def test_a_stale_file_and_a_foreign_crd_are_named(tmp_path: Path, capsys: pytest
 
 def test_the_charts_crds_are_those_of_the_manifests() -> None:
     of_chart, of_manifests = (
-        {path.name: path.read_text() for path in folder.iterdir()}
+        {path.name: path.read_text() for path in folder.glob("*.yaml")}
         for folder in (CHART / "crds", ROOT / "manifests/crds")
     )
     assert of_chart == of_manifests
