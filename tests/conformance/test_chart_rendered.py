@@ -180,7 +180,7 @@ def test_the_operator_understands_its_flags(rendered: dict[str, list[Json]], cas
 
 
 def test_the_pod_is_that_of_the_manifests(rendered: dict[str, list[Json]]) -> None:
-    (manifest,) = documents(MANIFESTS / "install/base/deployment.yaml")
+    (manifest,) = documents(MANIFESTS / "operator/deployment.yaml")
     (chart,) = of_kind(rendered["default"], "Deployment")
     theirs, ours = (deepcopy(found["spec"]["template"]["spec"]) for found in (manifest, chart))
     (of_manifest,), (of_chart,) = theirs.pop("containers"), ours.pop("containers")

@@ -138,6 +138,20 @@ def test_headers_and_parameters_of_another_tenants_defaults_stay_there(
     victim.disband()
 
 
+def test_a_connection_lends_its_client_certificate_to_nobody_unless_it_says_so(team: Team, stage: Stage) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    shown = {"clientCertSecretRef": {"name": "client"}}
+    victim.access(connection=shown)
+    cert = {"method": "cert", "mount": "cert", "kubernetes": None, "cert": {"name": "victim"}}
+    spec = {**team.auth_spec(), **cert, "vaultConnectionRef": f"{victim.ns}/vault"}
+    team.apply("VaultAuth", "auth", {field: value for field, value in spec.items() if value is not None})
+    told = team.wait_condition("Stalled", reason="NamespaceNotAllowed", kind="VaultAuth", name="auth")
+    assert f"does not admit namespace {team.ns}, to which it would lend its client certificate" in told["message"]
+    victim.patch({"spec": {"allowedNamespaces": [team.ns]}}, "VaultConnection", "vault")
+    eventually(lambda: team.condition("Stalled", "VaultAuth", "auth").get("reason") != "NamespaceNotAllowed")
+    victim.disband()
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_leads_to_no_address_inside(team: Team, trap: Endpoint, status: int) -> None:
     with Endpoint() as inside:

@@ -121,7 +121,7 @@ def test_a_pod_has_the_rights_of_its_service_account_and_no_more(cluster: Cluste
 
 def standby(cluster: Cluster, name: str, *args: str, **probes: Any) -> None:
     """A further pod of the operator as the manifests have it, with other probes and further arguments."""
-    deployment = yaml.safe_load((MANIFESTS / "install/base/deployment.yaml").read_text())
+    deployment = yaml.safe_load((MANIFESTS / "operator/deployment.yaml").read_text())
     spec = {**deployment["spec"]["template"]["spec"], "terminationGracePeriodSeconds": 5}
     (said,) = spec["containers"]
     kept = {key: value for key, value in said.items() if not key.endswith("Probe")}

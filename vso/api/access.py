@@ -111,7 +111,8 @@ class VaultConnectionSpec(ApiModel):
     timeout: Duration | None = None
     """How long a request may take; 60s when not given."""
     allowed_namespaces: Strings | None = None
-    """Namespaces whose objects may refer to this one; every namespace when not given, all of them with "*"."""
+    """Namespaces whose objects may refer to this one besides its own; all of them with "*" alone. When not given: every
+    namespace, but with a client certificate its own."""
     max_concurrency: Defaulted[Annotated[Int32, Field(ge=1, le=1024)]] = 16
     """Requests to Vault in flight at one time."""
     rate_limit: RateLimit | None = None

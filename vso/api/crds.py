@@ -42,6 +42,11 @@ _SOURCE_VERSION = {"name": "Version", "type": "string", "jsonPath": ".status.sou
 _VAULT_VERSION = {"name": "Version", "type": "string", "jsonPath": ".status.version"}
 # Not of type date: kubectl shows a date as an age, and a moment to come as "<invalid>".
 _EXPIRES = {"name": "Expires", "type": "string", "format": "date-time", "jsonPath": ".status.expires"}
+_KEPT = {
+    "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
+"""With a CRD everybody's objects go, and with those their Secrets: no GitOps tool takes one away with the operator."""
 _AGE = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 
 _BETWEEN: Mapping[Kind, tuple[dict[str, str], ...]] = {
@@ -64,7 +69,7 @@ def crd(kind: Kind) -> dict[str, Any]:
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "metadata": {"name": f"{kind.plural}.{GROUP}", "annotations": dict(_KEPT)},
         "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [_version(kind)]},
     }
 

@@ -104,11 +104,12 @@ class Resolver:
         if connection is None:
             referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
             raise self._caches.missing(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
-        if not connection_allowed(auth.metadata.namespace, key, connection.spec.allowed_namespaces):
-            raise ConfigError(
-                Reason.NAMESPACE_NOT_ALLOWED,
-                f"VaultConnection {key} does not admit namespace {auth.metadata.namespace}",
-            )
+        spec, consumer = connection.spec, auth.metadata.namespace
+        certified = bool(spec.client_cert_secret_ref or spec.client_cert_path)
+        if not connection_allowed(consumer, key, spec.allowed_namespaces, certified=certified):
+            shows = ", to which it would lend its client certificate" if certified else ""
+            told = f"VaultConnection {key} does not admit namespace {consumer}{shows}"
+            raise ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
         return connection
 
     async def client(self, connection: VaultConnection, *, renew: bool = False) -> VaultClient:

@@ -50,9 +50,16 @@ def allowed(
     return _admitted(target_namespace, key, allowed_namespaces or ())
 
 
-def connection_allowed(target_namespace: str, key: ObjectKey, allowed_namespaces: Sequence[str] | None) -> bool:
-    """Tell whether objects of a namespace may use the VaultConnection; no list at all admits everyone."""
-    return allowed_namespaces is None or _admitted(target_namespace, key, allowed_namespaces)
+def connection_allowed(
+    target_namespace: str, key: ObjectKey, allowed_namespaces: Sequence[str] | None, *, certified: bool
+) -> bool:
+    """Tell whether objects of a namespace may use the VaultConnection; no list at all admits everyone.
+
+    One that shows a client certificate is somebody's identity (`auth/cert`): its own namespace's, without a list.
+    """
+    if allowed_namespaces is None and not certified:
+        return True
+    return _admitted(target_namespace, key, allowed_namespaces or ())
 
 
 def _admitted(target_namespace: str, key: ObjectKey, allowed_namespaces: Sequence[str]) -> bool:

@@ -329,6 +329,9 @@ csisecrets: csisecrets
 {{- if .Values.telemetry.serviceMonitor.scheme }}
   WARNING: telemetry.serviceMonitor.scheme: metrics are served as plain HTTP; a NetworkPolicy says who may ask
 {{- end }}
+{{- if .Values.telemetry.serviceMonitor.bearerTokenFile }}
+  WARNING: telemetry.serviceMonitor.bearerTokenFile: metrics are served over plain HTTP, by which no token may go
+{{- end }}
 {{- if .Values.csi.enabled }}
   WARNING: csi: there is no CSI driver here
 {{- end }}

@@ -64,18 +64,23 @@ def test_allowed(target: str, key: ObjectKey, listed: tuple[str, ...] | None, ex
 
 
 @pytest.mark.parametrize(
-    ("target", "listed", "expected"),
+    ("target", "listed", "expected", "with_a_certificate"),
     [
-        pytest.param("team-b", None, True, id="no-list-is-everyone"),
-        pytest.param("team-b", (), False, id="empty-list-is-nobody-else"),
-        pytest.param("team-a", (), True, id="own-namespace"),
-        pytest.param("team-b", ("*",), True, id="wildcard"),
-        pytest.param("team-b", ("team-b",), True, id="listed"),
-        pytest.param("team-b", ("team-c",), False, id="not-listed"),
+        pytest.param("team-b", None, True, False, id="no-list-is-everyone"),
+        pytest.param("team-a", None, True, True, id="no-list-in-its-own-namespace"),
+        pytest.param("team-b", (), False, False, id="empty-list-is-nobody-else"),
+        pytest.param("team-a", (), True, True, id="own-namespace"),
+        pytest.param("team-b", ("*",), True, True, id="wildcard"),
+        pytest.param("team-b", ("team-b",), True, True, id="listed"),
+        pytest.param("team-b", ("team-c",), False, False, id="not-listed"),
     ],
 )
-def test_connection_allowed(target: str, listed: tuple[str, ...] | None, expected: bool) -> None:
-    assert connection_allowed(target, ObjectKey("team-a", "vc"), listed) is expected
+def test_connection_allowed(
+    target: str, listed: tuple[str, ...] | None, expected: bool, with_a_certificate: bool
+) -> None:
+    key = ObjectKey("team-a", "vc")
+    assert connection_allowed(target, key, listed, certified=False) is expected
+    assert connection_allowed(target, key, listed, certified=True) is with_a_certificate
 
 
 @pytest.mark.parametrize(
