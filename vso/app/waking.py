@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from vso.controllers.memory import Memories
@@ -65,7 +64,8 @@ class Waker:
         if news.works_again:
             self._ramp(self._failing_by(news))
         if news.try_again:
-            for kind, key in islice(self._failing_by(news), 1):
+            failing = list(self._failing_by(news))
+            for kind, key in self.rng.sample(failing, min(1, len(failing))):
                 self.queues[kind].add(key, Lane.REFRESH)
 
     def _ramp(self, woken: Iterable[tuple[Kind, ObjectKey]]) -> None:

@@ -51,7 +51,7 @@ class ObjectCache:
 
     def names(self, namespace: str) -> tuple[str, ...]:
         """Return the names in a namespace, sorted: candidates for a message."""
-        return tuple(sorted(key.name for key in self if key.namespace == namespace))
+        return tuple(sorted(key.name for key in self if key.namespace == namespace and self.get(key) is not None))
 
     def __iter__(self) -> Iterator[ObjectKey]:
         for store in self._stores.values():

@@ -16,9 +16,10 @@ Selector: TypeAlias = Callable[[Labels], bool]
 OPERATOR_CLASS: Final = "vso.hashicorp.com/operator-class"
 """The label of an object that says which operator looks after it."""
 
-_SET = re.compile(r"^(\S+)\s+(in|notin)\s*\(([^)]*)\)$")
-_EQUAL = re.compile(r"^([^\s=!]+)\s*(!=|==?)\s*([^\s=!]*)$")
-_THERE = re.compile(r"^(!?)\s*([^\s=!(),]+)$")
+_KEY, _VALUE = r"([A-Za-z0-9][-A-Za-z0-9_./]*)", r"([-A-Za-z0-9_.]*)"
+_SET = re.compile(rf"^{_KEY}\s+(in|notin)\s*\(([-A-Za-z0-9_.,\s]*)\)$")
+_EQUAL = re.compile(rf"^{_KEY}\s*(!=|==?)\s*{_VALUE}$")
+_THERE = re.compile(rf"^(!?)\s*{_KEY}$")
 _COMMA = re.compile(r",(?![^(]*\))")
 
 

@@ -61,8 +61,17 @@ class Door:
                 await self._probe()
 
     async def _probe(self) -> None:
-        # By turns: the certificate of one may be let in no more.
-        known = [visitor for visitor in self._visitors if visitor.answered] or self._visitors[:1]
-        error = (await known[self._turn % len(known)].health()).error
+        error = (await self._next().health()).error
         self._turn += error is not None
         self.gate.probed(error)
+
+    def _next(self) -> Visitor:
+        """By turns: the certificate of one may be let in no more, and a new one is answered by nobody yet.
+
+        Every second time one that Vault has answered before, as long as there is any.
+        """
+        known = [visitor for visitor in self._visitors if visitor.answered]
+        others = [visitor for visitor in self._visitors if not visitor.answered]
+        first, second = (known, others) if self._turn % 2 == 0 else (others, known)
+        asked = first or second
+        return asked[self._turn // 2 % len(asked)]

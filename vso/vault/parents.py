@@ -114,6 +114,11 @@ class Parents:
             self._over.pop(client_id(held.token.accessor), None)
         _leave_room(held)
 
+    @property
+    def hold_any(self) -> bool:
+        """Whether a token is kept here, for leases or from the shelf."""
+        return bool(self._tokens or self._named)
+
     def known(self, fetched: Held, latest: Held | None) -> Held:
         """Return the token, or what is held of the very same already: its leases and its place on the shelf are one."""
         accessor = fetched.token.accessor
@@ -154,6 +159,8 @@ class Parents:
 
     def died(self, held: Held) -> None:
         """Vault does not know the token any more, and drops its leases with it: tell those who hold them."""
+        if held.expires_at == -math.inf:
+            return
         held.expires_at = -math.inf
         if names := [name for name, other in self._tokens.items() if other is held]:
             self._bereaved(names)

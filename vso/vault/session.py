@@ -76,6 +76,11 @@ class Session:
         return self._held is not None
 
     @property
+    def spent(self) -> bool:
+        """Whether there is no token that would have to be given back one day."""
+        return self._held is None and not self._parents.hold_any
+
+    @property
     def standing(self) -> Standing:
         """What its logins have come to."""
         held, token = self._held, None if self._latest is None else self._latest.token

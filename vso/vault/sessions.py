@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -25,10 +24,10 @@ from vso.vault.standing import SETTLED_AFTER, LoginNews, Standing, Summary, summ
 from vso.vault.way import CredentialSource
 
 _CLOSE_WITHIN = 3.0
-_REMEMBERED = 256
-"""How many replaced sessions are kept for their tokens to be revoked; older tokens end by themselves."""
 _UNUSED = 5.0
 """Seconds without a request after which a replaced session has seen its last: everybody has moved on."""
+_FORGOTTEN = 120.0
+"""Seconds after which not even a pass that waits for a Vault can still hold one."""
 
 _Place = tuple[str, str]
 """A VaultAuth and a consumer: it leads to one VaultConnection at a time."""
@@ -71,7 +70,7 @@ class Sessions:
         """When who was held back is to be made good for."""
         self._owing = asyncio.Event()
         self._sessions: dict[_Place, Session] = {}
-        self._replaced: deque[Session] = deque(maxlen=_REMEMBERED)
+        self._replaced: list[Session] = []
         self._replacing = asyncio.Event()
 
     def session(self, client: VaultClient, login: LoginConfig) -> Session:
@@ -115,8 +114,8 @@ class Sessions:
                 session.adopt(client)
 
     def go_over(self, config: ConnectionConfig) -> bool:
-        """Tell whether a session takes that connection, in that variant: one that is replaced while it has a token."""
-        holding = (session for session in self._replaced if session.logged_in)
+        """Tell whether a session takes that connection, in that variant: one that is replaced while it has tokens."""
+        holding = (session for session in self._replaced if not session.spent)
         return any(session.goes_over(config) for session in (*self._sessions.values(), *holding))
 
     def forget(self, uid: str) -> None:
@@ -152,6 +151,7 @@ class Sessions:
             await self._parts.clock.sleep(_UNUSED)
             for session in [session for session in self._replaced if session.unused_for(_UNUSED)]:
                 await session.give_back()
+            self._replaced = [s for s in self._replaced if not (s.spent and s.unused_for(_FORGOTTEN))]
             if not any(session.logged_in for session in self._replaced):
                 self._replacing.clear()
 

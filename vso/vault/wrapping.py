@@ -45,9 +45,13 @@ async def opened(client: VaultClient, clock: Clock, request: VaultRequest, answe
         failure = error
     _log.warning("wrapping not opened", path=request.path, reason=failure.reason.value, error=failure.message)
     text = f"{request.path}: the answer is wrapped, and the wrapping cannot be opened: {failure.message}"
-    if isinstance(failure, TransientError) and not isinstance(failure, InvalidTokenError):
+    if _may_pass(failure):
         raise TransientError(failure.reason, text)
     raise ConfigError(Reason.WRAPPING_TOKEN_REFUSED, text)
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, TransientError) and not isinstance(error, InvalidTokenError)
 
 
 def _retrying(clock: Clock) -> tenacity.AsyncRetrying:
@@ -55,6 +59,6 @@ def _retrying(clock: Clock) -> tenacity.AsyncRetrying:
         sleep=clock.sleep,
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
         wait=tenacity.wait_fixed(_PAUSE),
-        retry=tenacity.retry_if_exception_type(TransientError),
+        retry=tenacity.retry_if_exception(_may_pass),
         reraise=True,
     )

@@ -50,6 +50,7 @@ def test_what_is_left_to_another_operator_is_not_there_but_is_known() -> None:
     assert cache.get(theirs.key) is None
     assert [cache.is_foreign(key) for key in (theirs.key, B.key, C.key)] == [True, False, False]
     assert cache.by_index("uid", "one") == {theirs.key}
+    assert cache.names("a") == ()
     told = Caches({KIND: cache}, None).missing(KIND, theirs.key, "the object in namespace a", "vaultAuthRef")
     assert told.message == (
         "vaultAuthRef of the object in namespace a names VaultAuth a/vault, whose labels leave it to another operator"

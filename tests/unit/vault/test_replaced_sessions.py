@@ -166,3 +166,14 @@ async def test_a_vault_that_is_away_does_not_end_the_care(
         await sessions.session(client, replace(LOGIN, generation=3)).read(PATH)
         await clock.advance(6.0)
         await until(lambda: server.asked("auth/token/revoke-self")[-1].token == "hvs.canary-2")
+
+
+async def test_the_tokens_of_all_who_leave_together_are_given_back_however_many_they_are(
+    server: VaultServer, clock: FakeClock, tokens: Tokens
+) -> None:
+    async with tended(server, clock) as (sessions, client):
+        for number in range(300):
+            await sessions.session(client, replace(LOGIN, consumer=f"team-{number}")).read(PATH)
+        sessions.depart(LOGIN.uid, ())
+        await clock.advance(6.0)
+        await until(lambda: len(tokens.revoked) == 300)

@@ -123,3 +123,13 @@ def test_no_connection_asks_for_wrappings(name: str) -> None:
     with pytest.raises(ConfigError, match="would have every answer wrapped") as caught:
         connection("https://vault:8200", headers=((name, "60s"),))
     assert caught.value.reason is Reason.INVALID_SPEC
+
+
+async def test_a_wrapping_token_that_vault_does_not_know_is_shown_once(
+    session: Session, server: VaultServer, clock: FakeClock
+) -> None:
+    server.on("PUT", UNWRAP, errors(403, "permission denied", "invalid token"))
+    with pytest.raises(ConfigError) as caught:
+        await issue(session, server, clock)
+    assert caught.value.reason is Reason.WRAPPING_TOKEN_REFUSED
+    assert len(server.asked(UNWRAP)) == 1
