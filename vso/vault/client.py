@@ -29,6 +29,7 @@ from vso.vault.errors import (
     Asked,
     BehindError,
     DroppedError,
+    ShutOutError,
     TokenSpentError,
     VaultDownError,
     answer_invalid,
@@ -236,7 +237,7 @@ class VaultClient:
             ok, self._answered = answer.status < 400 or answer.status == 404, True
         except VaultDownError as error:
             if self._shut_out(error):
-                raise _AsideError(error) from None
+                raise _AsideError(ShutOutError(error.reason, error.message, error.retry_after)) from None
             raise
         finally:
             self._observe(_operation(request), started, ok=ok)

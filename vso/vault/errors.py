@@ -28,6 +28,10 @@ class VaultDownError(TransientError):
     """The whole Vault is away, not one path of it: what the breaker counts."""
 
 
+class ShutOutError(VaultDownError):
+    """Perhaps it is a consumer's certificate alone that is not let in: the breaker does not hear of it."""
+
+
 class BreakerOpenError(VaultDownError):
     """Nothing was asked, since the breaker is not closed; whoever meets this is woken when it closes."""
 

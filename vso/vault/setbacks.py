@@ -12,7 +12,7 @@ from vso.core.backoff import Backoff
 from vso.core.clock import Clock
 from vso.core.errors import Reason, TransientError, VsoError
 from vso.vault.auth.refusal import LoginHeldBackError, LoginRefusedError
-from vso.vault.errors import HeldError, VaultDownError
+from vso.vault.errors import HeldError, ShutOutError, VaultDownError
 
 _PAUSES = Backoff(initial=0.5, maximum=5.0, multiplier=2.0, randomization=0.0)
 
@@ -66,5 +66,5 @@ class Setback:
 def _is_vaults(error: VsoError) -> bool:
     """Tell whether the breaker or Vault's own wish keeps others from asking; a certificate is the login's own."""
     if isinstance(error, VaultDownError):
-        return error.reason is not Reason.VAULT_TLS_ERROR
+        return error.reason is not Reason.VAULT_TLS_ERROR and not isinstance(error, ShutOutError)
     return isinstance(error, HeldError)

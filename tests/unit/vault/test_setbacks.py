@@ -15,7 +15,7 @@ from tests.fakes.vault_server import VaultServer, errors
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.runtime.workqueue import Lane
 from vso.vault.auth.refusal import LoginHeldBackError, LoginRefusedError
-from vso.vault.errors import BreakerOpenError, HeldError, VaultDownError
+from vso.vault.errors import BreakerOpenError, HeldError, ShutOutError, VaultDownError
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
 from vso.vault.setbacks import Setback
@@ -33,6 +33,7 @@ AWAY = TransientError(Reason.CLOUD_UNAVAILABLE, "AWS STS at https://sts: it answ
         pytest.param(AWAY, True, id="a cloud that is away"),
         pytest.param(TransientError(Reason.VAULT_LOGIN_UNAVAILABLE, "x"), True, id="a mount that cannot tell"),
         pytest.param(VaultDownError(Reason.VAULT_TLS_ERROR, "x"), True, id="a certificate that is not let in"),
+        pytest.param(ShutOutError(Reason.VAULT_UNAVAILABLE, "x"), True, id="one that perhaps is not, which drops"),
         pytest.param(VaultDownError(Reason.VAULT_UNAVAILABLE, "x"), False, id="a Vault that is away"),
         pytest.param(BreakerOpenError(Reason.VAULT_SEALED, "x"), False, id="an open breaker"),
         pytest.param(HeldError(Reason.VAULT_THROTTLED, "x", 3.0), False, id="a Vault that wants to be left alone"),
