@@ -13,6 +13,8 @@ from tests.conformance.stage import AUDIENCE, GROUP, OPERATOR_NAMESPACE, Json, S
 from tests.testbed.bed import KubeError, always, eventually
 from tests.testbed.proxy import Proxy, path_has
 
+LASTS = 40
+
 OPERATOR_ARGS = ("--backoff-initial-interval=500ms", "--backoff-max-interval=1s")
 KIND = "VaultAuthGlobal"
 LOGIN = path_has("/login")

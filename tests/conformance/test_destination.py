@@ -9,6 +9,8 @@ import pytest
 from tests.conformance.stage import OPERATOR_USER, Stage, Team
 from tests.testbed.bed import always, eventually
 
+LASTS = 15
+
 OPERATOR_ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=2s")
 OWNER_LABELS = {
     "app.kubernetes.io/name": "vault-secrets-operator",

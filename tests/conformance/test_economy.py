@@ -8,6 +8,8 @@ from tests.conformance.quiet import logins_told
 from tests.conformance.stage import OPERATOR_USER, Stage, Team
 from tests.testbed.bed import Mark, always, eventually
 
+LASTS = 100
+
 
 def kube_calls(stage: Stage, mark: Mark, namespace: str) -> Counter[tuple[str, str]]:
     """The operator's requests about a namespace, by verb and resource."""

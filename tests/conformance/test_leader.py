@@ -11,6 +11,8 @@ from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Te
 from tests.testbed.bed import Bed, always, eventually
 from tests.testbed.operator import Operator, Setting
 
+LASTS = 25
+
 ARGS = (
     "--leader-elect-lease-duration=3s",
     "--leader-elect-renew-deadline=2s",

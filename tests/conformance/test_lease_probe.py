@@ -11,6 +11,8 @@ from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.database import AnyDatabase
 
+LASTS = 25
+
 OPERATOR_ARGS = ("--lease-probe-interval=3s",)
 KIND = "VaultDynamicSecret"
 

@@ -9,6 +9,8 @@ import pytest
 from tests.testbed.bed import Bed, VaultError, eventually
 from tests.testbed.database import AnyDatabase
 
+LASTS = 15
+
 
 @pytest.fixture
 def database(bed: Bed) -> Iterator[AnyDatabase]:

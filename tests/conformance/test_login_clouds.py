@@ -34,6 +34,8 @@ from tests.testbed.endpoint import Said
 from tests.testbed.providers import ACCOUNT, Aws, Entra, claims_of
 from tests.testbed.vault_admin import VaultAdmin
 
+LASTS = 20
+
 IN_CLOUDS = READS_FILES = True
 OPERATOR_ARGS = (*ARGS, "--log-level=debug")
 

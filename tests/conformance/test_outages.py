@@ -16,6 +16,8 @@ from tests.testbed.faults import Action
 from tests.testbed.proxy import BlackHole, Proxy, Status
 from tests.testbed.real import RealBed
 
+LASTS = 20
+
 SEALED = Status(503, {"errors": ["Vault is sealed"]})
 OPERATOR_ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=3s")
 

@@ -12,6 +12,8 @@ from tests.testbed.faults import BlackHole, Freeze, path_has
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import Proxy
 
+LASTS = 20
+
 OPERATOR_ARGS = ("--reconcile-timeout=3s", "--backoff-initial-interval=500ms", "--backoff-max-interval=1s")
 
 

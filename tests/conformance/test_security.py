@@ -9,6 +9,8 @@ import re
 from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team
 from tests.testbed.proxy import Proxy, Status, path_has
 
+LASTS = 15
+
 JWT = re.compile(r"eyJ[\w-]+\.eyJ[\w-]+\.")
 CANARY = "canary-7f3a9c1e5b"
 OPERATOR_ARGS = ("--log-level=debug", "--backoff-initial-interval=1s", "--backoff-max-interval=3s")

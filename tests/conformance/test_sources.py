@@ -13,6 +13,8 @@ from tests.testbed.bed import Bed, Mark, always, eventually
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import Proxy
 
+LASTS = 20
+
 RESTARTED = "vso.secrets.hashicorp.com/restartedAt"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import always, eventually
 
+LASTS = 15
+
 
 def test_an_object_that_nobody_has_seen_says_observed_generation_minus_one(team: Team, stage: Stage) -> None:
     stage.operator.stop()

@@ -15,6 +15,8 @@ from tests.testbed.operator import Setting
 from tests.testbed.pki import Authority
 from tests.testbed.proxy import Proxy, path_has
 
+LASTS = 30
+
 OPERATOR_ARGS = (
     "--backoff-initial-interval=500ms",
     "--backoff-max-interval=1s",

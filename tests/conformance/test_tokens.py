@@ -10,6 +10,8 @@ from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import Mark, VaultCall, always, eventually
 from tests.testbed.proxy import Proxy, path_has
 
+LASTS = 25
+
 OPERATOR_ARGS = ("--backoff-initial-interval=500ms", "--backoff-max-interval=1s")
 LOGIN = path_has("/login")
 
