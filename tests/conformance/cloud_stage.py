@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.stage import GROUP, OPERATOR_NAMESPACE, Json, Team
-from tests.testbed.bed import Bed
+from tests.testbed.bed import Bed, eventually
 from tests.testbed.dev_vault import dev_vault
 from tests.testbed.providers import Aws, Entra, Google
 from tests.testbed.vault_admin import VaultAdmin
@@ -165,3 +165,13 @@ def clear(bed: Bed) -> None:
         for found in bed.kube.list(kind, OPERATOR_NAMESPACE):
             name = {"name": found["metadata"]["name"], "namespace": OPERATOR_NAMESPACE}
             bed.kube.remove({"apiVersion": GROUP, "kind": kind, "metadata": name})
+
+
+def wait_for_others(team: Team) -> None:
+    """Wait until nobody of an earlier scenario logs in as the operator any more."""
+
+    def over() -> bool:
+        found = team.bed.kube.list("VaultStaticSecret")
+        return not [one for one in found if one["spec"].get("vaultAuthRef", "").startswith(f"{OPERATOR_NAMESPACE}/")]
+
+    eventually(over, timeout=60, message="earlier scenarios are over")

@@ -26,6 +26,7 @@ from tests.conformance.cloud_stage import (
     keys,
     operators,
     told,
+    wait_for_others,
     works,
 )
 from tests.conformance.stage import Stage, Team
@@ -249,6 +250,7 @@ def test_an_azure_identity_that_the_role_is_not_bound_to_is_refused_though_vault
 
 
 def test_a_team_cannot_use_the_operators_own_identity(team: Team, clouds: Clouds) -> None:
+    wait_for_others(team)
     before = len(clouds.metadata_asked())
     for method, block in (
         ("aws", {"stsEndpoint": clouds.aws.url}),

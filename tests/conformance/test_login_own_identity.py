@@ -17,6 +17,7 @@ from tests.conformance.cloud_stage import (
     clouds_beside,
     operators,
     told,
+    wait_for_others,
     works,
 )
 from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team
@@ -82,6 +83,7 @@ def test_workload_identity_of_the_operators_pod_logs_in_before_that_of_the_machi
 
 
 def test_a_team_cannot_use_what_is_mounted_into_the_operators_pod(team: Team, clouds: Clouds) -> None:
+    wait_for_others(team)
     before = clouds.asked
     for method, block in (("aws", {}), ("aws", {"podIdentity": True}), ("azure", {"clientID": CLIENT})):
         app(team, method, team.bed.vault.url, role=team.ns, **block)
@@ -92,6 +94,7 @@ def test_a_team_cannot_use_what_is_mounted_into_the_operators_pod(team: Team, cl
 def test_without_the_administrators_word_nobody_uses_it(
     team: Team, stage: Stage, clouds: Clouds, mounted: dict[str, str]
 ) -> None:
+    wait_for_others(team)
     stage.operator.stop()
     stage.start_operator(*ARGS, setting=Setting(name="not-as-itself", env={**clouds.env, **mounted}))
     before = clouds.asked

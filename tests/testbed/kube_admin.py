@@ -14,6 +14,7 @@ from typing import Any, Literal
 import httpx
 
 from tests.testbed.pki import KeyPair
+from tests.testbed.waiting import eventually
 
 Json = dict[str, Any]
 PatchType = Literal["merge", "json", "strategic"]
@@ -185,6 +186,8 @@ class KubeAdmin:
 
     def _ask(self, method: str, path: str, **kwargs: Any) -> Json:
         response = self.raw(method, path, **kwargs)
+        if response.status_code == 429:  # an API server that has just started fills its caches
+            response = eventually(lambda: self._unless_busy(method, path, **kwargs), message=f"{path} is served")
         try:
             body = response.json()
         except ValueError:
@@ -192,6 +195,10 @@ class KubeAdmin:
         if response.is_success:
             return dict(body)
         raise KubeError(response.status_code, body.get("reason", ""), body.get("message", ""), body)
+
+    def _unless_busy(self, method: str, path: str, **kwargs: Any) -> httpx.Response | None:
+        response = self.raw(method, path, **kwargs)
+        return None if response.status_code == 429 else response
 
     def _connect(self) -> httpx.Client:
         headers = {"User-Agent": "testbed-admin"}
