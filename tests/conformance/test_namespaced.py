@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -76,10 +77,10 @@ def install(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Install]:
         team.disband()
 
 
-def apply_everything(team: Team, **changes: object) -> None:
+def apply_everything(team: Team, **changes: Any) -> None:
     team.access(auth={"kubernetes": {"serviceAccount": SERVICE_ACCOUNT}})
     team.put("app", {"password": "v1"})
-    team.static(**changes)  # type: ignore[arg-type]
+    team.static(**changes)
 
 
 def deploy(team: Team) -> None:

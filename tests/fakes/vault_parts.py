@@ -13,7 +13,7 @@ from typing import Any
 from tests.fakes.clock import FakeClock
 from tests.fakes.vault_server import Reply, Seen, Step, VaultServer, errors
 from vso.core.clock import Clock
-from vso.core.errors import ConfigError, Reason
+from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.sensitive import Sensitive
 from vso.vault.auth.kubernetes import KubernetesWay
 from vso.vault.client import VaultClient
@@ -183,3 +183,12 @@ async def until(condition: Callable[[], bool], turns: int = 100_000) -> None:
             return
         await asyncio.sleep(0)
     raise AssertionError("the condition never held")
+
+
+def passes(client: VaultClient) -> bool:
+    """Whether the gate lets a request pass just now."""
+    try:
+        client.check()
+    except VsoError:
+        return False
+    return True

@@ -19,6 +19,7 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -121,7 +122,7 @@ class Forked:
 
 def serve(program: str) -> None:
     """Run the program's text, then fork for each line of standard input until that ends."""
-    scope: dict[str, object] = {}
+    scope: dict[str, Any] = {}
     exec(program, scope)
     gc.collect()
     gc.freeze()  # what all children share is not looked through by any of them
@@ -142,22 +143,23 @@ def serve(program: str) -> None:
                     selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
                     _say({"started": pid})
                 else:
-                    _become(orjson.loads(line))
-                    sys.exit(scope["main"](orjson.loads(line)["argv"]))  # type: ignore[operator]
+                    order = orjson.loads(line)
+                    _become(order)
+                    sys.exit(scope["main"](order["argv"]))
 
 
-def _become(order: dict[str, object]) -> None:
+def _become(order: dict[str, Any]) -> None:
     """Leave everything of the nursery behind, in the child."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setpgid(0, 0)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(os.open(str(order["log"]), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), 1)
+    os.dup2(os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), 1)
     os.dup2(1, 2)
     os.closerange(3, 64)
-    os.chdir(str(order["cwd"]))
+    os.chdir(order["cwd"])
     os.environ.clear()
-    os.environ.update(order["env"])  # type: ignore[call-overload]
+    os.environ.update(order["env"])
 
 
 def _say(message: dict[str, int]) -> None:

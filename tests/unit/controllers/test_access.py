@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.cluster import Json, key
 from tests.fakes.house import OPERATOR, House, auth_spec, house, reporter_for
-from tests.fakes.vault_parts import until
+from tests.fakes.vault_parts import passes, until
 from tests.fakes.vault_server import Reply, errors
 from vso.controllers.access import AuthReconciler, ConnectionReconciler, still_valid
 from vso.controllers.finalizers import Finalizers
@@ -21,7 +21,7 @@ from vso.controllers.report import Reporter
 from vso.core.errors import ConfigError, Reason, TerminalError, TransientError, VsoError
 from vso.core.keys import Kind
 from vso.runtime.reconcile import Result
-from vso.vault.client import VaultClient, VaultRequest
+from vso.vault.client import VaultRequest
 
 CONNECTION, AUTH = Kind.VAULT_CONNECTION, Kind.VAULT_AUTH
 INTERVAL = 60.0
@@ -186,21 +186,13 @@ async def test_a_vault_that_only_says_that_it_is_well_again_is_not_believed_befo
         with pytest.raises(TransientError):
             await client.send(VaultRequest("GET", "a"))
     await desk.home.clock.advance(1)
-    await until(lambda: client.outage is not None and _passes(client))
+    await until(lambda: client.outage is not None and passes(client))
     assert (await desk.fails(CONNECTION)).reason is Reason.VAULT_SEALED
     assert desk.condition(CONNECTION, "Ready")["status"] == "False"
     desk.home.vault.on("GET", "a", Reply(200, {"data": {}}))
     await client.send(VaultRequest("GET", "a"))
     await desk.look(CONNECTION)
     assert desk.condition(CONNECTION, "Ready")["status"] == "True"
-
-
-def _passes(client: VaultClient) -> bool:
-    try:
-        client.check()
-    except VsoError:
-        return False
-    return True
 
 
 async def test_a_connection_that_cannot_work_stalls(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.clock import FakeClock
-from tests.fakes.vault_parts import Observed, client_to, until
+from tests.fakes.vault_parts import Observed, client_to, passes, until
 from tests.fakes.vault_server import Hang, Reply, VaultServer, errors
 from tests.testbed.pki import Authority
 from vso.core.errors import Reason, VsoError
@@ -154,17 +154,9 @@ async def test_a_vault_that_lets_nobody_in_without_a_certificate_is_found_again_
         while not server.asked("sys/health"):
             await clock.advance(0.5)
             await asyncio.sleep(0)
-        await until(lambda: _passes(client))
+        await until(lambda: passes(client))
         assert (await client.send(READ)).status == 200
         assert not own.breaker_open
         probing.cancel()
         await asyncio.wait((probing,))
         await client.close()
-
-
-def _passes(client: VaultClient) -> bool:
-    try:
-        client.check()
-    except VsoError:
-        return False
-    return True
