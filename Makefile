@@ -16,7 +16,7 @@ ARGS ?=
 # Half of what it takes to collect the tests is compiling them: kept in __pycache__ whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test check lint types layers drift unit sandbox lowest e2e bench crds chart clean
+.PHONY: help demo test check lint types layers drift unit sandbox lowest e2e bench crds sbom chart clean
 
 help: ## what can be made
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ drift: $(DEV_STAMP)
 	@$(BIN)/python -m vso.api.crds --check manifests/crds
 	@$(BIN)/python -m vso.api.name_references --check manifests/name-reference
 	@$(BIN)/python -m vso.app.chart --check charts
+
+sbom: $(DEV_STAMP) ## the bill of materials of the image (CycloneDX), from the lock, into dist/
+	@$(BIN)/python -m tests.sbom dist/vault-secrets-operator.cdx.json
 
 chart: $(DEV_STAMP) ## write what the Helm chart says a second time, and its goldens
 	@$(BIN)/python -m vso.app.chart --write charts

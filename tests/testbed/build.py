@@ -2,7 +2,7 @@
 
 Invariant: a folder of the cache is complete or absent, and its name says what went into it: the hash
 of go.mod, go.sum, a source of our own and the linker's flags. `python -m tests.testbed.build` builds whatever is missing, and
-unpacks PostgreSQL where the machine has none.
+unpacks Debian's packages: PostgreSQL and OpenLDAP where the machine has none, and the base of the image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.testbed.cache import BuildError, cache, locked
 from tests.testbed.debian import ALL as PACKAGES
-from tests.testbed.debian import programs
+from tests.testbed.debian import programs, python_root
 
 SERVERS = Path(__file__).parent / "servers"
 GO_AT_LEAST = (1, 26)
@@ -220,6 +220,7 @@ def main() -> int:
     try:
         for package in PACKAGES:
             print(f"{package.name}: {programs(package).bin}", flush=True)
+        print(f"python for the image: {python_root()}", flush=True)
         build_all(lambda line: print(line, flush=True))
     except BuildError as error:
         print(error, file=sys.stderr)

@@ -6,17 +6,20 @@ unpacked without being installed: no service starts, no user is made, and no rig
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.testbed.cache import BuildError, cache, locked
 
+_PLANNED = re.compile(r"^Inst (\S+)", re.MULTILINE)
+_PYTHON_ROOT = ("python3", "python3-pip", "libstdc++6", "dash", "coreutils", "base-files", "netbase")
 # What comes with a server and is not needed to run it: the C library is the machine's, LLVM is for queries
 # that run long, the rest belongs to packages that set up a system.
 _NOT_NEEDED = re.compile(r"libc(6|-)|libllvm|libz3|libsem|libsepol|lib.*(perl|-common|-modules)")
@@ -78,14 +81,44 @@ def programs(package: Package, installed: Path = Path("/")) -> Programs:
     found = package.find(installed)
     if found is not None:
         return Programs(found.parent)
-    tree = cache() / f"{package.name}-{_release(package)}"
+    tree = cache() / f"{package.name}-{_release(package.program)}"
     with locked("debian"):  # one for all: they share apt's folder
         if not tree.exists():
             _unpack(package, tree)
     return _unpacked(package, tree)
 
 
+def python_root() -> Path:
+    """Return the root of a system that is Python, pip and a shell, as slim as a base image: unpacked now if need be.
+
+    It differs from an installed one where packages set themselves up: there are no users and no certificates.
+    """
+    tree = cache() / f"python-root-{_release('usr/bin/python3')}"
+    with locked("debian"):
+        if not tree.exists():
+            with _unpacking(_PYTHON_ROOT, _PLANNED.findall, tree) as scratch:
+                _set_up(scratch)
+    return tree
+
+
+def _set_up(root: Path) -> None:
+    # pip may install into it, and it is called as a base image calls it.
+    for mark in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
+        mark.unlink()
+    (root / "usr/local/bin").mkdir(parents=True, exist_ok=True)
+    (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
+    _run(["chroot", root, "/usr/local/bin/python", "-m", "pip", "--version"])
+
+
 def _unpack(package: Package, tree: Path) -> None:
+    with _unpacking([package.name], lambda plan: needed(plan, package), tree) as scratch:
+        found = _unpacked(package, scratch)
+        _run([found.bin / Path(package.program).name, package.version], env=found.env)
+
+
+@contextlib.contextmanager
+def _unpacking(names: Sequence[str], wanted: Callable[[str], list[str]], tree: Path) -> Iterator[Path]:
+    """Unpack what is wanted of apt's plan for some packages; it becomes the tree when the caller is content with it."""
     apt = tree.with_name("apt")
     scratch = tree.with_name(f"{tree.name}.unpacking")
     for left in (apt, scratch):
@@ -94,19 +127,18 @@ def _unpack(package: Package, tree: Path) -> None:
         (apt / folder).mkdir(parents=True)
     (apt / "status").touch()  # nothing is installed: everything that is needed comes along
     _apt(apt, "update")
-    plan = _apt(apt, "install", "--simulate", "--no-install-recommends", package.name)
-    _apt(apt, "download", *needed(plan, package))
+    plan = _apt(apt, "install", "--simulate", "--no-install-recommends", *names)
+    _apt(apt, "download", *wanted(plan))
     for archive in sorted((apt / "packages").glob("*.deb")):
         _run(["dpkg", "-x", archive, scratch])
-    found = _unpacked(package, scratch)
-    _run([found.bin / Path(package.program).name, package.version], env=found.env)
+    yield scratch
     scratch.rename(tree)
     shutil.rmtree(apt)
 
 
 def needed(plan: str, package: Package) -> list[str]:
     """The packages of apt's plan (`Inst name (version …)`) that a package's server needs to run."""
-    names = re.findall(r"^Inst (\S+)", plan, re.MULTILINE)
+    names = _PLANNED.findall(plan)
     libraries = [name for name in names if name.startswith(("lib", "zlib")) and not _NOT_NEEDED.match(name)]
     return [*libraries, *(name for name in names if package.holder.fullmatch(name))]
 
@@ -141,8 +173,8 @@ def _unpacked(package: Package, tree: Path) -> Programs:
     return Programs(server.parent, tree)
 
 
-def _release(package: Package) -> str:
+def _release(program: str) -> str:
     try:
         return platform.freedesktop_os_release()["VERSION_CODENAME"]
     except (OSError, KeyError) as error:
-        raise BuildError(f"/{package.program} is not there, and this is no Debian that has packages of it") from error
+        raise BuildError(f"/{program} is not there, and this is no Debian that has packages of it") from error
