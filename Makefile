@@ -60,6 +60,7 @@ layers: $(DEV_STAMP)
 drift: $(DEV_STAMP)
 	@$(BIN)/python -m vso.api.crds --check manifests/crds
 	@$(BIN)/python -m vso.api.name_references --check manifests/name-reference
+	@$(BIN)/python -m vso.app.rbac_files --check manifests/rbac
 	@$(BIN)/python -m vso.app.chart --check charts
 
 chart: $(DEV_STAMP) ## write what the Helm chart says a second time, and its goldens
@@ -67,9 +68,10 @@ chart: $(DEV_STAMP) ## write what the Helm chart says a second time, and its gol
 	@$(BIN)/python -m tests.testbed.build
 	@$(BIN)/python -m tests.conformance.chart_cases
 
-crds: $(RUN_STAMP) ## write the CRDs and the rules of renaming anew from the models
+crds: $(RUN_STAMP) ## write the CRDs, the rules of renaming and the roles anew from what they are generated from
 	@$(BIN)/python -m vso.api.crds --write manifests/crds
 	@$(BIN)/python -m vso.api.name_references --write manifests/name-reference
+	@$(BIN)/python -m vso.app.rbac_files --write manifests/rbac
 
 unit: $(DEV_STAMP)
 	@nice $(PYTEST) $(UNIT) -m "not real"

@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def granted() -> set[Right]:
     """What the Roles of mode full give, with restarts and kept tokens."""
     kept = [rule for role in rbac.client_cache_objects() for rule in role.get("rules", ())]
-    rules = [*rbac.cluster_rules(full=True), *rbac.own_namespace_rules(), *rbac.restart_rules(), *kept]
+    rules = [*rbac.team_rules(full=True), *rbac.own_namespace_rules(), *rbac.restart_rules(), *kept]
     return {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
 
 
