@@ -22,8 +22,8 @@ LEASE = "b0d477c0.hashicorp.com"
 
 
 @pytest.fixture(scope="module")
-def stage(prepared: Bed) -> Iterator[Stage]:
-    stage = Stage(prepared)
+def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    stage = Stage.of(request, prepared)
     stage.start_operator(*ARGS)
     yield stage
     stage.close()
@@ -32,7 +32,7 @@ def stage(prepared: Bed) -> Iterator[Stage]:
 @pytest.fixture(scope="module")
 def pair(stage: Stage) -> Iterator[tuple[Operator, Operator]]:
     """Two operators; a scenario may end either."""
-    second = Operator(stage.bed, "--secrets-access=full", *ARGS, setting=Setting(name="second"))
+    second = stage.other(*ARGS, setting=Setting(name="second"))
     second.start()
     second.wait_ready()
     yield stage.operator, second

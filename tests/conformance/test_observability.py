@@ -14,7 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conformance.stage import OPERATOR_NAMESPACE, Stage, Team
-from tests.testbed.bed import Bed, eventually
+from tests.testbed.bed import eventually
 from tests.testbed.operator import Operator, Setting
 
 OPERATOR_ARGS = ("--backoff-initial-interval=200ms", "--backoff-max-interval=400ms")
@@ -273,9 +273,9 @@ def table(team: Team) -> dict[str, str]:
 
 
 @pytest.fixture
-def quiet(prepared: Bed, stage: Stage) -> Iterator[Operator]:
+def quiet(stage: Stage) -> Iterator[Operator]:
     """A second operator, that leads another namespace's election and tells nothing of single objects."""
-    operator = Operator(prepared, "--metrics-per-object=false", "--leader-elect=false", setting=Setting(name="quiet"))
+    operator = stage.other("--metrics-per-object=false", "--leader-elect=false", setting=Setting(name="quiet"))
     stage.operator.stop()
     operator.start()
     operator.wait_ready()

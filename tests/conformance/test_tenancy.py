@@ -101,6 +101,7 @@ def test_the_operators_service_account_logs_in_for_no_tenant(team: Team, trap: E
     assert trap.asked_of("/v1/auth/kubernetes/login") == []
 
 
+@pytest.mark.beside("victim")
 def test_another_tenants_login_is_neither_lent_nor_shown(team: Team, stage: Stage, trap: Endpoint) -> None:
     victim = stage.team(f"{team.ns}-victim")
     victim.ready()
@@ -121,6 +122,7 @@ def test_another_tenants_login_is_neither_lent_nor_shown(team: Team, stage: Stag
     victim.disband()
 
 
+@pytest.mark.beside("victim")
 def test_headers_and_parameters_of_another_tenants_defaults_stay_there(
     team: Team, stage: Stage, trap: Endpoint
 ) -> None:
@@ -138,6 +140,7 @@ def test_headers_and_parameters_of_another_tenants_defaults_stay_there(
     victim.disband()
 
 
+@pytest.mark.beside("victim")
 def test_a_connection_lends_its_client_certificate_to_nobody_unless_it_says_so(team: Team, stage: Stage) -> None:
     victim = stage.team(f"{team.ns}-victim")
     shown = {"clientCertSecretRef": {"name": "client"}}

@@ -81,6 +81,7 @@ def test_connections_that_break_keep_the_secret(team: Team, proxy: Proxy) -> Non
     recovers(team)
 
 
+@pytest.mark.beside("b")
 def test_a_black_hole_keeps_the_secret_and_delays_no_other_vault(team: Team, proxy: Proxy, stage: Stage) -> None:
     ready(team, proxy)
     other = stage.team(f"{team.ns}-b")
