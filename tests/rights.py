@@ -46,8 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def granted(install: Install) -> set[Right]:
     """What the roles of an install give, with restarts and kept tokens."""
-    rules = [*rbac.team_rules(full=install.full), *rbac.own_namespace_rules(), *rbac.restart_rules()]
-    return {right for rule in (*rules, *rbac.client_cache_rules()) for right in _rights(rule)}
+    own = rbac.own_namespace_rules(everywhere=not install.namespaced)
+    rules = [*rbac.team_rules(full=install.full), *own, *rbac.restart_rules(), *rbac.client_cache_rules()]
+    return {right for rule in rules for right in _rights(rule)}
 
 
 def used(bed: Bed) -> set[Right]:
@@ -102,7 +103,8 @@ def _faults(config: pytest.Config) -> Iterator[str]:
     install, seen = chosen(config), config.stash[_USED]
     for resource, verb in sorted(granted(install) - seen) if config.getoption("--every-right") else ():
         yield f"no scenario needs the right to {verb} {resource}"
-    for resource, verb in sorted(config.stash[_BEYOND]):
+    more: set[Right] = config.stash[_BEYOND]
+    for resource, verb in sorted(more):
         yield f"no rule of install {install.name} gives the right to {verb} {resource}"
 
 
@@ -138,4 +140,8 @@ def _rules(install: Install, access: Access) -> Iterable[rbac.Rule]:
         yield from rbac.restart_rules()
         yield from (rbac.credential_rule(resource) for resource in rbac.CREDENTIALS)
     if access.namespace == _OWN:
-        yield from (*rbac.own_namespace_rules(), *rbac.client_cache_rules(), *rbac.scale_rules())
+        yield from (
+            *rbac.own_namespace_rules(everywhere=not install.namespaced),
+            *rbac.client_cache_rules(),
+            *rbac.scale_rules(),
+        )

@@ -44,7 +44,7 @@ def objects(*, full: bool, service_accounts: Sequence[str] = ()) -> tuple[Object
     """Return the roles of an install for the whole cluster, each followed by its binding to the operator."""
     return (
         *_bound("ClusterRole", NAME, team_rules(full=full, service_accounts=service_accounts)),
-        *own_namespace_objects(),
+        *own_namespace_objects(everywhere=True),
         *_bound("ClusterRole", RESTARTS, restart_rules()),
     )
 
@@ -59,9 +59,9 @@ def namespaced_objects(
     )
 
 
-def own_namespace_objects() -> tuple[Object, ...]:
-    """Return the role in the operator's own namespace, whose name is free for the operator that watches that too."""
-    return _bound("Role", OWN, own_namespace_rules(), NAMESPACE)
+def own_namespace_objects(*, everywhere: bool) -> tuple[Object, ...]:
+    """Return the role in the operator's own namespace, beside which there may be that of a watched one."""
+    return _bound("Role", OWN, own_namespace_rules(everywhere=everywhere), NAMESPACE)
 
 
 def credential_objects() -> tuple[Object, ...]:
@@ -104,14 +104,17 @@ def team_rules(*, full: bool, service_accounts: Sequence[str] = ()) -> list[Rule
     ]
 
 
-def own_namespace_rules() -> list[Rule]:
-    """Return what the operator may do in its own namespace: its Lease, and the key of status.secretMAC."""
+def own_namespace_rules(*, everywhere: bool) -> list[Rule]:
+    """Return what the operator may do in its own namespace: its Lease, and the key of status.secretMAC.
+
+    Who may make Secrets `everywhere` may make that key too.
+    """
     leases = "coordination.k8s.io"
     return [
         _rule(leases, ["leases"], ["create"]),
         _rule(leases, ["leases"], ["get", "patch"], LEASE),
-        _rule("", ["secrets"], ["create"]),
         _rule("", ["secrets"], ["get"], MAC_KEY),
+        *([] if everywhere else [_rule("", ["secrets"], ["create"])]),
     ]
 
 

@@ -53,7 +53,7 @@ def files() -> generated.Files:
     parts = {
         **{f"{mode}/": _cluster(mode) for mode in _MODES},
         **{f"namespaced/{mode}/": _namespaced(mode) for mode in _MODES},
-        "namespaced/operator/": {"own-namespace": _text("own-namespace", rbac.own_namespace_objects())},
+        "namespaced/operator/": {"own-namespace": _text("own-namespace", rbac.own_namespace_objects(everywhere=False))},
         "client-cache/": {"secrets": _text("kept tokens", cache[:-2]), "role": _text("", cache[-2:])},
         "credentials/": {"role": _text("credentials", rbac.credential_objects())},
     }
@@ -121,7 +121,7 @@ def _why(rule: Rule) -> str:
             return _FINALIZERS
         case [_, "secrets", [*verbs]] if "list" in verbs:
             return "Lists and watches ask for metadata only; by RBAC alone they could show values too."
-        case [_, "secrets", ["create", "patch"]]:
+        case [_, "secrets", ["create", "patch"]] if not named:
             return "No right to get, list, watch or delete: answers to writes hold metadata only."
         case _:
             return ""

@@ -28,7 +28,7 @@ def test_the_data_says_what_the_files_say(mode: str, full: bool) -> None:
 
 def test_the_other_roles_are_as_shipped() -> None:
     assert list(rbac.client_cache_objects()) == shipped("client-cache/secrets", "client-cache/role")
-    assert list(rbac.own_namespace_objects()) == shipped("namespaced/operator/own-namespace")
+    assert list(rbac.own_namespace_objects(everywhere=False)) == shipped("namespaced/operator/own-namespace")
     assert list(rbac.credential_objects()) == shipped("credentials/role")
 
 
@@ -39,7 +39,7 @@ def test_every_file_of_the_folder_is_written_from_the_data() -> None:
 
 def test_the_operators_own_namespace_may_be_watched_too() -> None:
     """Two roles of one name would replace each other there."""
-    together = [*rbac.own_namespace_objects(), *rbac.namespaced_objects(rbac.NAMESPACE, full=True)]
+    together = [*rbac.own_namespace_objects(everywhere=False), *rbac.namespaced_objects(rbac.NAMESPACE, full=True)]
     names = [(obj["kind"], obj["metadata"]["name"]) for obj in (*together, *rbac.client_cache_objects())]
     assert len(names) == len(set(names))
 
