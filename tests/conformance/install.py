@@ -58,10 +58,9 @@ class Install:
         return replace(self, full=mode == "full")
 
     def flags(self, namespaces: Sequence[str]) -> tuple[str, ...]:
-        """What the operator is started with. A drift check comes soon, as a watch of Secrets would."""
-        drift = () if self.full else ("--drift-interval=1s",)
+        """What the operator is started with."""
         watched = (f"--watch-namespaces={','.join(namespaces)}",) if self.namespaced else ()
-        return (f"--secrets-access={self.mode}", *drift, *watched)
+        return (f"--secrets-access={self.mode}", *watched)
 
     def roles(self, namespaces: Sequence[str]) -> list[Json]:
         """The shipped roles and bindings, for these namespaces where the install is for some."""

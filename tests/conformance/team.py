@@ -53,10 +53,14 @@ class Team:
         }
         self.bed.vault.write(f"auth/kubernetes/role/{self.ns}", {**role, **changes})
 
+    def leave(self) -> None:
+        """Delete the namespace, with all that is in it."""
+        self.bed.kube.remove({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.ns}})
+
     def disband(self) -> None:
         """Delete what the team applied; the namespace goes by itself, or with the operator that watches it by name."""
         if self.ns not in self.stage.watched:
-            self.bed.kube.remove({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.ns}})
+            self.leave()
             return
         for kind in Kind:
             for found in self.bed.kube.list(kind, self.ns):

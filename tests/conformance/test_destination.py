@@ -132,6 +132,7 @@ def test_a_label_that_leaves_the_spec_leaves_the_secret(team: Team) -> None:
     assert "two" not in labels
 
 
+@pytest.mark.only_in("full", "namespaced-full", because="write-only deletes nothing")
 def test_renaming_the_destination_writes_the_new_secret_and_removes_the_old(team: Team, stage: Stage) -> None:
     ready(team)
     team.patch({"spec": {"destination": {"name": "renamed"}}})
@@ -139,6 +140,7 @@ def test_renaming_the_destination_writes_the_new_secret_and_removes_the_old(team
     eventually(lambda: team.secret("app") is None, message="the old Secret is deleted in full mode")
 
 
+@pytest.mark.only_in("full", "namespaced-full", because="write-only deletes nothing")
 def test_changing_the_type_makes_the_secret_anew_in_full_mode(team: Team) -> None:
     ready(team)
     team.patch({"spec": {"destination": {"type": "example.com/custom"}}})

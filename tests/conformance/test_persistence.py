@@ -299,6 +299,7 @@ def test_nothing_stays_behind_when_nothing_is_to_be_kept_any_more(team: Team, ro
     eventually(lambda: entries(stage) == {}, message="the Secrets are empty")
 
 
+@pytest.mark.refused("get secrets")
 def test_without_the_secrets_the_operator_works_and_says_once_what_is_missing(
     team: Team, role: str, database: AnyDatabase, stage: Stage
 ) -> None:

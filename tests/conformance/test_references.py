@@ -113,6 +113,7 @@ def test_a_secret_comes_before_its_auth_and_connection_and_waits_for_them(team: 
 
 
 def test_an_unknown_service_account_is_named(team: Team) -> None:
+    team.grant("serviceaccounts/token", "nobody", "create")
     team.access(auth={"kubernetes": {"serviceAccount": "nobody"}})
     team.put("app", {"user": "ada"})
     team.static()

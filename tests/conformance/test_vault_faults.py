@@ -278,6 +278,7 @@ def test_deleted_metadata_of_a_synced_secret_is_source_deleted(team: Team) -> No
     assert team.the_data()["password"] == "v1"
 
 
+@pytest.mark.only_in("full", "namespaced-full", because="write-only deletes nothing")
 def test_on_source_deleted_delete_takes_the_secret_away(team: Team) -> None:
     team.access()
     team.put("app", {"password": "v1"})
