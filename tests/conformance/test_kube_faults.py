@@ -101,6 +101,7 @@ def test_a_410_leads_to_one_list_per_watch(team: Team, operator: Operator, kube_
     always(lambda: kube_proxy.count(is_secret_list) == lists + 1, during=1)
 
 
+@pytest.mark.only_in("full", "namespaced-full", because="write-only watches no Secrets")
 def test_a_deletion_during_a_gap_of_the_watch_is_noticed(team: Team, operator: Operator, kube_proxy: Proxy) -> None:
     team.ready(refreshAfter="1h")
     fault = kube_proxy.fault(UNAVAILABLE, is_secret_watch)

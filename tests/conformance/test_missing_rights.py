@@ -18,7 +18,7 @@ from tests.conformance.workloads import deployment, rollout, serve_rollouts
 from tests.testbed.bed import Bed, always, eventually
 from vso.app import rbac
 
-LASTS = 120
+LASTS = 40
 TEAM, OWN, RESTARTS = rbac.NAME, rbac.OWN, rbac.RESTARTS
 FINALIZER = "vaultstaticsecret.secrets.hashicorp.com/finalizer"
 NEVER: Json = {"refreshAfter": "1h"}
