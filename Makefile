@@ -12,6 +12,10 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(PIP_INDEX_URL)
 install = $(UV) $(1) || $(PIP) install --quiet --no-compile $(1)
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 UNIT := tests/unit tests/properties tests/cancellation tests/testbed
+# What the scenarios play under beside mode full for the whole cluster; on the real servers only those that show soonest
+# what a role lacks: Secrets, tokens, restarts, leases, references.
+INSTALLS := write-only namespaced-full namespaced-write-only
+SOON := destination kinds leader leases references restarts tenancy tokens values write_only
 ARGS ?=
 # Half of what it takes to collect the tests is compiling them: kept in __pycache__ whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
@@ -60,6 +64,7 @@ layers: $(DEV_STAMP)
 drift: $(DEV_STAMP)
 	@$(BIN)/python -m vso.api.crds --check manifests/crds
 	@$(BIN)/python -m vso.api.name_references --check manifests/name-reference
+	@$(BIN)/python -m vso.app.rbac_files --check manifests/rbac
 	@$(BIN)/python -m vso.app.chart --check charts
 
 sbom: $(DEV_STAMP) ## the bill of materials of the image (CycloneDX), from the lock, into dist/
@@ -70,9 +75,10 @@ chart: $(DEV_STAMP) ## write what the Helm chart says a second time, and its gol
 	@$(BIN)/python -m tests.testbed.build
 	@$(BIN)/python -m tests.conformance.chart_cases
 
-crds: $(RUN_STAMP) ## write the CRDs and the rules of renaming anew from the models
+crds: $(RUN_STAMP) ## write the CRDs, the rules of renaming and the roles anew from what they are generated from
 	@$(BIN)/python -m vso.api.crds --write manifests/crds
 	@$(BIN)/python -m vso.api.name_references --write manifests/name-reference
+	@$(BIN)/python -m vso.app.rbac_files --write manifests/rbac
 
 unit: $(DEV_STAMP)
 	@nice $(PYTEST) $(UNIT) -m "not real"
@@ -87,7 +93,15 @@ lowest: $(LOWEST_STAMP) ## the unit tests on the lowest supported versions of th
 e2e: $(DEV_STAMP) lowest ## the conformance suite on the real servers, built once into a cache
 	@$(BIN)/python -m tests.testbed.build
 	@$(PYTEST) -n 4 tests/conformance --bed sandbox -m "long and not real"
+	@$(MAKE) --no-print-directory $(INSTALLS:%=sandbox-%)
 	@$(PYTEST) tests/testbed tests/conformance --bed real -m "not bench and not sandbox" --every-right
+	@$(MAKE) --no-print-directory $(INSTALLS:%=real-%)
+
+sandbox-%: $(DEV_STAMP)
+	@$(PYTEST) -n 8 tests/conformance --bed sandbox -m "not real and not bench and not long" --install $* --every-right
+
+real-%: $(DEV_STAMP)
+	@$(PYTEST) $(SOON:%=tests/conformance/test_%.py) --bed real -m "not bench and not sandbox" --install $*
 
 bench: $(DEV_STAMP) ## counts at 1 000 objects on the real servers
 	@$(BIN)/python -m tests.testbed.build

@@ -9,7 +9,7 @@ import pytest
 
 pytest_plugins = ["tests.testbed.fixtures", "tests.rights"]
 
-APART = ("tests/conformance/test_persistence.py",)
+APART = ("tests/conformance/test_persistence.py", "tests/conformance/test_missing_rights.py")
 """Files whose tests have an operator of their own each, so that any worker may run any of them."""
 
 

@@ -29,7 +29,7 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
     """Servers of its own for a crowd of ten thousand, which no other test has to share them with."""
     with RealBed(tmp_path_factory.mktemp("hall")) as bed, bed.vault_proxy() as proxy:
         stage = Stage(bed)
-        stage.install()
+        stage.set_up()
         stage.start_operator()
         team = stage.team("bench-crowd")
         team.access(address=proxy.url)
@@ -41,7 +41,7 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
 def fleet(real_bed: RealBed, figures: Figures) -> Iterator[Fleet]:
     """A thousand objects' worth of namespaces, identities and Vault secrets, and an operator at rest without objects."""
     stage = Stage(real_bed)
-    stage.install()
+    stage.set_up()
     fleet = Fleet(stage)
     fleet.found()
     operator = stage.start_operator()

@@ -37,7 +37,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Servers of its own, with an operator as in a pod."""
     with RealBed(tmp_path_factory.mktemp("bank")) as bed:
         stage = Stage(bed)
-        stage.install()
+        stage.set_up()
         stage.start_operator()
         yield stage
         stage.close()

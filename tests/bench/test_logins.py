@@ -98,7 +98,7 @@ def guilds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guilds]:
     """Servers of its own, with an operator as in a pod."""
     with RealBed(tmp_path_factory.mktemp("guilds")) as bed:
         stage = Stage(bed)
-        stage.install()
+        stage.set_up()
         guilds = Guilds(stage)
         guilds.found()
         stage.start_operator()

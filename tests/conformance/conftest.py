@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import rights
-from tests.conformance import contract
+from tests.conformance import contract, install
 from tests.conformance.cloud_stage import clear, vault_in
-from tests.conformance.stage import Stage, Team
+from tests.conformance.stage import Stage, Team, team_of
 from tests.testbed.bed import Bed
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import Proxy
 from tests.testbed.vault_admin import VaultAdmin
-
-_numbers = itertools.count(1)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,6 +29,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what holds in other installs only."""
+    left_out = [item for item in items if install.unwanted(config, item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """No request of the operator's is refused for want of a right while a scenario plays, but those that it expects."""
+    bed = getattr(item, "funcargs", {}).get("prepared")
+    if not isinstance(bed, Bed):
+        yield
+        return
+    mark = bed.mark()
+    yield
+    expected = {right for marker in item.iter_markers("refused") for right in marker.args}
+    assert rights.refused(bed, mark) - expected == set()
+
+
 @pytest.fixture(scope="session")
 def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
     """The servers that the run was asked for; never a silent substitute."""
@@ -43,7 +60,7 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 @pytest.fixture(scope="session")
 def prepared(bed: Bed) -> Bed:
     """The bed with the CRDs and the shipped Roles installed."""
-    Stage(bed).install()
+    Stage(bed).set_up()
     return bed
 
 
@@ -66,7 +83,7 @@ def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
 
     That of a module that says `IN_CLOUDS` has the module's fixture `environment` around it.
     """
-    stage = Stage(prepared, mode=getattr(request.module, "SECRETS_ACCESS", "full"))
+    stage = Stage.of(request, prepared)
     in_clouds = getattr(request.module, "IN_CLOUDS", False)
     proxied = getattr(request.module, "BEHIND_A_PROXY", False)
     server = request.getfixturevalue("kube_proxy").url if proxied else None
@@ -111,12 +128,12 @@ def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
 
 
 @pytest.fixture
-def team(stage: Stage) -> Iterator[Team]:
+def team(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Team]:
     """A namespace with a ServiceAccount, a Vault role and a policy for `kv/data/<team>/*`, gone afterwards.
 
     Whatever a scenario leaves behind is of the contract that Argo CD and Flux read.
     """
-    team = stage.team(f"team-{next(_numbers)}")
+    team = stage.team(team_of(request.node))
     yield team
     try:
         contract.hold(team.bed, team.ns)

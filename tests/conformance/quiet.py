@@ -1,9 +1,9 @@
-"""What scenarios wait for before they count that nothing more is written."""
+"""What scenarios wait for before they count what is written, and what counts as written."""
 
 from __future__ import annotations
 
-from tests.conformance.stage import Team
-from tests.testbed.bed import eventually
+from tests.conformance.stage import Stage, Team
+from tests.testbed.bed import ApiCall, Mark, eventually
 
 
 def logins_told(team: Team, count: int = 1) -> None:
@@ -12,3 +12,9 @@ def logins_told(team: Team, count: int = 1) -> None:
         lambda: team.get("VaultAuth", "auth")["status"].get("identityCount", 0) == count,
         message=f"{count} identities are told of",
     )
+
+
+def changes(stage: Stage, mark: Mark, namespace: str) -> list[ApiCall]:
+    """What was written in a namespace; the drift checks of who may not watch Secrets are patches that change nothing."""
+    calls = [call for call in stage.bed.kube_audit(mark) if call.namespace == namespace and call.writes]
+    return [call for call in calls if stage.install.full or (call.verb, call.resource) != ("patch", "secrets")]

@@ -5,37 +5,68 @@ Everything is looked at from outside: the API server as admin, Vault as root, th
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable
-from pathlib import Path
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import yaml
+import pytest
 
+from tests.conformance.install import (
+    FULL,
+    INSTALLS,
+    MANIFESTS,
+    OPERATOR_NAMESPACE,
+    OPERATOR_USER,
+    ROOT,
+    Install,
+    Json,
+    chosen,
+    documents,
+)
+from tests.conformance.team import AUDIENCE, GROUP, Team
 from tests.testbed.bed import Bed, KubeError, eventually
-from tests.testbed.operator import Operator
+from tests.testbed.operator import Operator, Setting
 
-Json = dict[str, Any]
-ROOT = Path(__file__).resolve().parents[2]
-MANIFESTS = ROOT / "manifests"
-OPERATOR_NAMESPACE = "vso-system"
-OPERATOR_USER = f"system:serviceaccount:{OPERATOR_NAMESPACE}:vault-secrets-operator"
-GROUP = "secrets.hashicorp.com/v1beta1"
-AUDIENCE = "vault"
+__all__ = [
+    "AUDIENCE",
+    "GROUP",
+    "MANIFESTS",
+    "OPERATOR_NAMESPACE",
+    "OPERATOR_USER",
+    "ROOT",
+    "Json",
+    "Stage",
+    "Team",
+    "documents",
+    "team_of",
+]
+_TEAM = pytest.StashKey[str]()
+_numbers = itertools.count(1)
 
 
-def documents(path: Path) -> list[Json]:
-    """The objects of a YAML file."""
-    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+def team_of(item: pytest.Item) -> str:
+    """The namespace of a scenario's team."""
+    return item.stash.setdefault(_TEAM, f"team-{next(_numbers)}")
 
 
 class Stage:
-    """A bed with the operator installed in one RBAC mode."""
+    """A bed with the operator installed in one way."""
 
-    def __init__(self, bed: Bed, mode: str = "full") -> None:
+    def __init__(self, bed: Bed, install: Install = FULL, watched: Sequence[str] = ()) -> None:
         self.bed = bed
-        self.mode = mode
+        self.install = install
+        self.watched = tuple(watched) if install.namespaced else ()
         self._operator: Operator | None = None
+
+    @classmethod
+    def of(cls, request: pytest.FixtureRequest, bed: Bed, *namespaces: str) -> Stage:
+        """The stage of a fixture: the install of the run, with the namespaces of the scenarios that share the fixture."""
+        mode = getattr(request.module, "SECRETS_ACCESS", None)
+        install = chosen(request.config)
+        alone = request.scope == "function"
+        items = [i for i in request.session.items if i is request.node or (not alone and _module(i) is request.module)]
+        watched = (OPERATOR_NAMESPACE, *namespaces, *_namespaces(items))
+        return cls(bed, install.in_mode(mode) if mode else install, watched)
 
     @property
     def operator(self) -> Operator:
@@ -43,13 +74,13 @@ class Stage:
         assert self._operator is not None, "no operator was started"
         return self._operator
 
-    def install(self) -> None:
+    def set_up(self) -> None:
         """Apply the CRDs, the operator's namespace and its ServiceAccount."""
         if self.bed.name == "real":
             for path in sorted((MANIFESTS / "crds").glob("*.yaml")):
                 self.bed.kube.apply(documents(path)[0])
             self.wait_for_crds()
-        self.bed.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OPERATOR_NAMESPACE}})
+        self._apply_namespace(OPERATOR_NAMESPACE)
         meta = {"name": "vault-secrets-operator", "namespace": OPERATOR_NAMESPACE}
         self.bed.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
 
@@ -65,28 +96,24 @@ class Stage:
 
         eventually(served, timeout=20, message="the API server serves the ten kinds")
 
-    def use_roles(self, mode: str) -> None:
-        """Bind the operator's ServiceAccount to exactly the shipped Roles of the mode."""
-        other = {"full": "write-only", "write-only": "full"}[mode]
-        for document in self.roles(other):
+    def use_roles(self) -> None:
+        """Bind the operator's ServiceAccount to exactly the shipped roles of the install."""
+        wanted = self.install.roles(self.watched)
+        for document in _stale(wanted):
             self.bed.kube.remove(document)
-        for document in self.roles(mode):
+        for namespace in self.watched:
+            self._apply_namespace(namespace)
+        for document in wanted:
             self.bed.kube.apply(document)
 
-    @staticmethod
-    def roles(mode: str) -> list[Json]:
-        """The shipped RBAC objects of a mode."""
-        return [
-            d
-            for path in sorted((MANIFESTS / "rbac" / mode).glob("*.yaml"))
-            for d in documents(path)
-            if d["kind"] != "Kustomization"
-        ]
+    def other(self, *args: str, **kwargs: Any) -> Operator:
+        """One more operator of this install, not started."""
+        return Operator(self.bed, *self.install.flags(self.watched), *args, **kwargs)
 
-    def start_operator(self, *args: str, wait: bool = True, **kwargs: Any) -> Operator:
-        """Start the operator under its shipped Roles and wait until it is ready."""
-        self.use_roles(self.mode)
-        return self.put_on(Operator(self.bed, f"--secrets-access={self.mode}", *args, **kwargs), wait=wait)
+    def start_operator(self, *args: str, wait: bool = True, setting: Setting | None = None) -> Operator:
+        """Start the operator under its shipped roles and wait until it is ready."""
+        self.use_roles()
+        return self.put_on(self.other(*args, setting=setting), wait=wait)
 
     def put_on(self, operator: Operator, *, wait: bool = True) -> Operator:
         """Start this operator as the stage's, under whatever rights there are."""
@@ -107,242 +134,45 @@ class Stage:
 
     def close(self) -> None:
         """Stop the operator; a crash or a bug in its log fails the module."""
-        if self._operator is None:
-            return
-        log = self.operator.log_text()
-        if self.operator.running:
-            self.operator.stop()
+        log = self._operator.log_text() if self._operator is not None else ""
+        if self._operator is not None and self._operator.running:
+            self._operator.stop()
+        for namespace in {*self.watched} - {OPERATOR_NAMESPACE}:
+            self.bed.kube.remove({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         assert "InternalError" not in log, log[-4000:]
         assert "Traceback" not in log, log[-4000:]
 
     def team(self, namespace: str, **kwargs: Any) -> Team:
         """Found a team with a namespace of its own."""
+        if self.watched:
+            assert namespace in self.watched, f"{namespace} is not watched: the scenario names it by `beside`"
         team = Team(self, namespace, **kwargs)
         team.found()
         return team
 
+    def _apply_namespace(self, name: str) -> None:
+        self.bed.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
-class Team:
-    """One namespace: its ServiceAccount, Vault role and policy, and the objects that it applies."""
 
-    def __init__(self, stage: Stage, namespace: str) -> None:
-        self.stage = stage
-        self.bed = stage.bed
-        self.ns = namespace
+def _module(item: pytest.Item) -> object:
+    return getattr(item, "module", None)
 
-    def found(self) -> None:
-        """Create the namespace, the ServiceAccount `app`, the policy and the role."""
-        kube = self.bed.kube
-        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.ns}})
-        kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "app", "namespace": self.ns}})
-        self.policy(
-            f'path "kv/data/{self.ns}/*" {{ capabilities = ["read"] }}\npath "kv1/{self.ns}/*" {{ capabilities = ["read"] }}\n'
-        )
-        self.role()
 
-    def policy(self, hcl: str) -> None:
-        """Replace the team's Vault policy."""
-        self.bed.vault.policy(self.ns, hcl)
+def _namespaces(items: Sequence[pytest.Item]) -> Iterator[str]:
+    """The namespaces of scenarios: that of the team, and those beside it."""
+    for item in items:
+        if "team" in getattr(item, "fixturenames", ()):
+            yield team_of(item)
+        yield from (f"{team_of(item)}-{name}" for mark in item.iter_markers("beside") for name in mark.args)
 
-    def role(self, **changes: Any) -> None:
-        """Write the team's Vault role."""
-        role = {
-            "bound_service_account_names": "app",
-            "bound_service_account_namespaces": self.ns,
-            "audience": AUDIENCE,
-            "token_policies": self.ns,
-            "token_ttl": "20m",
-        }
-        self.bed.vault.write(f"auth/kubernetes/role/{self.ns}", {**role, **changes})
 
-    def disband(self) -> None:
-        """Delete what the team applied; the namespace goes by itself."""
-        self.bed.kube.remove({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.ns}})
+def _stale(wanted: Sequence[Json]) -> Iterator[Json]:
+    """The roles of other installs that would give the operator more; those in other namespaces go with them."""
+    kept = {_identity(document) for document in wanted}
+    for install in INSTALLS.values():
+        yield from (d for d in install.roles([OPERATOR_NAMESPACE]) if _identity(d) not in kept)
 
-    def put(self, path: str, data: Json, mount: str = "kv") -> None:
-        """Write a version of the team's secret at `<team>/<path>`, in KV v2."""
-        self.bed.vault.kv2_put(mount, f"{self.ns}/{path}", data)
 
-    def put_v1(self, path: str, data: Json) -> None:
-        """Write the team's secret at `<team>/<path>`, in KV v1."""
-        self.bed.vault.write(f"kv1/{self.ns}/{path}", data)
-
-    def access(self, *, address: str | None = None, connection: Json | None = None, auth: Json | None = None) -> None:
-        """Apply a VaultConnection `vault` and a VaultAuth `auth`."""
-        self.apply("VaultConnection", "vault", {"address": address or self.bed.vault.url, **(connection or {})})
-        self.apply("VaultAuth", "auth", self.auth_spec(**(auth or {})))
-
-    def auth_spec(self, **changes: Any) -> Json:
-        """The spec of a VaultAuth that works."""
-        kubernetes = {
-            "role": self.ns,
-            "serviceAccount": "app",
-            "audiences": [AUDIENCE],
-            **changes.pop("kubernetes", {}),
-        }
-        return {
-            "vaultConnectionRef": "vault",
-            "method": "kubernetes",
-            "mount": "kubernetes",
-            "kubernetes": kubernetes,
-            **changes,
-        }
-
-    def grant(self, resource: str, name: str) -> None:
-        """Let the operator read one Secret or ConfigMap of the team's."""
-        meta = {"name": f"read-{name}", "namespace": self.ns}
-        rbac = "rbac.authorization.k8s.io"
-        rule: Json = {"apiGroups": [""], "resources": [resource], "resourceNames": [name], "verbs": ["get"]}
-        subject = {"kind": "ServiceAccount", "name": "vault-secrets-operator", "namespace": OPERATOR_NAMESPACE}
-        role = {"apiGroup": rbac, "kind": "Role", "name": meta["name"]}
-        self.bed.kube.apply({"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": meta, "rules": [rule]})
-        binding = {"kind": "RoleBinding", "metadata": meta, "roleRef": role, "subjects": [subject]}
-        self.bed.kube.apply({"apiVersion": f"{rbac}/v1", **binding})
-
-    def keep(self, name: str, **entries: str) -> None:
-        """Keep a Secret of the team's own, which the operator may read."""
-        meta = {"name": name, "namespace": self.ns}
-        self.bed.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": entries})
-        self.grant("secrets", name)
-
-    def manifest(self, kind: str, name: str, spec: Json, **metadata: Any) -> Json:
-        """An object of the API group in the team's namespace."""
-        return {
-            "apiVersion": GROUP,
-            "kind": kind,
-            "metadata": {"name": name, "namespace": self.ns, **metadata},
-            "spec": spec,
-        }
-
-    def apply(self, kind: str, name: str, spec: Json, **metadata: Any) -> Json:
-        """Apply an object of the API group."""
-        return self.bed.kube.apply(self.manifest(kind, name, spec, **metadata))
-
-    def secret_spec(
-        self, path: str = "app", *, name: str = "app", destination: Json | None = None, **changes: Any
-    ) -> Json:
-        """The spec of a VaultStaticSecret on `<team>/<path>`."""
-        return {
-            "vaultAuthRef": "auth",
-            "mount": "kv",
-            "type": "kv-v2",
-            "path": f"{self.ns}/{path}",
-            "refreshAfter": "1s",
-            "destination": {"name": name, "create": True, **(destination or {})},
-            **changes,
-        }
-
-    def static(self, name: str = "app", path: str = "app", *, metadata: Json | None = None, **changes: Any) -> Json:
-        """Apply a VaultStaticSecret."""
-        changes.setdefault("destination", {})
-        destination_name = changes["destination"].get("name", name)
-        return self.apply(
-            "VaultStaticSecret", name, self.secret_spec(path, name=destination_name, **changes), **(metadata or {})
-        )
-
-    def ready(
-        self, *, address: str | None = None, connection: Json | None = None, data: Json | None = None, **changes: Any
-    ) -> None:
-        """Have a VaultStaticSecret `app` in order, on a Vault secret `<team>/app`."""
-        self.access(address=address, connection=connection)
-        self.put("app", data or {"password": "v1"})
-        self.static(**changes)
-        self.wait_ready()
-
-    def get(self, kind: str = "VaultStaticSecret", name: str = "app") -> Json:
-        """An object of the API group as the API server has it."""
-        return self.bed.kube.find(kind, self.ns, name)
-
-    def patch(self, body: Json, kind: str = "VaultStaticSecret", name: str = "app") -> Json:
-        """Merge a change into an object of the API group."""
-        return self.bed.kube.patch(kind, self.ns, name, body)
-
-    def condition(self, type_: str, kind: str = "VaultStaticSecret", name: str = "app") -> Json:
-        """A condition of an object; empty when it is not there."""
-        conditions = self.get(kind, name).get("status", {}).get("conditions", [])
-        return next((c for c in conditions if c["type"] == type_), {})
-
-    def wait_condition(
-        self,
-        type_: str,
-        status: str = "True",
-        reason: str | None = None,
-        *,
-        kind: str = "VaultStaticSecret",
-        name: str = "app",
-        timeout: float = 20,
-    ) -> Json:
-        """Wait until a condition has the status (and reason) for the current generation."""
-
-        def holds() -> Json | None:
-            found = self.get(kind, name)
-            if found.get("status", {}).get("observedGeneration") != found["metadata"]["generation"]:
-                return None
-            condition = next(
-                (c for c in found["status"].get("conditions", []) if c["type"] == type_), {"status": "absent"}
-            )
-            right = condition["status"] == status and (reason is None or condition.get("reason") == reason)
-            return condition if right else None
-
-        return eventually(
-            holds,
-            timeout=timeout,
-            message=lambda: (
-                f"{kind} {self.ns}/{name}: {type_}={status} {reason or ''}; it has {self.get(kind, name).get('status')}"
-            ),
-        )
-
-    def wait_ready(self, name: str = "app", kind: str = "VaultStaticSecret", timeout: float = 20) -> None:
-        """Wait until an object is in order for its current generation."""
-        self.wait_condition("Ready", kind=kind, name=name, timeout=timeout)
-
-    def secret(self, name: str = "app") -> Json | None:
-        """The Kubernetes Secret, or None."""
-        try:
-            return self.bed.kube.find("Secret", self.ns, name)
-        except KubeError as error:
-            if error.status == 404:
-                return None
-            raise
-
-    def data(self, name: str = "app") -> dict[str, str] | None:
-        """The decoded data of the Secret, or None when there is no Secret."""
-        found = self.secret(name)
-        if found is None:
-            return None
-        return {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
-
-    def the_secret(self, name: str = "app") -> Json:
-        """The Kubernetes Secret, which must be there."""
-        found = self.secret(name)
-        assert found is not None, f"there is no Secret {self.ns}/{name}"
-        return found
-
-    def the_data(self, name: str = "app") -> dict[str, str]:
-        """The decoded data of the Secret, which must be there."""
-        found = self.data(name)
-        assert found is not None, f"there is no Secret {self.ns}/{name}"
-        return found
-
-    def wait_data(
-        self, expected: dict[str, str] | Callable[[dict[str, str]], bool], name: str = "app", timeout: float = 20
-    ) -> dict[str, str]:
-        """Wait until the Secret's data equals (or satisfies) what is expected."""
-
-        def holds() -> dict[str, str] | None:
-            found = self.data(name)
-            if found is None:
-                return None
-            right = expected(found) if callable(expected) else found == expected
-            return found if right else None
-
-        return eventually(
-            holds,
-            timeout=timeout,
-            message=lambda: f"Secret {self.ns}/{name} holds {expected}; it holds {self.data(name)}",
-        )
-
-    def events(self, name: str = "app", reason: str | None = None) -> list[Json]:
-        """The events on an object of the team."""
-        found = self.bed.kube.get(f"/api/v1/namespaces/{self.ns}/events")["items"]
-        return [e for e in found if e["involvedObject"]["name"] == name and reason in (None, e["reason"])]
+def _identity(document: Json) -> tuple[str, str, str]:
+    meta = document["metadata"]
+    return document["kind"], meta.get("namespace", ""), meta["name"]

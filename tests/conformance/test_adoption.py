@@ -42,10 +42,10 @@ class Left:
 
 
 @pytest.fixture(scope="module")
-def stage(prepared: Bed) -> Iterator[Stage]:
+def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The Roles of the operator, which is not started yet."""
-    stage = Stage(prepared)
-    stage.use_roles("full")
+    stage = Stage.of(request, prepared, "adopted")
+    stage.use_roles()
     yield stage
     stage.close()
 
@@ -65,7 +65,7 @@ def left(stage: Stage) -> Iterator[Left]:
         leave_status(team, kind)
     before = Left(
         team,
-        Operator(stage.bed, "--secrets-access=full"),
+        stage.other(),
         stage.bed.mark(),
         kube.find("Secret", team.ns, "app"),
         team.get()["status"],

@@ -214,6 +214,7 @@ def test_a_default_is_not_taken_by_who_does_not_ask_for_it(team: Team) -> None:
     assert "spec.vaultAuthGlobalRef.name" in message
 
 
+@pytest.mark.beside("p")
 def test_a_namespace_that_the_global_does_not_admit_is_stalled_until_it_does(team: Team, stage: Stage) -> None:
     platform = stage.team(f"{team.ns}-p")
     try:

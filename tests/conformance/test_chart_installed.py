@@ -15,7 +15,10 @@ from tests.testbed.cluster import Cluster
 from tests.testbed.database import AnyDatabase
 from tests.testbed.helm import HelmError
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
+]
 LASTS = 150
 
 RELEASE, NAME = "vault-secrets-operator", "vault-secrets-operator"

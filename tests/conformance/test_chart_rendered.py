@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.conformance.chart_cases import CASES, CHART, GOLDENS, LABELS, NAMESPACE, Json, goldens, render, values_of
+from tests.conformance.install import shipped
 from tests.conformance.stage import MANIFESTS, Stage, documents
 from tests.testbed.helm import Helm, HelmError
 from tests.testbed.real import RealBed
@@ -18,7 +19,10 @@ from vso.app import rbac
 from vso.app.flags import texts
 from vso.app.settings import from_args
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
+]
 LASTS = 40
 
 RESTRICTED = "restricted"
@@ -57,7 +61,7 @@ def rendered(helm: Helm) -> dict[str, list[Json]]:
 @pytest.fixture(scope="module")
 def cluster(real_bed: RealBed) -> Iterator[RealBed]:
     """An API server that knows every kind and namespace of the cases, and a namespace for restricted pods."""
-    Stage(real_bed).install()
+    Stage(real_bed).set_up()
     real_bed.kube.apply(SERVICE_MONITORS)
     for name in ("team-a", "team-b", "vault"):
         real_bed.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -134,12 +138,10 @@ def try_pod(cluster: RealBed, spec: Json) -> str | None:
 @pytest.mark.parametrize("mode", ["full", "write-only"])
 def test_the_rights_are_those_of_the_manifests(rendered: dict[str, list[Json]], mode: str) -> None:
     objects = rendered["default" if mode == "full" else "write-only"]
-    shipped = {
-        d["kind"]: d for d in Stage.roles(mode) if "rules" in d and not d["metadata"]["name"].endswith("-restarts")
-    }
+    given = {d["kind"]: d for d in shipped(mode) if "rules" in d and not d["metadata"]["name"].endswith("-restarts")}
     name = f"vault-secrets-operator-{NAMESPACE}"
-    assert rules(objects, "ClusterRole", name) == shipped["ClusterRole"]["rules"]
-    assert rules(objects, "Role", "vault-secrets-operator", NAMESPACE) == shipped["Role"]["rules"]
+    assert rules(objects, "ClusterRole", name) == given["ClusterRole"]["rules"]
+    assert rules(objects, "Role", "vault-secrets-operator", NAMESPACE) == given["Role"]["rules"]
     (restarts,) = [d for d in documents(MANIFESTS / "rbac" / mode / "restarts.yaml") if "rules" in d]
     assert rules(objects, "ClusterRole", f"{name}-restarts") == restarts["rules"]
 

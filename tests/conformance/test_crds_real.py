@@ -30,7 +30,10 @@ from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
 from vso.api.transformation import SecretTransformationStatus
 from vso.core.keys import API_VERSION, GROUP, Kind
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
+]
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests" / "crds"
 NAMESPACE = "crd-rules"

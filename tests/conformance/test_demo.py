@@ -17,7 +17,10 @@ from vso.app.demo.story import PASSWORDS, STORY
 
 LASTS = 30
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.only_in("full", because="the demo installs its operator itself"),
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-m", "vso", "demo")

@@ -11,7 +11,7 @@ from tests.testbed.bed import always, eventually
 
 LASTS = 15
 
-OPERATOR_ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=2s")
+OPERATOR_ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=2s", "--drift-interval=1s")
 OWNER_LABELS = {
     "app.kubernetes.io/name": "vault-secrets-operator",
     "app.kubernetes.io/managed-by": "hashicorp-vso",
@@ -132,6 +132,7 @@ def test_a_label_that_leaves_the_spec_leaves_the_secret(team: Team) -> None:
     assert "two" not in labels
 
 
+@pytest.mark.only_in("full", "namespaced-full", because="write-only deletes nothing")
 def test_renaming_the_destination_writes_the_new_secret_and_removes_the_old(team: Team, stage: Stage) -> None:
     ready(team)
     team.patch({"spec": {"destination": {"name": "renamed"}}})
@@ -139,6 +140,7 @@ def test_renaming_the_destination_writes_the_new_secret_and_removes_the_old(team
     eventually(lambda: team.secret("app") is None, message="the old Secret is deleted in full mode")
 
 
+@pytest.mark.only_in("full", "namespaced-full", because="write-only deletes nothing")
 def test_changing_the_type_makes_the_secret_anew_in_full_mode(team: Team) -> None:
     ready(team)
     team.patch({"spec": {"destination": {"type": "example.com/custom"}}})
@@ -184,7 +186,8 @@ def test_a_foreign_label_on_our_secret_stays(team: Team) -> None:
     team.wait_data(lambda data: data["password"] == "v2")
     eventually(lambda: len(team.events(reason="SecretSynced")) == 2, message="the change is told")
     assert team.the_secret()["metadata"]["labels"]["theirs"] == "1"
-    assert team.events(reason="DestinationDrifted") == []
+    # Who may not see that it was a label tells at a drift check that somebody has written.
+    assert team.events(reason="DestinationDrifted") == [] or not team.stage.install.full
 
 
 @pytest.mark.parametrize("name", [".", "..", "../configmaps/x", "a/b", "App", ""])

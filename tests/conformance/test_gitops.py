@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conformance.install import INSTALLS, shipped
 from tests.conformance.stage import (
     AUDIENCE,
     MANIFESTS,
@@ -22,7 +23,6 @@ from tests.conformance.stage import (
 )
 from tests.testbed.bed import Bed, KubectlError, Mark, eventually
 from tests.testbed.gitops import kustomize
-from tests.testbed.operator import Operator
 from tests.testbed.proxy import Proxy, Status, path_has
 
 EXAMPLE = MANIFESTS / "example"
@@ -32,7 +32,8 @@ RESYNC = "vso.hashicorp.com/resync"
 WAVE = "argocd.argoproj.io/sync-wave"
 NAMESPACES = ("app", "app-prod")
 SEALED = Status(503, {"errors": ["Vault is sealed"]})
-ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=2s", f"--watch-namespaces={','.join(NAMESPACES)}")
+pytestmark = pytest.mark.only_in("full", because="it is the story of one install, for namespaces and write-only")
+ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=2s", "--drift-interval=10m")
 
 
 @dataclass(frozen=True)
@@ -76,15 +77,10 @@ def vault_proxy(prepared: Bed) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def stage(prepared: Bed) -> Iterator[Stage]:
     """The operator under Roles that say create, update and patch of Secrets, and nothing more of them."""
-    stage = Stage(prepared, mode="write-only")
-    for mode in ("full", "write-only"):
-        for document in stage.roles(mode):
-            prepared.kube.remove(document)
-    for document in role_documents("operator"):
-        prepared.kube.apply(document)
+    stage = Stage(prepared, INSTALLS["namespaced-write-only"], NAMESPACES)
+    stage.use_roles()
     for namespace, account in zip(NAMESPACES, ("app-sa", "prod-app-sa"), strict=True):
-        prepared.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-        for document in role_documents("write-only"):
+        for document in shipped("namespaced/write-only"):
             document["metadata"]["namespace"] = namespace
             for rule in document.get("rules", ()):
                 if rule["resources"] == ["secrets"]:
@@ -92,19 +88,13 @@ def stage(prepared: Bed) -> Iterator[Stage]:
                 if rule["resources"] == ["serviceaccounts/token"]:
                     rule["resourceNames"] = [account]
             prepared.kube.apply(document)
-    stage.put_on(Operator(prepared, "--secrets-access=write-only", *ARGS))
+    stage.put_on(stage.other(*ARGS))
     yield stage
     stage.close()
 
 
-def role_documents(folder: str) -> list[Json]:
-    """The shipped Roles of a namespaced install."""
-    every = (d for path in sorted((MANIFESTS / "rbac/namespaced" / folder).glob("*.yaml")) for d in documents(path))
-    return [d for d in every if d["kind"] != "Kustomization"]
-
-
 @pytest.fixture(scope="module")
-def story(stage: Stage, vault_proxy: Proxy) -> Iterator[Story]:
+def story(stage: Stage, vault_proxy: Proxy) -> Story:
     """The base of the example, applied wave by wave as Argo CD does."""
     team = Team(stage, "app")
     bed = stage.bed
@@ -116,9 +106,7 @@ def story(stage: Stage, vault_proxy: Proxy) -> Iterator[Story]:
         document["metadata"]["namespace"] = "app"
         bed.kube.apply(reachable(document, vault_proxy))
     team.wait_ready("app-config")
-    yield story
-    for namespace in NAMESPACES:
-        Team(stage, namespace).disband()
+    return story
 
 
 @pytest.fixture(autouse=True)

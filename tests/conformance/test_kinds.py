@@ -65,6 +65,7 @@ def test_a_connection_to_nowhere_is_not_ready_and_says_where(team: Team) -> None
     assert "127.0.0.1:9" in condition["message"]
 
 
+@pytest.mark.refused("get secrets")
 def test_a_connection_with_a_missing_ca_secret_names_it(team: Team) -> None:
     team.apply("VaultConnection", "vault", {"address": "https://127.0.0.1:9", "caCertSecretRef": "no-ca"})
     condition = team.wait_condition("Ready", "False", kind="VaultConnection", name="vault")

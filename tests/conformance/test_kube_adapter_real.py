@@ -23,7 +23,10 @@ from vso.kube.labels import owner_labels
 from vso.kube.paths import secret_path
 from vso.kube.secrets import Recorded, SecretWriter
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,7 @@ def test_cut_watches_are_resumed_without_a_list(team: Team, operator: Operator, 
     assert kube_proxy.count(is_list) == lists
 
 
+@pytest.mark.only_in("full", "namespaced-full", because="write-only watches no Secrets")
 def test_a_410_leads_to_one_list_per_watch(team: Team, operator: Operator, kube_proxy: Proxy) -> None:
     team.ready()
     lists = kube_proxy.count(is_secret_list)
@@ -100,6 +101,7 @@ def test_a_410_leads_to_one_list_per_watch(team: Team, operator: Operator, kube_
     always(lambda: kube_proxy.count(is_secret_list) == lists + 1, during=1)
 
 
+@pytest.mark.only_in("full", "namespaced-full", because="write-only watches no Secrets")
 def test_a_deletion_during_a_gap_of_the_watch_is_noticed(team: Team, operator: Operator, kube_proxy: Proxy) -> None:
     team.ready(refreshAfter="1h")
     fault = kube_proxy.fault(UNAVAILABLE, is_secret_watch)
@@ -140,7 +142,7 @@ def test_a_frozen_api_server_leaves_the_secrets_and_is_survived(
 
 def test_a_terminating_namespace_is_not_wedged_by_our_objects(team: Team, operator: Operator) -> None:
     team.ready()
-    team.disband()
+    team.leave()
     eventually(lambda: not team.bed.kube.exists("Namespace", None, team.ns), timeout=60, message="the namespace goes")
 
 

@@ -32,7 +32,10 @@ from vso.kube.workloads import RESTARTED_AT, Workload, restart
 from vso.runtime.events import Applied, Bookmark, Deleted, WatchEvent
 from vso.runtime.leader_election import LeaseRecord
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,18 @@ import yaml
 
 from tests.conformance import readme
 from tests.conformance.contract import COMPONENT, flux_kustomizations
-from tests.conformance.stage import AUDIENCE, GROUP, MANIFESTS, OPERATOR_NAMESPACE, ROOT, Json, Stage, Team, documents
+from tests.conformance.install import shipped
+from tests.conformance.stage import (
+    AUDIENCE,
+    GROUP,
+    MANIFESTS,
+    OPERATOR_NAMESPACE,
+    ROOT,
+    Json,
+    Stage,
+    Team,
+    documents,
+)
 from tests.testbed.bed import KubeError, Mark, eventually
 from tests.testbed.gitops import kustomize
 from tests.testbed.operator import Operator
@@ -23,7 +34,10 @@ from vso.api.crds import crd
 from vso.api.name_references import rules
 from vso.core.keys import Kind
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
+]
 
 README = MANIFESTS / "README.md"
 NAME = "vault-secrets-operator"
@@ -181,7 +195,7 @@ def test_the_kustomize_inside_kubectl_builds_the_same(installer: Installer) -> N
 
 def test_the_rights_of_an_install_are_the_files_of_its_mode() -> None:
     for mode in ("full", "write-only"):
-        assert rights(kustomize(MANIFESTS / "install" / mode)) == sorted(Stage.roles(mode), key=str)
+        assert rights(kustomize(MANIFESTS / "install" / mode)) == sorted(shipped(mode), key=str)
 
 
 def test_an_overlay_changes_the_operator(installer: Installer) -> None:
@@ -218,7 +232,7 @@ def test_the_prod_overlay_is_synced_under_its_prefix(installer: Installer) -> No
 def test_write_only_takes_over_in_place(installer: Installer) -> None:
     installer.apply([obj for obj in installer.build("operator") if obj["kind"] != "ServiceMonitor"])
     role = installer.bed.kube.find("ClusterRole", None, NAME)
-    assert role["rules"] == next(d for d in Stage.roles("write-only") if d["kind"] == "ClusterRole")["rules"]
+    assert role["rules"] == next(d for d in shipped("write-only") if d["kind"] == "ClusterRole")["rules"]
     mark = installer.run_operator()
     team = Team(installer.stage, "app-prod")
     installer.bed.vault.kv2_put("kv", "app/config", {"db_username": "ada", "db_password": "v2"})

@@ -113,6 +113,7 @@ def test_leases_that_the_policy_forbids_to_revoke_are_told_and_counted_and_hold_
     assert len(database.users(role)) == len(NAMES), "they run out"
 
 
+@pytest.mark.only_in("full", "write-only", because="with a namespace go the rights in it")
 def test_a_namespace_that_is_terminating_gives_its_leases_back(team: Team, role: str, database: AnyDatabase) -> None:
     team.disband()
     eventually(lambda: database.users(role) == [], timeout=PATIENCE, message="no user is left")

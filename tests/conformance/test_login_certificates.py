@@ -81,6 +81,7 @@ def looked_at(team: Team, mark: Mark) -> int:
     return sum((c.user, c.namespace, c.name, c.verb) == (OPERATOR_USER, team.ns, "client", "get") for c in calls)
 
 
+@pytest.mark.beside("b")
 def test_a_certificate_that_vault_does_not_let_in_keeps_no_other_consumer_out(
     team: Team, other: Team, vault: RealBed, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_certificate_that_vault_does_not_let_in_keeps_no_other_consumer_out(
     other.wait_ready()
 
 
+@pytest.mark.beside("b")
 def test_a_certificate_is_looked_at_no_more_when_nobody_shows_it(team: Team, other: Team, vault: RealBed) -> None:
     connection = connected(team, vault)
     for one in (team, other):

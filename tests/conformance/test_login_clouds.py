@@ -282,6 +282,7 @@ def test_a_role_without_trust_is_told_and_vault_is_not_asked(team: Team, clouds:
     assert [call for call in team.bed.vault_audit(mark) if call.path.startswith("auth/aws")] == []
 
 
+@pytest.mark.refused("get serviceaccounts")
 def test_a_service_account_that_may_not_be_read_names_the_field_that_helps(team: Team, clouds: Clouds) -> None:
     app(team, "aws", team.bed.vault.url, role=team.ns, irsaServiceAccount="app", stsEndpoint=clouds.aws.url)
     message = told(team, "KubernetesForbidden")

@@ -202,6 +202,7 @@ def test_several_vault_auths_of_one_role_never_lock_it_together(team: Team, vaul
     assert team.bed.vault.raw("PUT", "auth/approle/login", token="", json=shown).status_code == 200
 
 
+@pytest.mark.beside("b")
 def test_a_secret_id_in_a_file_logs_everybody_in_at_once(team: Team, stage: Stage, vault: RealBed, files: Path) -> None:
     role_id, secret = approle(team)
     (files / "secret-id").write_text(f"{secret}\n")

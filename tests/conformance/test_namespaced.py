@@ -10,75 +10,43 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conformance.stage import MANIFESTS, OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team, documents
+from tests.conformance.install import INSTALLS, Install, shipped
+from tests.conformance.stage import MANIFESTS, OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team
 from tests.testbed.bed import ApiCall, Bed, Mark, eventually
-from tests.testbed.operator import Operator
 from tests.testbed.real import RealBed
 
-NAMESPACED = MANIFESTS / "rbac" / "namespaced"
-SERVICE_ACCOUNT = "app-sa"  # the one that the shipped Roles name
 RESTARTED_AT = "vso.secrets.hashicorp.com/restartedAt"
+pytestmark = pytest.mark.only_in("full", because="it has both modes of an install for namespaces itself")
 
 
-class Install:
+class Setup:
     """The operator in one mode, its two namespaces, and a third that it knows nothing of."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.mark: Mark = stage.bed.mark()
-        self.watched = tuple(found(stage, f"{stage.mode}-{name}") for name in ("a", "b"))
-        self.unwatched = found(stage, f"{stage.mode}-c")
-        for team in self.watched:
-            for document in templates(stage.mode):
-                document["metadata"]["namespace"] = team.ns
-                stage.bed.kube.apply(document)
-
-    def start(self) -> None:
-        """Start the operator for its namespaces."""
-        names = ",".join(team.ns for team in self.watched)
-        self.stage.put_on(
-            Operator(self.stage.bed, f"--secrets-access={self.stage.mode}", f"--watch-namespaces={names}")
-        )
+    def __init__(self, bed: Bed, install: Install) -> None:
+        names = [f"{install.mode}-{letter}" for letter in "abc"]
+        self.stage = Stage(bed, install, names[:2])
+        self.mark: Mark = bed.mark()
+        self.stage.start_operator()
+        self.watched = tuple(self.stage.team(name) for name in names[:2])
+        self.unwatched = Team(self.stage, names[2])
+        self.unwatched.found()
 
     def calls(self) -> list[ApiCall]:
         """Everything that the operator asked of the API server."""
         return [call for call in self.stage.bed.kube_audit(self.mark) if call.user == OPERATOR_USER]
 
 
-def templates(folder: str) -> list[Json]:
-    """The shipped objects of a folder."""
-    every = (d for path in sorted((NAMESPACED / folder).glob("*.yaml")) for d in documents(path))
-    return [d for d in every if d["kind"] != "Kustomization"]
-
-
-def found(stage: Stage, name: str) -> Team:
-    """Found a team whose ServiceAccount is the one of the shipped Roles."""
-    team = stage.team(name)
-    meta = {"name": SERVICE_ACCOUNT, "namespace": team.ns}
-    team.bed.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
-    team.role(bound_service_account_names=SERVICE_ACCOUNT)
-    return team
-
-
-@pytest.fixture(scope="module", params=["full", "write-only"])
-def install(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Install]:
-    """The operator under the namespaced Roles alone."""
-    stage = Stage(prepared, mode=request.param)
-    for mode in ("full", "write-only"):
-        for document in stage.roles(mode):
-            prepared.kube.remove(document)
-    for document in templates("operator"):
-        prepared.kube.apply(document)
-    install = Install(stage)
-    install.start()
-    yield install
-    stage.close()
-    for team in (*install.watched, install.unwatched):
-        team.disband()
+@pytest.fixture(scope="module", params=["namespaced-full", "namespaced-write-only"])
+def setup(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Setup]:
+    """The operator under the roles of single namespaces alone; its own is none of them."""
+    setup = Setup(prepared, INSTALLS[request.param])
+    yield setup
+    setup.stage.close()
+    setup.unwatched.disband()
 
 
 def apply_everything(team: Team, **changes: Any) -> None:
-    team.access(auth={"kubernetes": {"serviceAccount": SERVICE_ACCOUNT}})
+    team.access()
     team.put("app", {"password": "v1"})
     team.static(**changes)
 
@@ -91,21 +59,21 @@ def deploy(team: Team) -> None:
     team.bed.kube.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
 
 
-def test_secrets_follow_vault_in_every_watched_namespace_and_in_no_other(install: Install) -> None:
-    apply_everything(install.unwatched)
-    for team in install.watched:
+def test_secrets_follow_vault_in_every_watched_namespace_and_in_no_other(setup: Setup) -> None:
+    apply_everything(setup.unwatched)
+    for team in setup.watched:
         apply_everything(team)
-    for team in install.watched:
+    for team in setup.watched:
         team.wait_ready()
         team.put("app", {"password": "v2"})
-    for team in install.watched:
+    for team in setup.watched:
         team.wait_data(lambda data: data["password"] == "v2")
-    assert install.unwatched.secret() is None
-    assert install.unwatched.get()["status"]["observedGeneration"] == -1
+    assert setup.unwatched.secret() is None
+    assert setup.unwatched.get()["status"]["observedGeneration"] == -1
 
 
-def test_a_workload_is_restarted_under_a_role_of_its_own(install: Install) -> None:
-    team = install.watched[0]
+def test_a_workload_is_restarted_under_a_role_of_its_own(setup: Setup) -> None:
+    team = setup.watched[0]
     deploy(team)
     apply_everything(team, rolloutRestartTargets=[{"kind": "Deployment", "name": "app"}])
     team.wait_ready()
@@ -117,28 +85,28 @@ def test_a_workload_is_restarted_under_a_role_of_its_own(install: Install) -> No
     assert RESTARTED_AT in template
 
 
-def test_a_reference_into_an_unwatched_namespace_says_so(install: Install) -> None:
-    team = install.watched[1]
-    team.static("far", vaultAuthRef=f"{install.unwatched.ns}/auth", refreshAfter="1h")
+def test_a_reference_into_an_unwatched_namespace_says_so(setup: Setup) -> None:
+    team = setup.watched[1]
+    team.static("far", vaultAuthRef=f"{setup.unwatched.ns}/auth", refreshAfter="1h")
     condition = team.wait_condition("Ready", "False", name="far")
     assert "does not watch" in condition["message"]
-    assert f"{install.unwatched.ns}/auth" in condition["message"]
+    assert f"{setup.unwatched.ns}/auth" in condition["message"]
 
 
-def test_what_is_repaired_and_deleted_needs_no_more_rights(install: Install) -> None:
-    team = install.watched[0]
+def test_what_is_repaired_and_deleted_needs_no_more_rights(setup: Setup) -> None:
+    team = setup.watched[0]
     apply_everything(team)
     team.wait_ready()
     team.patch({"spec": {"destination": {"name": "renamed"}}})
     team.wait_data(lambda data: "password" in data, name="renamed")
-    if install.stage.mode == "full":
+    if setup.stage.install.full:
         team.bed.kube.patch("Secret", team.ns, "renamed", {"data": {"password": None}})
         team.wait_data(lambda data: "password" in data, name="renamed")
 
 
-def test_every_request_stays_inside_and_none_is_refused(install: Install) -> None:
-    calls = install.calls()
-    inside = {OPERATOR_NAMESPACE, *(team.ns for team in install.watched)}
+def test_every_request_stays_inside_and_none_is_refused(setup: Setup) -> None:
+    calls = setup.calls()
+    inside = {OPERATOR_NAMESPACE, *(team.ns for team in setup.watched)}
     assert {call.resource for call in calls} >= {"vaultstaticsecrets", "secrets", "serviceaccounts", "events", "leases"}
     assert [call.uri for call in calls if call.namespace not in inside] == []
     assert [call.uri for call in calls if call.code == 403] == []
@@ -146,8 +114,8 @@ def test_every_request_stays_inside_and_none_is_refused(install: Install) -> Non
     assert own <= {("get", "secrets"), ("create", "secrets"), *((v, "leases") for v in ("get", "create", "patch"))}
 
 
-def test_no_cluster_role_is_bound_to_the_operator(install: Install) -> None:
-    bindings = install.stage.bed.kube.list("ClusterRoleBinding")
+def test_no_cluster_role_is_bound_to_the_operator(setup: Setup) -> None:
+    bindings = setup.stage.bed.kube.list("ClusterRoleBinding")
     subjects = [(s.get("namespace"), s["name"]) for b in bindings for s in b.get("subjects") or ()]
     assert (OPERATOR_NAMESPACE, "vault-secrets-operator") not in subjects
 
@@ -155,10 +123,10 @@ def test_no_cluster_role_is_bound_to_the_operator(install: Install) -> None:
 @pytest.mark.real
 @pytest.mark.parametrize("mode", ["full", "write-only"])
 def test_kustomize_fills_the_namespace_in_and_nothing_else(real_bed: RealBed, tmp_path: Path, mode: str) -> None:
-    base = os.path.relpath(NAMESPACED / mode, tmp_path)
+    base = os.path.relpath(MANIFESTS / "rbac" / "namespaced" / mode, tmp_path)
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": "team-a", "resources": [base]}))
     built = list(yaml.safe_load_all(real_bed.kubectl("kustomize", str(tmp_path))))
-    expected = templates(mode)
+    expected = shipped(f"namespaced/{mode}")
     for document in expected:
         document["metadata"]["namespace"] = "team-a"
     assert sorted(built, key=str) == sorted(expected, key=str)

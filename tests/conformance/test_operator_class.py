@@ -22,7 +22,7 @@ def install(stage: Stage) -> None:
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BLUE_NAMESPACE}})
     meta = {"name": "vault-secrets-operator", "namespace": BLUE_NAMESPACE}
     kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
-    for document in stage.roles("full"):
+    for document in stage.install.roles(stage.watched):
         kube.apply(moved(document))
 
 
@@ -35,7 +35,7 @@ def moved(document: Json) -> Json:
     document = {**document, "metadata": meta}
     if "roleRef" in document:
         document["subjects"] = [{**subject, "namespace": BLUE_NAMESPACE} for subject in document["subjects"]]
-        if "namespace" not in meta:
+        if meta.get("namespace") != BLUE_NAMESPACE:
             document["roleRef"] = {**document["roleRef"], "name": document["roleRef"]["name"] + "-blue"}
     return document
 
@@ -45,7 +45,8 @@ def blue(stage: Stage) -> Iterator[Operator]:
     """The operator of class blue; of its objects it leaves those alone that are for later."""
     install(stage)
     setting = Setting(name="blue", identity=Identity(namespace=BLUE_NAMESPACE))
-    args = ("--secrets-access=full", "--operator-class=blue", "--watch-label-selector=when!=later")
+    watched = [BLUE_NAMESPACE if name == OPERATOR_NAMESPACE else name for name in stage.watched]
+    args = (*stage.install.flags(watched), "--operator-class=blue", "--watch-label-selector=when!=later")
     operator = Operator(stage.bed, *args, setting=setting)
     operator.start()
     operator.wait_ready()

@@ -36,9 +36,9 @@ MODELS = ("accessor", "direct-unencrypted", "direct-encrypted")
 
 
 @pytest.fixture
-def stage(prepared: Bed) -> Iterator[Stage]:
+def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The bed with the place for kept tokens, and no operator yet."""
-    stage = Stage(prepared)
+    stage = Stage.of(request, prepared)
     for document in (*SECRETS, *ROLE):
         prepared.kube.apply(document)
     yield stage
@@ -217,8 +217,8 @@ def test_a_standby_takes_the_token_over(
     end: Callable[[Operator], Exit], team: Team, role: str, database: AnyDatabase, stage: Stage
 ) -> None:
     first = keeping(stage, "direct-unencrypted")
-    args = ("--secrets-access=full", "--client-cache-persistence-model=direct-unencrypted", *ELECTION)
-    second = Operator(stage.bed, *args, setting=Setting(name="second"))
+    args = ("--client-cache-persistence-model=direct-unencrypted", *ELECTION)
+    second = stage.other(*args, setting=Setting(name="second"))
     second.start()
     try:
         second.wait_ready()
@@ -299,6 +299,7 @@ def test_nothing_stays_behind_when_nothing_is_to_be_kept_any_more(team: Team, ro
     eventually(lambda: entries(stage) == {}, message="the Secrets are empty")
 
 
+@pytest.mark.refused("get secrets")
 def test_without_the_secrets_the_operator_works_and_says_once_what_is_missing(
     team: Team, role: str, database: AnyDatabase, stage: Stage
 ) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conformance.stage import GROUP, OPERATOR_NAMESPACE, Stage, Team
 from tests.testbed.bed import eventually
 
 
+@pytest.mark.beside("p")
 def test_a_reference_with_a_namespace_is_followed_when_allowed(team: Team, stage: Stage) -> None:
     provider = stage.team(f"{team.ns}-p")
     try:
@@ -17,6 +20,7 @@ def test_a_reference_with_a_namespace_is_followed_when_allowed(team: Team, stage
         provider.disband()
 
 
+@pytest.mark.beside("p")
 def test_a_namespace_that_is_not_allowed_is_stalled(team: Team, stage: Stage) -> None:
     provider = stage.team(f"{team.ns}-p")
     try:
@@ -31,6 +35,7 @@ def test_a_namespace_that_is_not_allowed_is_stalled(team: Team, stage: Stage) ->
         provider.disband()
 
 
+@pytest.mark.beside("p")
 def test_a_connection_admits_only_the_namespaces_that_it_lists(team: Team, stage: Stage) -> None:
     provider = stage.team(f"{team.ns}-p")
     try:
@@ -108,6 +113,7 @@ def test_a_secret_comes_before_its_auth_and_connection_and_waits_for_them(team: 
 
 
 def test_an_unknown_service_account_is_named(team: Team) -> None:
+    team.grant("serviceaccounts/token", "nobody", "create")
     team.access(auth={"kubernetes": {"serviceAccount": "nobody"}})
     team.put("app", {"user": "ada"})
     team.static()

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from tests.conformance.stage import OPERATOR_USER, Json, Team
+from tests.conformance.workloads import serve_rollouts
 from tests.testbed.bed import Bed, KubeError, Mark, always, eventually
 from tests.testbed.operator import Operator
 from tests.testbed.proxy import BlackHole, Cut, Proxy, path_has
@@ -29,25 +30,7 @@ KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 @pytest.fixture
 def rollouts(bed: Bed) -> None:
     """The API server serves Argo Rollouts, as far as a restart needs them."""
-    names = {"kind": "Rollout", "plural": "rollouts", "singular": "rollout", "listKind": "RolloutList"}
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    bed.kube.apply(
-        {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": "rollouts.argoproj.io"},
-            "spec": {"group": "argoproj.io", "scope": "Namespaced", "names": names, "versions": [version]},
-        }
-    )
-
-    def served() -> bool:
-        try:
-            return bool(bed.kube.get("/apis/argoproj.io/v1alpha1")["resources"])
-        except KubeError:
-            return False
-
-    eventually(served, message="the API server serves Rollouts")
+    serve_rollouts(bed)
 
 
 def workload(team: Team, kind: str, name: str) -> Json:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conformance.stage import Stage, Team
+from tests.conformance.stage import Stage, Team, team_of
 from tests.testbed.bed import Bed, eventually
 from tests.testbed.faults import BlackHole, Freeze, path_has
-from tests.testbed.operator import Operator, Setting
+from tests.testbed.operator import Setting
 from tests.testbed.proxy import Proxy
 
 LASTS = 20
@@ -44,13 +44,12 @@ def test_a_vault_that_never_answers_is_said_though_its_timeout_is_longer_than_a_
     team.wait_ready(timeout=15)
 
 
+@pytest.mark.beside("silent")
 def test_who_is_told_to_stop_while_the_api_server_is_silent_ends_and_waits_for_no_new_lease(
-    prepared: Bed, stage: Stage
+    prepared: Bed, stage: Stage, request: pytest.FixtureRequest
 ) -> None:
     with prepared.kube_proxy() as proxy:
-        other = Operator(
-            prepared,
-            "--secrets-access=full",
+        other = stage.other(
             "--leader-elect",
             *("--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=1s"),
             "--shutdown-grace=10s",
@@ -61,7 +60,7 @@ def test_who_is_told_to_stop_while_the_api_server_is_silent_ends_and_waits_for_n
         other.start()
         other.wait_ready()
         eventually(lambda: '"leading":true' in other.log_text(), timeout=30, message="it leads")
-        team = stage.team("silent")
+        team = stage.team(f"{team_of(request.node)}-silent")
         team.put("app", {"password": "v1"})
         team.access()
         proxy.fault(Freeze(), path_has("/secrets"))

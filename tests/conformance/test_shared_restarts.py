@@ -17,9 +17,9 @@ WINDOW = 6
 
 
 @pytest.fixture(scope="module")
-def stage(prepared: Bed) -> Iterator[Stage]:
+def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """One operator that waits for nobody when it was killed, and has fewer workers than there are secrets."""
-    stage = Stage(prepared)
+    stage = Stage.of(request, prepared)
     stage.start_operator("--leader-elect=false", "--max-concurrent-reconciles=2", f"--restart-window={WINDOW}s")
     yield stage
     stage.close()

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conformance.stage import Json, Stage, Team
 from tests.conformance.workloads import deployment
-from tests.testbed.bed import Bed, Mark, always, eventually
+from tests.testbed.bed import Mark, always, eventually
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import Proxy
 
@@ -220,10 +220,10 @@ def test_headers_of_the_connection_always_go_out_and_those_of_the_auth_only_at_l
 
 
 @pytest.fixture
-def proxied(prepared: Bed, stage: Stage, proxy: Proxy) -> Iterator[Operator]:
+def proxied(stage: Stage, proxy: Proxy) -> Iterator[Operator]:
     """The operator with HTTP_PROXY in its environment, in place of the module's."""
     setting = Setting(name="proxied", env={"HTTP_PROXY": proxy.url, "NO_PROXY": "127.0.0.1"})
-    operator = Operator(prepared, "--leader-elect=false", setting=setting)
+    operator = stage.other("--leader-elect=false", setting=setting)
     stage.operator.stop()
     operator.start()
     operator.wait_ready()

@@ -94,6 +94,7 @@ def test_a_tenants_vault_is_shown_the_tenants_own_service_account_and_no_other(
 
 
 def test_the_operators_service_account_logs_in_for_no_tenant(team: Team, trap: Endpoint) -> None:
+    team.grant("serviceaccounts/token", "vault-secrets-operator", "create")
     team.access(address=trap.url, auth={"kubernetes": {"serviceAccount": "vault-secrets-operator"}})
     team.static()
     told = team.wait_condition("Ready", "False", "ServiceAccountNotFound", timeout=40)
@@ -101,6 +102,7 @@ def test_the_operators_service_account_logs_in_for_no_tenant(team: Team, trap: E
     assert trap.asked_of("/v1/auth/kubernetes/login") == []
 
 
+@pytest.mark.beside("victim")
 def test_another_tenants_login_is_neither_lent_nor_shown(team: Team, stage: Stage, trap: Endpoint) -> None:
     victim = stage.team(f"{team.ns}-victim")
     victim.ready()
@@ -121,6 +123,7 @@ def test_another_tenants_login_is_neither_lent_nor_shown(team: Team, stage: Stag
     victim.disband()
 
 
+@pytest.mark.beside("victim")
 def test_headers_and_parameters_of_another_tenants_defaults_stay_there(
     team: Team, stage: Stage, trap: Endpoint
 ) -> None:
@@ -138,6 +141,8 @@ def test_headers_and_parameters_of_another_tenants_defaults_stay_there(
     victim.disband()
 
 
+@pytest.mark.beside("victim")
+@pytest.mark.refused("get secrets")
 def test_a_connection_lends_its_client_certificate_to_nobody_unless_it_says_so(team: Team, stage: Stage) -> None:
     victim = stage.team(f"{team.ns}-victim")
     shown = {"clientCertSecretRef": {"name": "client"}}

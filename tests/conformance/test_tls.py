@@ -11,7 +11,7 @@ import pytest
 
 from tests.conformance.stage import Stage, Team
 from tests.testbed.bed import Bed, eventually
-from tests.testbed.operator import Setting
+from tests.testbed.operator import Operator, Setting
 from tests.testbed.pki import Authority
 from tests.testbed.proxy import Proxy, path_has
 
@@ -84,6 +84,7 @@ def test_an_inline_bundle_is_trusted(team: Team, secure: Proxy, authority: Autho
     trusts(team)
 
 
+@pytest.mark.refused("get secrets")
 def test_a_ca_in_a_secret_needs_a_rule_for_that_name_and_the_reason_spells_it_out(
     team: Team, secure: Proxy, authority: Authority
 ) -> None:
@@ -185,19 +186,21 @@ def test_a_ca_that_follows_its_server_late_ends_the_outage_without_any_event(
 
 
 @pytest.fixture
-def strict(stage: Stage) -> Iterator[Stage]:
+def strict(stage: Stage) -> Iterator[Operator]:
     """An operator whose administrator forbids what is insecure, in place of the module's."""
     stage.operator.stop()
-    strict = Stage(stage.bed)
     allow = "--vault-address-allow=https://127.0.0.1"
-    strict.start_operator(*OPERATOR_ARGS, "--forbid-insecure-tls", allow, setting=Setting(name="strict"))
+    strict = stage.other(*OPERATOR_ARGS, "--forbid-insecure-tls", allow, setting=Setting(name="strict"))
+    strict.start()
+    strict.wait_ready()
     yield strict
-    strict.close()
+    strict.stop()
+    assert "Traceback" not in strict.log_text()
     stage.operator.start()
     stage.operator.wait_ready()
 
 
-def test_the_administrator_has_the_last_word(team: Team, secure: Proxy, authority: Authority, strict: Stage) -> None:
+def test_the_administrator_has_the_last_word(team: Team, secure: Proxy, authority: Authority, strict: Operator) -> None:
     ask(team, secure.url, skipTLSVerify=True)
     assert "--forbid-insecure-tls" in team.wait_condition("Stalled", reason="InvalidSpec")["message"]
     team.access(address=team.bed.vault.url)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
 
-from tests.conformance.stage import Json, Stage, Team
+from tests.conformance.stage import Json, Stage, Team, team_of
 from tests.testbed.bed import eventually
 from tests.testbed.operator import Operator, Setting
 
-_numbers = itertools.count(1)
+pytestmark = pytest.mark.beside("a", "b")
 GROUP = "secrets.hashicorp.com"
 FOREIGN = "example.com/somebody-else"
 # Each kind's finalizer, as the reference operator spells it.
@@ -33,11 +32,10 @@ SPECS: dict[str, Json] = {
 
 
 @pytest.fixture
-def teams(stage: Stage, operator: Operator) -> Iterator[tuple[Team, Team]]:
+def teams(stage: Stage, operator: Operator, request: pytest.FixtureRequest) -> Iterator[tuple[Team, Team]]:
     """Two teams with an object of each kind that carries its finalizer, and no operator that runs."""
     operator.stop()
-    number = next(_numbers)
-    teams = (stage.team(f"left-a-{number}"), stage.team(f"left-b-{number}"))
+    teams = (stage.team(f"{team_of(request.node)}-a"), stage.team(f"{team_of(request.node)}-b"))
     for team in teams:
         for kind, spec in SPECS.items():
             team.apply(kind, "left", spec, finalizers=[FINALIZERS[kind], FOREIGN])
@@ -50,7 +48,7 @@ def teams(stage: Stage, operator: Operator) -> Iterator[tuple[Team, Team]]:
 
 def uninstalled(stage: Stage, *args: str) -> tuple[int | None, str]:
     """Run it to its end; its exit code and its log."""
-    leaving = Operator(stage.bed, "--uninstall", *args, setting=Setting(name=f"uninstall-{len(args)}"))
+    leaving = stage.other("--uninstall", *args, setting=Setting(name=f"uninstall-{len(args)}"))
     leaving.start()
     eventually(lambda: not leaving.running, timeout=60, message="it has ended")
     return leaving.process.exit_code, leaving.log_text()

@@ -28,7 +28,10 @@ from vso.vault.session import Session
 from vso.vault.sessions import Sessions
 from vso.vault.way import Identity
 
-pytestmark = pytest.mark.real
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
+]
 
 NAMESPACE = "vault-adapter"
 AUDIENCE = "vault"

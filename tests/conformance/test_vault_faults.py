@@ -81,6 +81,7 @@ def test_connections_that_break_keep_the_secret(team: Team, proxy: Proxy) -> Non
     recovers(team)
 
 
+@pytest.mark.beside("b")
 def test_a_black_hole_keeps_the_secret_and_delays_no_other_vault(team: Team, proxy: Proxy, stage: Stage) -> None:
     ready(team, proxy)
     other = stage.team(f"{team.ns}-b")
@@ -277,6 +278,7 @@ def test_deleted_metadata_of_a_synced_secret_is_source_deleted(team: Team) -> No
     assert team.the_data()["password"] == "v1"
 
 
+@pytest.mark.only_in("full", "namespaced-full", because="write-only deletes nothing")
 def test_on_source_deleted_delete_takes_the_secret_away(team: Team) -> None:
     team.access()
     team.put("app", {"password": "v1"})

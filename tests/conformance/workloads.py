@@ -6,6 +6,7 @@ Invariant: no pod of them runs, so that they work on a bed without nodes.
 from __future__ import annotations
 
 from tests.conformance.stage import Json
+from tests.testbed.bed import Bed, KubeError, eventually
 
 
 def deployment(namespace: str) -> Json:
@@ -22,3 +23,32 @@ def deployment(namespace: str) -> Json:
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
         },
     }
+
+
+def rollout(namespace: str) -> Json:
+    """An Argo Rollout `app`."""
+    meta = {"name": "app", "namespace": namespace}
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta, "spec": {"replicas": 1}}
+
+
+def serve_rollouts(bed: Bed) -> None:
+    """Have the API server serve Argo Rollouts, as far as a restart needs them."""
+    names = {"kind": "Rollout", "plural": "rollouts", "singular": "rollout", "listKind": "RolloutList"}
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    bed.kube.apply(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "rollouts.argoproj.io"},
+            "spec": {"group": "argoproj.io", "scope": "Namespaced", "names": names, "versions": [version]},
+        }
+    )
+
+    def served() -> bool:
+        try:
+            return bool(bed.kube.get("/apis/argoproj.io/v1alpha1")["resources"])
+        except KubeError:
+            return False
+
+    eventually(served, message="the API server serves Rollouts")

@@ -41,6 +41,9 @@ class ApiCall:
     user_agent: str
     stage: str
     time: datetime
+    group: str = ""
+    forbidden: bool = False
+    """Whether it was refused for want of a right."""
 
     @property
     def query(self) -> dict[str, str]:
@@ -134,6 +137,8 @@ def _api_call(entry: Json) -> ApiCall:
         user_agent=entry.get("userAgent", ""),
         stage=entry["stage"],
         time=_time(entry["requestReceivedTimestamp"]),
+        group=target.get("apiGroup", ""),
+        forbidden=(entry.get("annotations") or {}).get("authorization.k8s.io/decision") == "forbid",
     )
 
 

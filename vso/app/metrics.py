@@ -140,6 +140,10 @@ class Metrics:
         self._interruptions.labels(informer, error.reason.value).inc()
         _log.warning("watch interrupted", informer=informer, reason=error.reason, error=error.message)
 
+    def events_refused(self, error: VsoError) -> None:
+        """Events cannot be written for want of a right."""
+        _log.warning("events are not told", reason=error.reason, error=error.message)
+
     def assessed(self, kind: Kind, key: ObjectKey, *, ready: bool, reason: str) -> None:
         """A pass has ended with that standing of the object."""
         self._objects.assessed(kind, key, ready=ready, reason=reason, now=self._clock.now().timestamp())

@@ -61,8 +61,8 @@ class Operator:
             supporting.append(feeding.create_task(parts.events.run(), name="events"))
             supporting.append(feeding.create_task(parts.reader.run(), name="sources"))
             supporting.append(feeding.create_task(self.health.run(), name="heartbeat"))
-            await self._synced()
-            await self._lead()
+            if await self._synced():
+                await self._lead()
             await parts.sessions.close()
             with contextlib.suppress(TimeoutError):
                 await within(self._clock, _LAST_WORDS, parts.events.flush())
@@ -70,17 +70,29 @@ class Operator:
                 task.cancel()
         return self._all_ready()
 
-    async def _synced(self) -> None:
+    async def _synced(self) -> bool:
+        """Wait for every first list; False when told to stop meanwhile."""
+        async with asyncio.TaskGroup() as group:
+            listing = group.create_task(self._listed(), name="first-lists")
+            stopping = group.create_task(self._stop.wait(), name="stop")
+            await asyncio.wait({listing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            synced = listing.done()
+            listing.cancel()
+            stopping.cancel()
+        if synced:
+            gc.collect()
+            gc.freeze()
+            _log.info("caches synced", objects=sum(len(feed.store) for feed in self._parts.feeds.all()))
+        return synced
+
+    async def _listed(self) -> None:
         """Wait for every first list; the culprit is named when it takes too long, and waited for still."""
         for feed in self._parts.feeds.all():
-            while not feed.synced and not self._stop.is_set():
+            while not feed.synced:
                 try:
                     await feed.wait_synced(self._settings.cache_sync_timeout)
                 except TimeoutError as error:
                     _log.warning("not synced yet", cause=str(error))
-        gc.collect()
-        gc.freeze()
-        _log.info("caches synced", objects=sum(len(feed.store) for feed in self._parts.feeds.all()))
 
     async def _lead(self) -> None:
         if self._settings.once or not self._settings.leader_elect:

@@ -1,7 +1,7 @@
-"""The operator's rights, as data: the RBAC objects of an install for the whole cluster.
+"""The operator's rights, as data: the RBAC objects of every install.
 
-Invariant: the files in manifests/rbac/full and manifests/rbac/write-only say the same, and a test
-compares them, so that what a program applies is what is shipped.
+Invariant: this is the one place that says them. `vso.app.rbac_files` writes manifests/rbac from it, `vso.app.chart`
+the chart's roles, and the conformance suite runs under what was written.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ MAC_KEY: Final = "vso-cc-storage-hmac-key"
 """The Secret with the key of status.secretMAC."""
 CLIENT_CACHE: Final = tuple(f"vso-client-cache-{number}" for number in range(4))
 """The Secrets with the Vault tokens that are kept over a restart; an install that keeps any makes them, empty."""
+SERVICE_ACCOUNT: Final = "app-sa"
+"""The ServiceAccount of the shipped example, which the Roles of a namespaced install name."""
+RESTARTS: Final = f"{NAME}-restarts"
+OWN: Final = f"{NAME}-own-namespace"
+CREDENTIALS: Final = {"secrets": "vault-ca", "configmaps": "vault-ca", "serviceaccounts": "app"}
+"""What the example of a role for credentials names."""
 _RBAC: Final = "rbac.authorization.k8s.io"
 _FINALIZED: Final = (
     Kind.VAULT_CONNECTION,
@@ -34,13 +40,34 @@ Rule = dict[str, list[str]]
 Object = dict[str, Any]
 
 
-def objects(*, full: bool) -> tuple[Object, ...]:
-    """Return the roles of mode full or write-only, each followed by its binding to the operator's ServiceAccount."""
+def objects(*, full: bool, service_accounts: Sequence[str] = ()) -> tuple[Object, ...]:
+    """Return the roles of an install for the whole cluster, each followed by its binding to the operator."""
     return (
-        *_bound("ClusterRole", NAME, cluster_rules(full=full)),
-        *_bound("Role", NAME, own_namespace_rules(), NAMESPACE),
-        *_bound("ClusterRole", f"{NAME}-restarts", restart_rules()),
+        *_bound("ClusterRole", NAME, team_rules(full=full, service_accounts=service_accounts)),
+        *own_namespace_objects(everywhere=True),
+        *_bound("ClusterRole", RESTARTS, restart_rules()),
     )
+
+
+def namespaced_objects(
+    namespace: str, *, full: bool, service_accounts: Sequence[str] = (SERVICE_ACCOUNT,)
+) -> tuple[Object, ...]:
+    """Return the roles in one of the namespaces that are watched; without a name kustomize fills it in."""
+    return (
+        *_bound("Role", NAME, team_rules(full=full, service_accounts=service_accounts), namespace),
+        *_bound("Role", RESTARTS, restart_rules(), namespace),
+    )
+
+
+def own_namespace_objects(*, everywhere: bool) -> tuple[Object, ...]:
+    """Return the role in the operator's own namespace, beside which there may be that of a watched one."""
+    return _bound("Role", OWN, own_namespace_rules(everywhere=everywhere), NAMESPACE)
+
+
+def credential_objects() -> tuple[Object, ...]:
+    """Return an example of the role for references to credentials, in the namespace of the object that has them."""
+    rules = [credential_rule(resource, name) for resource, name in CREDENTIALS.items()]
+    return _bound("Role", f"{NAME}-credentials", rules)
 
 
 def client_cache_objects() -> tuple[Object, ...]:
@@ -58,8 +85,11 @@ def client_cache_objects() -> tuple[Object, ...]:
     return (*secrets, *_bound("Role", f"{NAME}-client-cache", client_cache_rules(), NAMESPACE))
 
 
-def cluster_rules(*, full: bool) -> list[Rule]:
-    """Return what the operator may do wherever it has custom resources to look after."""
+def team_rules(*, full: bool, service_accounts: Sequence[str] = ()) -> list[Rule]:
+    """Return what the operator may do wherever it has custom resources to look after.
+
+    Tokens may be requested for the named ServiceAccounts only, or for any where none is named.
+    """
     secrets = ["create", "patch"]
     if full:
         secrets += ["list", "watch", "delete"]
@@ -69,19 +99,22 @@ def cluster_rules(*, full: bool) -> list[Rule]:
         _rule(GROUP, [f"{plural}/status" for plural in plurals], ["patch"]),
         _rule(GROUP, [kind.plural for kind in _FINALIZED], ["patch"]),
         _rule("", ["secrets"], secrets),
-        _rule("", ["serviceaccounts/token"], ["create"]),
+        _rule("", ["serviceaccounts/token"], ["create"], *service_accounts),
         _rule("", ["events"], ["create", "patch"]),
     ]
 
 
-def own_namespace_rules() -> list[Rule]:
-    """Return what the operator may do in its own namespace: its Lease, and the key of status.secretMAC."""
+def own_namespace_rules(*, everywhere: bool) -> list[Rule]:
+    """Return what the operator may do in its own namespace: its Lease, and the key of status.secretMAC.
+
+    Who may make Secrets `everywhere` may make that key too.
+    """
     leases = "coordination.k8s.io"
     return [
         _rule(leases, ["leases"], ["create"]),
         _rule(leases, ["leases"], ["get", "patch"], LEASE),
-        _rule("", ["secrets"], ["create"]),
         _rule("", ["secrets"], ["get"], MAC_KEY),
+        *([] if everywhere else [_rule("", ["secrets"], ["create"])]),
     ]
 
 
@@ -123,13 +156,18 @@ def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], *names: st
 
 
 def _bound(kind: str, name: str, rules: list[Rule], namespace: str = "") -> tuple[Object, Object]:
-    metadata: Object = {"name": name, "labels": {"app.kubernetes.io/name": NAME}}
-    if namespace:
-        metadata["namespace"] = namespace
-    frame = {"apiVersion": f"{_RBAC}/v1", "metadata": metadata}
+    placed = {"name": name} | ({"namespace": namespace} if namespace else {})
+    metadata = {**placed, "labels": {"app.kubernetes.io/name": NAME}}
     subject = {"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}
     role = {"apiGroup": _RBAC, "kind": kind, "name": name}
+    version = f"{_RBAC}/v1"
     return (
-        {**frame, "kind": kind, "rules": rules},
-        {**frame, "kind": f"{kind}Binding", "roleRef": role, "subjects": [subject]},
+        {"apiVersion": version, "kind": kind, "metadata": metadata, "rules": rules},
+        {
+            "apiVersion": version,
+            "kind": f"{kind}Binding",
+            "metadata": metadata,
+            "roleRef": role,
+            "subjects": [subject],
+        },
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
+from vso.app import rbac
 from vso.app.dynamic_wiring import DynamicParts, LeaseTimers, dynamic_secrets, lease_timers, token_shelf
 from vso.app.feeds import FeedConfig, Feeds, make_feeds
 from vso.app.gauges import Readings
@@ -123,7 +124,9 @@ class _Builder:
             is_shared=self.relations.is_shared,
             wake=lambda kind, key: self.queues[kind].add(key),
         )
-        self.events = EventRecorder(base.kube, clock, "vault-secrets-operator", instance=base.identity)
+        self.events = EventRecorder(
+            base.kube, clock, rbac.NAME, instance=base.identity, on_refusal=base.metrics.events_refused
+        )
         self.voices = Voices(self.events, base.metrics)
         self.memories: dict[Kind, Memories[Any]] = {kind: Memories() for kind in Kind}
         self.static_memories: Memories[VaultStaticSecretStatus] = self.memories[Kind.VAULT_STATIC_SECRET]

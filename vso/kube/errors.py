@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vso.core.errors import ConfigError, ExpiredError, Reason, TerminalError, TransientError, VsoError
+from vso.core.keys import GROUP
 from vso.kube.json import JsonObject, child
 from vso.kube.paths import Target
 
@@ -130,11 +131,10 @@ def error_for(status: int, body: JsonObject | None, asked: Asked, retry_after: f
 
 
 def missing_rule(asked: Asked) -> str:
-    """Return the RBAC rule that a request needs, as one line of YAML."""
+    """Return the RBAC rule that a request needs, as one line of YAML; by name where a rule for one name is of use."""
     target = asked.target
-    names = f', resourceNames: ["{target.name}"]' if target.name and asked.verb != "create" else ""
-    if target.subresource == "token":
-        names = f', resourceNames: ["{target.name}"]'
+    named = target.name and asked.verb != "create" and target.resource != "events" and target.group != GROUP
+    names = f', resourceNames: ["{target.name}"]' if named or target.subresource == "token" else ""
     return f'apiGroups: ["{target.group}"], resources: ["{target.full_resource}"], verbs: ["{asked.verb}"]{names}'
 
 

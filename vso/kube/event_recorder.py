@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -18,12 +19,14 @@ from vso.core.clock import Clock
 from vso.core.errors import VsoError
 from vso.core.keys import API_VERSION, Kind, ObjectKey
 from vso.kube.client import KubeClient, PatchType
-from vso.kube.errors import NotFoundError
+from vso.kube.errors import ForbiddenError, NotFoundError
 from vso.kube.json import JsonObject
 from vso.kube.paths import event_path
 
 _LONGEST_MESSAGE: Final = 1024
 _LONGEST_NAME: Final = 253
+_WINDOW: Final = 600.0
+"""Seconds within which the same words are one Event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,10 @@ class _Sent:
     until: float
 
 
+def _nobody(error: VsoError) -> None:
+    del error
+
+
 class EventRecorder:
     """Sends Events from a bounded queue."""
 
@@ -68,19 +75,21 @@ class EventRecorder:
         instance: str = "",
         limit: int = 1000,
         workers: int = 4,
-        window: float = 600.0,
+        on_refusal: Callable[[VsoError], None] = _nobody,
     ) -> None:
+        """Say once for each right that is missing somewhere that it is, to `on_refusal`."""
         self._client = client
         self._clock = clock
         self._component = component
         self._instance = instance or component
         self._limit = limit
         self._workers = workers
-        self._window = window
         self._waiting: OrderedDict[Told, int] = OrderedDict()
         self._sent: OrderedDict[Told, _Sent] = OrderedDict()
         self._in_hand: set[Told] = set()
         self._wakeup = asyncio.Event()
+        self._on_refusal = on_refusal
+        self._refused: set[str] = set()
         self._counts = {"sent": 0, "dropped": 0, "failed": 0}
 
     def record(self, kind: Kind, key: ObjectKey, uid: str, type_: str, reason: str, message: str) -> None:
@@ -123,12 +132,22 @@ class EventRecorder:
         try:
             await self._send(told, times)
             self._counts["sent"] += 1
-        except VsoError:
+        except VsoError as error:
             # An Event tells what the status and the log say too: it is not worth a retry.
             self._counts["failed"] += 1
+            self._complain(error)
         finally:
             self._in_hand.discard(told)
             self._wakeup.set()
+
+    def _complain(self, error: VsoError) -> None:
+        """Name a right that is missing; a namespace that goes, or an API server that is away, is no news."""
+        if not isinstance(error, ForbiddenError):
+            return
+        _, _, rule = error.message.partition(": ")  # where and which, whatever the Event's name
+        if rule not in self._refused and len(self._refused) < self._limit:
+            self._refused.add(rule)
+            self._on_refusal(error)
 
     def _take_nowait(self) -> tuple[Told, int] | None:
         # Equal words stay in order: while one is being sent, its twin waits and only grows.
@@ -154,7 +173,7 @@ class EventRecorder:
         name = _event_name(told, now)
         body = self._manifest(told, name, _stamp(now), times)
         await self._client.create(event_path(told.key.namespace), body, metadata_only=True)
-        self._sent[told] = _Sent(name, now, times, self._clock.monotonic() + self._window)
+        self._sent[told] = _Sent(name, now, times, self._clock.monotonic() + _WINDOW)
         while len(self._sent) > self._limit:
             self._sent.popitem(last=False)
 

@@ -49,6 +49,7 @@ class Exchange:
     user: User = _ANONYMOUS
     target: Target | None = None
     body: Json = None
+    forbidden: bool = False
 
 
 class ApiServer:
@@ -103,6 +104,7 @@ class ApiServer:
         finally:  # an unknown path is no excuse for an unknown caller
             exchange.user = self._authenticate(request)
         if exchange.target is not None and not self._authorizer.allowed(exchange.user, exchange.target.access):
+            exchange.forbidden = True
             why = refusal(exchange.user, exchange.target.access)
             raise forbidden(exchange.target.resource, exchange.target.name, why)
         exchange.body = await _read_body(request)
@@ -223,6 +225,7 @@ class ApiServer:
             body_name = meta(exchange.body).get("name", "") if isinstance(exchange.body, dict) else ""
             entry["objectRef"] = target.reference(body_name)
         entry |= {"responseStatus": {"metadata": {}, "code": code}}
+        entry["annotations"] = {"authorization.k8s.io/decision": "forbid" if exchange.forbidden else "allow"}
         entry["requestReceivedTimestamp"] = timestamp(exchange.received, micro=True)
         entry["stageTimestamp"] = timestamp(self._clock.now(), micro=True)
         self._audit.write(entry)

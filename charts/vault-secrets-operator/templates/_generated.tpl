@@ -156,7 +156,7 @@
   - patch
 {{- end }}
 
-{{- define "vso.rules.own-namespace" -}}
+{{- define "vso.rules.own-namespace-cluster" -}}
 - apiGroups:
   - coordination.k8s.io
   resources:
@@ -177,7 +177,27 @@
   resources:
   - secrets
   verbs:
+  - get
+  resourceNames:
+  - vso-cc-storage-hmac-key
+{{- end }}
+
+{{- define "vso.rules.own-namespace-namespaced" -}}
+- apiGroups:
+  - coordination.k8s.io
+  resources:
+  - leases
+  verbs:
   - create
+- apiGroups:
+  - coordination.k8s.io
+  resources:
+  - leases
+  verbs:
+  - get
+  - patch
+  resourceNames:
+  - b0d477c0.hashicorp.com
 - apiGroups:
   - ""
   resources:
@@ -186,6 +206,12 @@
   - get
   resourceNames:
   - vso-cc-storage-hmac-key
+- apiGroups:
+  - ""
+  resources:
+  - secrets
+  verbs:
+  - create
 {{- end }}
 
 {{- define "vso.rules.client-cache" -}}

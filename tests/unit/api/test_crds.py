@@ -135,7 +135,7 @@ def test_check_names_the_files_that_differ(tmp_path: Path, capsys: pytest.Captur
     said = capsys.readouterr().err
     assert "vaultstaticsecrets.yaml: differs" in said
     assert "vaultconnections.yaml: missing" in said
-    assert "other.yaml: is generated from no model" in said
+    assert "other.yaml: is generated from nothing" in said
     assert "run: python -m vso.api.crds --write" in said
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.kube_transport import FakeApiServer, Reply, Request, connected, serving, status
+from vso.core.errors import VsoError
 from vso.core.keys import Kind, ObjectKey
 from vso.kube.client import KubeClient
 from vso.kube.event_recorder import EventRecorder
@@ -24,7 +26,7 @@ def say(recorder: EventRecorder, message: str = "written", times: int = 1, name:
         recorder.record(Kind.VAULT_STATIC_SECRET, ObjectKey("app", name), "cr-1", "Normal", "SecretSynced", message)
 
 
-def made(client: KubeClient, clock: FakeClock, **settings: int) -> EventRecorder:
+def made(client: KubeClient, clock: FakeClock, **settings: Any) -> EventRecorder:
     return EventRecorder(client, clock, "VaultStaticSecret", instance="pod-1", **settings)
 
 
@@ -133,3 +135,29 @@ async def test_long_texts_and_names_are_cut() -> None:
 async def _until(server: FakeApiServer, requests: int) -> None:
     while len(server.requests) < requests:
         await settle()
+
+
+async def test_a_missing_right_is_named_once_for_each_place_and_verb() -> None:
+    clock, named = FakeClock(), list[VsoError]()
+
+    def refuse(request: Request) -> Reply:
+        verb, namespace = "patch" if request.method == "PATCH" else "create", request.path.split("/")[4]
+        return answer(request) if namespace == "half" and verb == "create" else forbidden(verb, namespace)
+
+    def forbidden(verb: str, namespace: str) -> Reply:
+        text = f'User "vso" cannot {verb} resource "events" in API group "" in the namespace "{namespace}"'
+        return status(403, "Forbidden", text) if namespace != "app-2" else Reply(500, {})
+
+    async with serving(refuse) as server, connected(server, clock=clock) as client:
+        recorder = made(client, clock, on_refusal=named.append)
+        for namespace in ("app-1", "app-1", "app-2", "half", "half", "half"):
+            recorder.record(
+                Kind.VAULT_STATIC_SECRET, ObjectKey(namespace, "db"), "cr-1", "Normal", "SecretSynced", "written"
+            )
+            await recorder.flush()
+    rule = '{apiGroups: [""], resources: ["events"], verbs: ["%s"]}'
+    assert [error.message.partition(": ")[2] for error in named] == [
+        f"a right is missing in namespace app-1; the rule is {rule % 'create'}",
+        f"a right is missing in namespace half; the rule is {rule % 'patch'}",
+    ]
+    assert recorder.statistics().failed == 5

@@ -175,11 +175,11 @@ async def test_a_service_account_may_what_its_role_says_and_is_told_what_not(kub
     assert (await mine("GET", f"{SECRETS}/s"))[0] == 403
     lines = [json.loads(line) for line in (tmp_path / "kube-audit.log").read_text().splitlines()]
     seen = [
-        (e["verb"], e["objectRef"].get("name"), e["responseStatus"]["code"])
+        (e["verb"], e["objectRef"].get("name"), e["responseStatus"]["code"], *e["annotations"].values())
         for e in lines
         if "app" in e["user"]["username"]
     ]
-    assert seen == [("create", None, 403), ("create", "s", 201), ("get", "s", 403)]
+    assert seen == [("create", None, 403, "forbid"), ("create", "s", 201, "allow"), ("get", "s", 403, "forbid")]
 
 
 async def test_a_token_ends_with_its_service_account_and_its_audience(kube: Client) -> None:

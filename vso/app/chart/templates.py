@@ -1,6 +1,6 @@
 """The generated part of the chart's templates: the operator's rights, and the warnings about keys without effect.
 
-Invariant: every rule is one of `vso.app.rbac`, which a test holds to manifests/rbac; only names that an install
+Invariant: every rule is one of `vso.app.rbac`, which manifests/rbac is written from too; only names that an install
 chooses are filled in by the template.
 """
 
@@ -26,10 +26,11 @@ _TOKENS = """\
 def generated(root: Section) -> str:
     """Return templates/_generated.tpl."""
     parts = {
-        "rules.full": _rules(rbac.cluster_rules(full=True)),
-        "rules.write-only": _rules(rbac.cluster_rules(full=False)),
+        "rules.full": _rules(rbac.team_rules(full=True)),
+        "rules.write-only": _rules(rbac.team_rules(full=False)),
         "rules.restarts": _rules(rbac.restart_rules()),
-        "rules.own-namespace": _rules(rbac.own_namespace_rules()),
+        "rules.own-namespace-cluster": _rules(rbac.own_namespace_rules(everywhere=True)),
+        "rules.own-namespace-namespaced": _rules(rbac.own_namespace_rules(everywhere=False)),
         "rules.client-cache": _rules(rbac.client_cache_rules()),
         "rules.crds": _rules(rbac.crd_rules()),
         "rules.scale": _rules(rbac.scale_rules()).replace(rbac.NAME, _NAME),
