@@ -29,9 +29,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def granted() -> set[Right]:
-    """What the Roles of mode full give, with restarts and kept tokens."""
-    kept = [rule for role in rbac.client_cache_objects() for rule in role.get("rules", ())]
-    rules = [*rbac.cluster_rules(full=True), *rbac.own_namespace_rules(), *rbac.restart_rules(), *kept]
+    """What the Roles of mode full give, with restarts, kept tokens and guarded metrics."""
+    more = (*rbac.restart_rules(), *rbac.client_cache_rules(), *rbac.metrics_auth_rules())
+    rules = [*rbac.cluster_rules(full=True), *rbac.own_namespace_rules(), *more]
     return {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
 
 

@@ -28,5 +28,10 @@ def test_the_place_for_kept_tokens_is_as_shipped() -> None:
     assert list(rbac.client_cache_objects()) == [d for file in files for d in yaml.safe_load_all(file.read_text())]
 
 
+def test_the_rights_for_guarded_metrics_are_as_shipped() -> None:
+    files = (MANIFESTS / "metrics-auth" / f"{name}.yaml" for name in ("role", "reader"))
+    assert list(rbac.metrics_auth_objects()) == [d for file in files for d in yaml.safe_load_all(file.read_text())]
+
+
 def test_the_key_of_the_mac_has_the_name_that_the_operator_asks_for() -> None:
     assert rbac.MAC_KEY == mac_key.NAME
