@@ -61,9 +61,11 @@ drift: $(DEV_STAMP)
 	@$(BIN)/python -m vso.api.crds --check manifests/crds
 	@$(BIN)/python -m vso.api.name_references --check manifests/name-reference
 	@$(BIN)/python -m vso.app.chart --check charts
+	@$(BIN)/python -m vso.app.chart.monitoring --check manifests/components
 
 chart: $(DEV_STAMP) ## write what the Helm chart says a second time, and its goldens
 	@$(BIN)/python -m vso.app.chart --write charts
+	@$(BIN)/python -m vso.app.chart.monitoring --write manifests/components
 	@$(BIN)/python -m tests.testbed.build
 	@$(BIN)/python -m tests.conformance.chart_cases
 

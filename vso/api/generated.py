@@ -1,4 +1,4 @@
-"""Files that are generated from the models: written, or compared with what they would be.
+"""Files that are generated, from the models for the most part: written, or compared with what they would be.
 
 Invariant: a folder of generated files holds nothing else that has their suffix, so that what is left over
 from a model that went is found too.
@@ -21,9 +21,10 @@ def header(module: str) -> str:
 
 def write(folder: Path, files: Files) -> None:
     """Write the files into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def differences(folder: Path, files: Files) -> Iterator[str]:
@@ -33,7 +34,7 @@ def differences(folder: Path, files: Files) -> Iterator[str]:
         if not path.is_file():
             yield f"{path}: missing"
         elif path.read_text(encoding="utf-8") != text:
-            yield f"{path}: differs from the models"
+            yield f"{path}: differs from its source"
     for path in sorted(folder.glob("*.yaml")):
         if path.name not in files:
             yield f"{path}: is generated from no model"
