@@ -66,12 +66,14 @@ drift: $(DEV_STAMP)
 	@$(BIN)/python -m vso.api.name_references --check manifests/name-reference
 	@$(BIN)/python -m vso.app.rbac_files --check manifests/rbac
 	@$(BIN)/python -m vso.app.chart --check charts
+	@$(BIN)/python -m vso.app.chart.monitoring --check manifests/components
 
 sbom: $(DEV_STAMP) ## the bill of materials of the image (CycloneDX), from the lock, into dist/
 	@$(BIN)/python -m tests.sbom dist/vault-secrets-operator.cdx.json
 
 chart: $(DEV_STAMP) ## write what the Helm chart says a second time, and its goldens
 	@$(BIN)/python -m vso.app.chart --write charts
+	@$(BIN)/python -m vso.app.chart.monitoring --write manifests/components
 	@$(BIN)/python -m tests.testbed.build
 	@$(BIN)/python -m tests.conformance.chart_cases
 

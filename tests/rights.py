@@ -45,9 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def granted(install: Install) -> set[Right]:
-    """What the roles of an install give, with restarts and kept tokens."""
+    """What the roles of an install give, with restarts and kept tokens, and guarded metrics where a role can be had."""
     own = rbac.own_namespace_rules(everywhere=not install.namespaced)
-    rules = [*rbac.team_rules(full=install.full), *own, *rbac.restart_rules(), *rbac.client_cache_rules()]
+    more = () if install.namespaced else rbac.metrics_auth_rules()
+    rules = [*rbac.team_rules(full=install.full), *own, *rbac.restart_rules(), *rbac.client_cache_rules(), *more]
     return {right for rule in rules for right in _rights(rule)}
 
 
@@ -139,6 +140,8 @@ def _rules(install: Install, access: Access) -> Iterable[rbac.Rule]:
         yield from rbac.team_rules(full=install.full)
         yield from rbac.restart_rules()
         yield from (rbac.credential_rule(resource) for resource in rbac.CREDENTIALS)
+    if not install.namespaced:
+        yield from rbac.metrics_auth_rules()
     if access.namespace == _OWN:
         yield from (
             *rbac.own_namespace_rules(everywhere=not install.namespaced),

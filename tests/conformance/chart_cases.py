@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "vault-secrets-operator"
 GOLDENS = Path(__file__).parent / "chart"
 CASES = {path.name.removesuffix("-values.yaml"): path for path in sorted((CHART / "ci").glob("*-values.yaml"))}
+FILES = {path.read_text(): f"<{path.relative_to(CHART)}>" for path in sorted((CHART / "files").iterdir())}
 NAMESPACE = "vso-system"
 LABELS = {
     "app.kubernetes.io/name": "vault-secrets-operator",
@@ -62,7 +63,10 @@ def _bare(document: Json) -> Json:
     meta = document["metadata"]
     labels = {key: value for key, value in meta.get("labels", {}).items() if LABELS.get(key) != value}
     kept = {key: value for key, value in meta.items() if key != "labels"}
-    return {**document, "metadata": {**kept, **({"labels": labels} if labels else {})}}
+    bare = {**document, "metadata": {**kept, **({"labels": labels} if labels else {})}}
+    if "data" in document:  # what a file of the chart says need not be said again
+        bare["data"] = {key: FILES.get(text, text) for key, text in document["data"].items()}
+    return bare
 
 
 def _difference(default: str, text: str) -> str:

@@ -20,6 +20,7 @@ from vso.app import rbac
 QUICK = ("--backoff-initial-interval=200ms", "--backoff-max-interval=400ms")
 CACHE = f"{rbac.NAME}-client-cache"
 CREDENTIALS = f"{rbac.NAME}-credentials"
+METRICS = f"{rbac.NAME}-metrics-auth"
 CRDS = "upgrade-crds"
 SCALE = "pre-delete"
 
@@ -61,6 +62,7 @@ def rights(install: Install) -> list[Right]:
         rbac.RESTARTS: rbac.restart_rules(),
         CACHE: kept,
         CREDENTIALS: [rbac.credential_rule(resource, name) for resource, name in rbac.CREDENTIALS.items()],
+        METRICS: () if install.namespaced else rbac.metrics_auth_rules(),
     }
     return [right for role, rules in roles.items() for right in _of(role, rules)]
 
@@ -104,7 +106,8 @@ class Scene:
         kube = self.stage.bed.kube
         self.stage.use_roles()
         credentials = [{**d, "metadata": {**d["metadata"], "namespace": self.team.ns}} for d in shipped("credentials")]
-        roles = [*self.stage.install.roles(self.stage.watched), *shipped("client-cache"), *credentials]
+        guard = () if self.stage.install.namespaced else shipped("metrics-auth")
+        roles = [*self.stage.install.roles(self.stage.watched), *shipped("client-cache"), *credentials, *guard]
         for document in without(roles, self.right):
             kube.apply(document)
         self.forget("Lease", rbac.LEASE)

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from tests.conformance.chart_cases import CHART, ROOT
@@ -138,6 +139,33 @@ def test_an_upgrade_brings_more_replicas_and_the_secret_goes_on(release: Release
     assert len(release.pods()) == 2
     team.put("app", {"password": "v3"})
     team.wait_data(lambda data: data["password"] == "v3")
+
+
+def test_guarded_metrics_are_scraped_by_whoever_may_and_by_nobody_else(release: Release, team: Team) -> None:
+    kube, bed = release.kube, release.cluster.bed
+    release.upgrade("--set", "metrics.secure=true", "--set", "metrics.auth=true")
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole"}
+    role["name"] = f"{NAME}-{OPERATOR_NAMESPACE}-metrics-reader"
+    subject = {"kind": "ServiceAccount", "name": "app", "namespace": team.ns}
+    binding: Json = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "subjects": [subject]}
+    kube.apply({**binding, "metadata": {"name": "prometheus"}, "roleRef": role})
+    for pod in release.pods():  # the leader and who stands by
+        url = f"https://{pod['status']['podIP']}:8443/metrics"
+
+        def scraped(account: str, namespace: str, url: str = url) -> httpx.Response:
+            token = bed.token_for(namespace, account)
+            headers = {"Authorization": f"Bearer {token}"}
+            return httpx.get(url, headers=headers, verify=False, trust_env=False)
+
+        def let_in() -> str | None:
+            answer = scraped("app", team.ns)
+            return answer.text if answer.is_success else None
+
+        assert "vso_build_info{" in eventually(let_in, message="who may scrapes")
+        assert scraped("default", team.ns).status_code == 403
+        assert httpx.get(url, verify=False, trust_env=False).status_code == 401
+    assert len(release.pods()) == 2
+    kube.remove({**binding, "metadata": {"name": "prometheus"}, "roleRef": role})
 
 
 def test_the_charts_defaults_serve_an_object_that_names_no_access(release: Release, team: Team) -> None:

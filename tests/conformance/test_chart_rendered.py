@@ -28,24 +28,27 @@ LASTS = 40
 RESTRICTED = "restricted"
 # What these ask for is not restricted, or of this cluster.
 UNRESTRICTED = {"host-network", "sidecars", "scheduling"}
-SERVICE_MONITORS = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "servicemonitors.monitoring.coreos.com"},
-    "spec": {
-        "group": "monitoring.coreos.com",
-        "names": {"kind": "ServiceMonitor", "listKind": "ServiceMonitorList", "plural": "servicemonitors"},
-        "scope": "Namespaced",
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
+MONITORING_CRDS = [
+    {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.lower()}s.monitoring.coreos.com"},
+        "spec": {
+            "group": "monitoring.coreos.com",
+            "names": {"kind": kind, "listKind": f"{kind}List", "plural": f"{kind.lower()}s"},
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                }
+            ],
+        },
+    }
+    for kind in ("ServiceMonitor", "PrometheusRule")
+]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,8 @@ def rendered(helm: Helm) -> dict[str, list[Json]]:
 def cluster(real_bed: RealBed) -> Iterator[RealBed]:
     """An API server that knows every kind and namespace of the cases, and a namespace for restricted pods."""
     Stage(real_bed).set_up()
-    real_bed.kube.apply(SERVICE_MONITORS)
+    for definition in MONITORING_CRDS:
+        real_bed.kube.apply(definition)
     for name in ("team-a", "team-b", "vault"):
         real_bed.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
@@ -70,7 +74,8 @@ def cluster(real_bed: RealBed) -> Iterator[RealBed]:
     yield real_bed
     for name in ("team-a", "team-b", "vault", RESTRICTED):
         real_bed.kube.remove({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    real_bed.kube.remove(SERVICE_MONITORS)
+    for definition in MONITORING_CRDS:
+        real_bed.kube.remove(definition)
 
 
 def of_kind(objects: list[Json], *kinds: str) -> list[Json]:
@@ -257,6 +262,18 @@ def test_keys_without_meaning_are_taken_and_told(cluster: RealBed, tmp_path: Pat
         "tests",
     }
     assert "WARNING" not in helm(*install)
+
+
+def test_a_scrape_that_is_asked_for_otherwise_than_metrics_are_served_is_told(cluster: RealBed, tmp_path: Path) -> None:
+    helm = Helm(tmp_path, cluster.admin_kubeconfig)
+    asked = {"enabled": True, "scheme": "https", "bearerTokenFile": "/t"}
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump({"telemetry": {"serviceMonitor": asked}}))
+    install = ("install", "vso", CHART, "--dry-run=client", "--namespace", "team-a", "-f", values)
+    said = helm(*install).partition("NOTES:")[2]
+    for key in ("scheme", "bearerTokenFile"):
+        assert f"WARNING: telemetry.serviceMonitor.{key}: metrics are served over" in said
+    assert "WARNING" not in helm(*install, "--set", "metrics.secure=true", "--set", "metrics.auth=true")
 
 
 @pytest.mark.parametrize(

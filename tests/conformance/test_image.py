@@ -21,7 +21,7 @@ from tests.testbed.operator import ROOT, SERVICE_ACCOUNT
 from tests.testbed.process import Command, Process, free_port
 from tests.testbed.real import RealBed
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.only_in("full", because="an image has no rights")]
 LASTS = 60
 
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -35,7 +35,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 @pytest.fixture
 def container(image: Image, prepared: RealBed, tmp_path: Path) -> Iterator[Process]:
     """The operator in a container of the image, with what kubelet mounts, under the shipped Roles."""
-    Stage(prepared).use_roles("full")
+    Stage(prepared).use_roles()
     account = tmp_path / "serviceaccount"
     account.mkdir()
     (account / "token").write_text(prepared.token_for(OPERATOR_NAMESPACE, SERVICE_ACCOUNT, seconds=3600))

@@ -32,6 +32,7 @@ from tests.testbed.operator import Operator
 from tests.testbed.real import RealBed
 from vso.api.crds import crd
 from vso.api.name_references import rules
+from vso.app.settings import from_args
 from vso.core.keys import Kind
 
 pytestmark = [
@@ -43,6 +44,7 @@ README = MANIFESTS / "README.md"
 NAME = "vault-secrets-operator"
 PLACEHOLDER = "https://vault.example.com:8200"
 KUSTOMIZATIONS = [path for path in readme.files(README) if path.endswith("kustomization.yaml")]
+OF_PROMETHEUS = ("ServiceMonitor", "PrometheusRule")
 RIGHTS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
 
@@ -204,7 +206,30 @@ def test_an_overlay_changes_the_operator(installer: Installer) -> None:
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "registry.example.com/vault-secrets-operator:0.1.0"
     assert "--secrets-access=write-only" in container["args"]
-    assert named(built, "NetworkPolicy") == named(built, "ServiceMonitor") == [NAME]
+    for kind in ("NetworkPolicy", "ServiceMonitor", "PrometheusRule"):
+        assert named(built, kind) == [NAME]
+
+
+def test_an_overlay_guards_the_metrics_from_the_pod_to_the_scrape(installer: Installer) -> None:
+    built = {(obj["kind"], obj["metadata"]["name"]): obj for obj in installer.build("operator")}
+    (container,) = built["Deployment", NAME]["spec"]["template"]["spec"]["containers"]
+    settings = from_args(container["args"], {}, lambda _path: None)
+    assert (settings.metrics_secure, settings.metrics_auth) == (True, True)
+    assert settings.metrics_bind_address is not None
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    (served,) = built["Service", f"{NAME}-metrics"]["spec"]["ports"]
+    assert ports["metrics"] == served["port"] == settings.metrics_bind_address.port == 8443
+    (scrape,) = built["ServiceMonitor", NAME]["spec"]["endpoints"]
+    assert (scrape["port"], scrape["scheme"]) == (served["name"], "https")
+    assert scrape["bearerTokenFile"] == "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    assert scrape["tlsConfig"] == {"insecureSkipVerify": True}
+    rights = documents(MANIFESTS / "rbac/metrics-auth/role.yaml") + documents(
+        MANIFESTS / "rbac/metrics-auth/reader.yaml"
+    )
+    assert [built[obj["kind"], obj["metadata"]["name"]] for obj in rights] == rights
+    shown = built["ConfigMap", f"{NAME}-dashboard"]
+    assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert list(shown["data"]) == ["vault-secrets-operator.json"]
 
 
 def test_the_install_comes_up_by_one_command(installer: Installer) -> None:
@@ -230,7 +255,7 @@ def test_the_prod_overlay_is_synced_under_its_prefix(installer: Installer) -> No
 
 
 def test_write_only_takes_over_in_place(installer: Installer) -> None:
-    installer.apply([obj for obj in installer.build("operator") if obj["kind"] != "ServiceMonitor"])
+    installer.apply([obj for obj in installer.build("operator") if obj["kind"] not in OF_PROMETHEUS])
     role = installer.bed.kube.find("ClusterRole", None, NAME)
     assert role["rules"] == next(d for d in shipped("write-only") if d["kind"] == "ClusterRole")["rules"]
     mark = installer.run_operator()

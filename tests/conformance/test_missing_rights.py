@@ -9,10 +9,22 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.conformance.install import INSTALLS, OPERATOR_NAMESPACE, ROOT, Install, Json
-from tests.conformance.lacking import CACHE, CRDS, CREDENTIALS, SCALE, Right, Scene, rights, rights_of_commands, without
+from tests.conformance.lacking import (
+    CACHE,
+    CRDS,
+    CREDENTIALS,
+    METRICS,
+    SCALE,
+    Right,
+    Scene,
+    rights,
+    rights_of_commands,
+    without,
+)
 from tests.conformance.stage import Stage, team_of
 from tests.conformance.workloads import deployment, rollout, serve_rollouts
 from tests.testbed.bed import Bed, always, eventually
@@ -209,6 +221,17 @@ def get_service_accounts(scene: Scene) -> None:
     scene.status_names_it()
 
 
+# What guarded metrics ask for.
+
+
+def review(scene: Scene) -> None:
+    scene.start("--metrics-secure", "--metrics-auth")
+    headers = {"Authorization": f"Bearer {scene.team.bed.token_for(scene.team.ns, 'app')}"}
+    url = f"https://127.0.0.1:{scene.operator.metrics_port}/metrics"
+    assert httpx.get(url, headers=headers, verify=False, trust_env=False).status_code == 500
+    assert scene.log_names_it()["event"] == "scrapes cannot be let in"
+
+
 Probe = Callable[[Scene], None]
 CRS = "vaultconnections"
 PROBES: Mapping[tuple[str, str, str], Probe] = {
@@ -237,6 +260,8 @@ PROBES: Mapping[tuple[str, str, str], Probe] = {
     (CREDENTIALS, "get", "secrets"): get_secrets,
     (CREDENTIALS, "get", "configmaps"): get_config_maps,
     (CREDENTIALS, "get", "serviceaccounts"): get_service_accounts,
+    (METRICS, "create", "tokenreviews"): review,
+    (METRICS, "create", "subjectaccessreviews"): review,
 }
 
 

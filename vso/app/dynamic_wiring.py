@@ -15,7 +15,7 @@ from vso.controllers.destinations import Destinations
 from vso.controllers.dynamic_acts import DynamicConfig, LeaseActs
 from vso.controllers.dynamic_secret import DynamicRooms, DynamicSecretReconciler
 from vso.controllers.finalizers import Finalizers
-from vso.controllers.lease_times import LeaseTimes
+from vso.controllers.lease_times import LeaseStatistics, LeaseTimes
 from vso.controllers.leases import LeaseDesk
 from vso.controllers.leaving import Leaving
 from vso.controllers.passes import PassParts
@@ -56,6 +56,11 @@ class LeaseTimers:
         self.times = LeaseTimes(clock, self._scheduler)
         self._watchdog = Watchdog(clock, self.times.known, lost)
         self._wake = wake
+        self._running = False
+
+    def statistics(self) -> LeaseStatistics:
+        """Return how the leases stand; a process that stands by knows of none."""
+        return self.times.statistics() if self._running else LeaseStatistics()
 
     def bereaved(self, lease_ids: Collection[str]) -> None:
         """Have those who hold leases of a token that is no more looked at: at once, spread over what life they have."""
@@ -64,9 +69,13 @@ class LeaseTimers:
 
     async def run(self) -> None:
         """Call for each key when it is due, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._scheduler.run(), name="lease-timers")
-            group.create_task(self._watchdog.run(), name="lease-watchdog")
+        self._running = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._scheduler.run(), name="lease-timers")
+                group.create_task(self._watchdog.run(), name="lease-watchdog")
+        finally:
+            self._running = False
 
 
 def lease_timers(clock: Clock, queue: WorkQueue[ObjectKey], on_lost: Callable[[ObjectKey, float], None]) -> LeaseTimers:

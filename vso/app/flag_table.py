@@ -194,6 +194,24 @@ FLAGS: Final[tuple[Flag, ...]] = (
     Flag("log-format", SIGNS, ENCODER, "", "json or console; json by default"),
     Flag("metrics-bind-address", SIGNS, ADDRESS, ":8080", "where /metrics is served; empty or 0: nowhere"),
     Flag(
+        "metrics-secure", SIGNS, BOOL, "false", "serve /metrics over TLS; without a folder by a certificate of its own"
+    ),
+    Flag(
+        "metrics-cert-dir",
+        SIGNS,
+        Form("DIR", v.folder),
+        "",
+        "the folder of tls.crt and tls.key for --metrics-secure, read again when they change",
+    ),
+    Flag(
+        "metrics-auth",
+        SIGNS,
+        BOOL,
+        "false",
+        "with --metrics-secure: ask for a bearer token whose owner may get /metrics, by TokenReview and "
+        "SubjectAccessReview",
+    ),
+    Flag(
         "metrics-per-object",
         SIGNS,
         BOOL,

@@ -164,13 +164,17 @@ def label_value(value: str) -> str:
     return value.strip()
 
 
+def folder(value: str) -> str:
+    """Return the path of a folder; empty for none."""
+    path = value.strip()
+    if path and (not path.startswith("/") or ".." in path.split("/")):
+        raise ValueError(f"{path!r} is not an absolute path")
+    return path
+
+
 def prefixes(value: str) -> tuple[str, ...]:
     """Return a list of folders, each an absolute path."""
-    found = words(value)
-    for path in found:
-        if not path.startswith("/") or ".." in path.split("/"):
-            raise ValueError(f"{path!r} is not an absolute path")
-    return found
+    return tuple(folder(path) for path in words(value))
 
 
 def bind_address(value: str) -> Address | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from vso.controllers.lease_times import LeaseStatistics
 from vso.core.clock import Clock
 from vso.core.keys import ObjectKey
 from vso.core.records import Record
@@ -35,6 +36,7 @@ class Readings:
     sessions: Callable[[], SessionStatistics]
     events: Callable[[], EventStatistics]
     streams: Callable[[], StreamStatistics]
+    leases: Callable[[], LeaseStatistics]
 
 
 class Gauges(Collector):
@@ -49,6 +51,7 @@ class Gauges(Collector):
         yield from self._feeds()
         yield from self._poller()
         yield from self._streams()
+        yield from self._leases()
         yield from self._rest()
 
     def _queues(self) -> Iterator[Metric]:
@@ -94,6 +97,19 @@ class Gauges(Collector):
         yield streams
         yield CounterMetricFamily("vso_vault_events_received", "Events that Vault told.", value=seen.received)
         yield CounterMetricFamily("vso_vault_events_matched", "Those about a followed place.", value=seen.matched)
+
+    def _leases(self) -> Iterator[Metric]:
+        seen = self._from.leases()
+        leases = GaugeMetricFamily("vso_leases", "Leases by how the last look at them went.", labels=("state",))
+        leases.add_metric(("in_order",), seen.in_order)
+        leases.add_metric(("failing",), seen.failing)
+        yield leases
+        if seen.first_end is not None:
+            yield GaugeMetricFamily(
+                "vso_leases_failing_first_end_seconds",
+                "Time until the first lease ends of those whose last look failed; below zero when it has.",
+                value=seen.first_end,
+            )
 
     def _rest(self) -> Iterator[Metric]:
         sessions = GaugeMetricFamily("vso_vault_sessions", "Identities known to Vaults.", labels=("logged_in",))

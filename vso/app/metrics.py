@@ -73,6 +73,8 @@ class Metrics:
         self._bugs = Counter(
             "controller_runtime_reconcile_panics", "Passes that met a bug.", ("controller",), registry=self._registry
         )
+        for kind in Kind:  # from zero on, so that the first bug is seen as an increase
+            self._bugs.labels(kind.plural)
         self._relists = Counter("vso_informer_relists", "Lists taken over.", ("informer",), registry=self._registry)
         self._interruptions = Counter(
             "vso_informer_interruptions",

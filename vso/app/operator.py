@@ -96,6 +96,7 @@ class Operator:
 
     async def _lead(self) -> None:
         if self._settings.once or not self._settings.leader_elect:
+            self._base.metrics.leader(leading=True)  # nobody else is there to lead
             await self._work()
             return
         elector = self._elector()

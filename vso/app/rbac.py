@@ -85,6 +85,16 @@ def client_cache_objects() -> tuple[Object, ...]:
     return (*secrets, *_bound("Role", f"{NAME}-client-cache", client_cache_rules(), NAMESPACE))
 
 
+def metrics_auth_objects() -> tuple[Object, ...]:
+    """Return what --metrics-auth needs, and the role that whoever scrapes is to be bound to."""
+    name = f"{NAME}-metrics-reader"
+    reader = {"name": name, "labels": {"app.kubernetes.io/name": NAME}}
+    return (
+        *_bound("ClusterRole", f"{NAME}-metrics-auth", metrics_auth_rules()),
+        {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": reader, "rules": metrics_reader_rules()},
+    )
+
+
 def team_rules(*, full: bool, service_accounts: Sequence[str] = ()) -> list[Rule]:
     """Return what the operator may do wherever it has custom resources to look after.
 
@@ -129,6 +139,19 @@ def restart_rules() -> list[Rule]:
 def client_cache_rules() -> list[Rule]:
     """Return what --client-cache-persistence-model needs: to look into its own Secrets and to fill them."""
     return [_rule("", ["secrets"], ["get", "patch"], *CLIENT_CACHE)]
+
+
+def metrics_auth_rules() -> list[Rule]:
+    """Return what --metrics-auth needs, which no Role can give: to ask whose a token is, and what its owner may do."""
+    return [
+        _rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
+        _rule("authorization.k8s.io", ["subjectaccessreviews"], ["create"]),
+    ]
+
+
+def metrics_reader_rules() -> list[Rule]:
+    """Return what a scraper needs where --metrics-auth is on; the operator itself has none of it."""
+    return [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
 
 
 def credential_rule(resource: str, *names: str) -> Rule:

@@ -32,6 +32,12 @@ What --client-cache-persistence-model needs, on top of any install:
   kubectl apply -k manifests/rbac/client-cache
 For direct-encrypted the operator's namespace needs a VaultAuth too, with the label cacheStorageEncryption=true
 and spec.storageEncryption; an install for single namespaces has to watch that namespace.""",
+    "metrics-auth": """\
+What --metrics-auth needs, on top of any install, and the right that a scraper needs, for you to bind:
+  kubectl apply -k manifests/rbac/metrics-auth
+Both reviews are of the whole cluster: there are no Roles that would do.""",
+    "metrics reader": """\
+For whoever scrapes: bind it to the ServiceAccount of your Prometheus, unless that may get /metrics already.""",
     "credentials": """\
 An example: what caCertSecretRef, clientCertSecretRef, secretRef and caCertConfigMapRef need, by name,
 in the namespace of the object that names them, and a ServiceAccount whose annotations say whom it is in a cloud.
@@ -49,12 +55,13 @@ _TOKENS: Final = "A token of the application's own ServiceAccount, for the login
 
 def files() -> generated.Files:
     """Return every file of the folder."""
-    cache = rbac.client_cache_objects()
+    cache, guard = rbac.client_cache_objects(), rbac.metrics_auth_objects()
     parts = {
         **{f"{mode}/": _cluster(mode) for mode in _MODES},
         **{f"namespaced/{mode}/": _namespaced(mode) for mode in _MODES},
         "namespaced/operator/": {"own-namespace": _text("own-namespace", rbac.own_namespace_objects(everywhere=False))},
         "client-cache/": {"secrets": _text("kept tokens", cache[:-2]), "role": _text("", cache[-2:])},
+        "metrics-auth/": {"role": _text("", guard[:2]), "reader": _text("metrics reader", guard[2:])},
         "credentials/": {"role": _text("credentials", rbac.credential_objects())},
     }
     return dict(entry for folder, texts in parts.items() for entry in _folder(folder, texts))
@@ -79,7 +86,7 @@ def _namespaced(mode: str) -> Mapping[str, str]:
 def _folder(folder: str, texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The files of a folder, and the kustomization that lists them."""
     head = "one namespace" if folder.startswith("namespaced/") and "role" in texts else folder.strip("/")
-    said = _HEADS[head] if head in {"one namespace", "client-cache"} else ""
+    said = _HEADS[head] if head in {"one namespace", "client-cache", "metrics-auth"} else ""
     listed: Object = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -111,8 +118,8 @@ def _rules(rules: Iterable[Rule]) -> Iterator[str]:
 
 def _why(rule: Rule) -> str:
     """What a rule of the team's role is for, where that is not plain."""
-    named, resource = "resourceNames" in rule, rule["resources"][0]
-    match rule["apiGroups"], resource, rule["verbs"]:
+    named, resource = "resourceNames" in rule, rule.get("resources", [""])[0]
+    match rule.get("apiGroups", [""]), resource, rule["verbs"]:
         case [_, "serviceaccounts/token", _]:
             return _TOKENS + _NAMES[named]
         case [["secrets.hashicorp.com"], _, ["list", "watch"]]:

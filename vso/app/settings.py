@@ -88,6 +88,10 @@ class Settings(BaseModel):
     log_level: LogLevel
     log_format: LogFormat
     metrics_bind_address: Address | None
+    metrics_secure: bool
+    metrics_cert_dir: str
+    """Empty for a certificate of our own making."""
+    metrics_auth: bool
     metrics_per_object: bool
     health_probe_bind_address: Address | None
     watch_silence_limit: float
@@ -145,7 +149,16 @@ class Settings(BaseModel):
             raise ValueError("--leader-elect-renew-deadline must be shorter than --leader-elect-lease-duration")
         if self.leader_elect_retry_period >= self.leader_elect_renew_deadline:
             raise ValueError("--leader-elect-retry-period must be shorter than --leader-elect-renew-deadline")
+        self._check_metrics()
         return self
+
+    def _check_metrics(self) -> None:
+        if self.metrics_auth and not self.metrics_secure:
+            raise ValueError("--metrics-auth takes --metrics-secure: a token must not go over plain HTTP")
+        if self.metrics_cert_dir and not self.metrics_secure:
+            raise ValueError("--metrics-cert-dir takes --metrics-secure")
+        if self.metrics_secure and self.metrics_bind_address == self.health_probe_bind_address:
+            raise ValueError("--metrics-secure takes an address of its own: the probes are served in the clear")
 
 
 def read_file(path: str) -> str | None:

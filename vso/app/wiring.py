@@ -199,6 +199,7 @@ class _Builder:
             sessions=self.sessions.statistics,
             events=self.events.statistics,
             streams=self.streams.statistics,
+            leases=self.deadlines.statistics,
         )
 
     def _queue(self, kind: Kind) -> WorkQueue[ObjectKey]:

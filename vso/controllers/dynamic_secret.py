@@ -99,7 +99,8 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         if isinstance(look.cr, VaultDynamicSecret) and remaining > timedelta(0):
             lease = dynamic.lease_of(look.cr.spec, look.status, None, look.now)
             if lease is not None:
-                self._rooms.deadlines.set(look.key, retry_in(lease, look.now), lease.ends - look.now, lease.id)
+                life = lease.ends - look.now
+                self._rooms.deadlines.set(look.key, retry_in(lease, look.now), life, lease.id, failing=True)
         return Telling(remaining=remaining)
 
     def rest(self, key: ObjectKey) -> None:

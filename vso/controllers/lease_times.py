@@ -22,6 +22,18 @@ class _Known:
     due: float
     ends: float
     lease_id: str = field(repr=False)
+    failing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStatistics:
+    """A snapshot for metrics."""
+
+    in_order: int = 0
+    failing: int = 0
+    """Of these leases the last look failed: nobody has renewed or replaced them since they were due."""
+    first_end: float | None = None
+    """The seconds until the first of those ends; below zero when it has."""
 
 
 class LeaseTimes:
@@ -32,12 +44,20 @@ class LeaseTimes:
         self._timers = timers
         self._times: dict[ObjectKey, _Known] = {}
 
-    def set(self, key: ObjectKey, wait: timedelta, life: timedelta | None = None, lease_id: str = "") -> None:
+    def set(
+        self,
+        key: ObjectKey,
+        wait: timedelta,
+        life: timedelta | None = None,
+        lease_id: str = "",
+        *,
+        failing: bool = False,
+    ) -> None:
         """Look at the object after `wait`; what it holds ends after `life`, or nobody knows when."""
         now = self._clock.monotonic()
         due = now + max(0.0, wait.total_seconds())
         ends = math.inf if life is None else now + max(0.0, life.total_seconds())
-        self._times[key] = _Known(due, ends, lease_id)
+        self._times[key] = _Known(due, ends, lease_id, failing)
         self._timers.set(key, due)
 
     def cancel(self, key: ObjectKey) -> None:
@@ -49,6 +69,13 @@ class LeaseTimes:
         """Yield every deadline."""
         for key, known in self._times.items():
             yield Watched(key, known.due, known.ends)
+
+    def statistics(self) -> LeaseStatistics:
+        """Return how many leases are in order, how many are not, and when the first of these ends."""
+        held = [known for known in self._times.values() if known.ends < math.inf]
+        ends = [known.ends for known in held if known.failing]
+        first = min(ends) - self._clock.monotonic() if ends else None
+        return LeaseStatistics(len(held) - len(ends), len(ends), first)
 
     def holders(self, lease_ids: Collection[str]) -> list[tuple[ObjectKey, float]]:
         """Return who holds one of these leases, with the seconds of its life; the first to end comes first."""

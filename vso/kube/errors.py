@@ -17,7 +17,7 @@ from vso.core.keys import GROUP
 from vso.kube.json import JsonObject, child
 from vso.kube.paths import Target
 
-_QUIET: Final = frozenset({"secrets", "serviceaccounts/token"})
+_QUIET: Final = frozenset({"secrets", "serviceaccounts/token", "tokenreviews"})
 """Resources whose bodies are secret: the server's free text about them is not repeated."""
 
 _WEBHOOK: Final = re.compile(

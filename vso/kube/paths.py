@@ -89,6 +89,16 @@ def scale_path(namespace: str, deployment: str) -> str:
     return _join(_APPS, "deployments", namespace, deployment, "scale")
 
 
+def token_review_path() -> str:
+    """Return the path at which a token is asked about."""
+    return _join("/apis/authentication.k8s.io/v1", "tokenreviews", "")
+
+
+def access_review_path() -> str:
+    """Return the path at which somebody's rights are asked about."""
+    return _join("/apis/authorization.k8s.io/v1", "subjectaccessreviews", "")
+
+
 def workload_path(kind: str, namespace: str, name: str) -> str | None:
     """Return the path of a restart target, or None for a kind that cannot be restarted."""
     known = _WORKLOADS.get(kind)

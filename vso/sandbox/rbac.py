@@ -49,6 +49,21 @@ class Access:
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
+@dataclass(frozen=True, slots=True)
+class PathAccess:
+    """A path that is asked for and that belongs to no resource."""
+
+    verb: str
+    path: str
+
+
+def allows_path(rule: JsonObject, access: PathAccess) -> bool:
+    """Tell whether one rule covers the path: it is named, or what it begins with before a `*`."""
+    urls = rule.get("nonResourceURLs") or ()
+    found = any(url == access.path or (url.endswith("*") and access.path.startswith(url[:-1])) for url in urls)
+    return found and not {access.verb, "*"}.isdisjoint(rule.get("verbs") or ())
+
+
 def allows(rule: JsonObject, access: Access) -> bool:
     """Tell whether one rule covers the access."""
     wanted = {access.target, "*"} | ({f"*/{access.subresource}"} if access.subresource else set())
@@ -79,6 +94,10 @@ class Authorizer:
         if MASTERS in user.groups or access.resource in _SELF:
             return True
         return any(allows(rule, access) for rule in self._rules(user, access.namespace))
+
+    def allowed_path(self, user: User, access: PathAccess) -> bool:
+        """Tell whether the user may; only what is bound for the whole cluster counts."""
+        return MASTERS in user.groups or any(allows_path(rule, access) for rule in self._rules(user, ""))
 
     def _rules(self, user: User, namespace: str) -> Iterator[JsonObject]:
         bindings = self._storage.objects(CLUSTER_ROLE_BINDINGS.qualified)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vso.sandbox.identities import ISSUER, Identities, TokenError
 from vso.sandbox.objects import JsonObject, dig, meta
-from vso.sandbox.rbac import Access, Authorizer, User
+from vso.sandbox.rbac import Access, Authorizer, PathAccess, User
 from vso.sandbox.resources import ACCESS_REVIEWS, SELF_ACCESS_REVIEWS, SELF_REVIEWS, TOKEN_REQUESTS, Resource
 from vso.sandbox.status import FieldError, invalid
 
@@ -58,9 +58,13 @@ class Reviews:
         return {"authenticated": True, "user": _user_info(found.user), "audiences": list(found.audiences)}
 
     def _access(self, user: User, body: JsonObject) -> JsonObject:
+        path = dig(body, "spec", "nonResourceAttributes")
+        if path is not None:
+            return {"allowed": self._authorizer.allowed_path(user, PathAccess(path["verb"], path["path"]))}
         asked = dig(body, "spec", "resourceAttributes")
         if asked is None:
-            return {"allowed": True}
+            text = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+            raise invalid(ACCESS_REVIEWS, "", [FieldError("spec.resourceAttributes", text)])
         keys = ("verb", "group", "resource", "subresource", "namespace", "name")
         return {"allowed": self._authorizer.allowed(user, Access(*(asked.get(key, "") for key in keys)))}
 

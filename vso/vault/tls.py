@@ -6,13 +6,11 @@ name what failed and quote nothing of a certificate.
 
 from __future__ import annotations
 
-import os
 import ssl
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from vso.core.errors import ConfigError, Reason
+from vso.core.memory_file import as_file
 from vso.vault.config import TlsConfig
 
 # The numbers are OpenSSL's X509_V_ERR_*.
@@ -87,26 +85,8 @@ def _pem(config: TlsConfig) -> str | None:
 
 def _load_client_certificate(context: ssl.SSLContext, pem: bytes) -> None:
     try:
-        with _as_file(pem) as path:
+        with as_file(pem, "client-certificate") as path:
             # An empty password keeps OpenSSL from asking at the terminal for an encrypted key.
             context.load_cert_chain(path, password="")
     except (ssl.SSLError, OSError):
         raise ConfigError(Reason.INVALID_SPEC, "the client certificate and key do not belong together") from None
-
-
-@contextmanager
-def _as_file(content: bytes) -> Iterator[str]:
-    """Lend the content under a file name: the ssl module takes no bytes; in memory where there is memfd."""
-    if not hasattr(os, "memfd_create"):
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(content)
-            file.flush()
-            yield file.name
-        return
-    descriptor = os.memfd_create("client-certificate")
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)

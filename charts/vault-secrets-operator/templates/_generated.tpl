@@ -229,6 +229,28 @@
   - vso-client-cache-3
 {{- end }}
 
+{{- define "vso.rules.metrics-auth" -}}
+- apiGroups:
+  - authentication.k8s.io
+  resources:
+  - tokenreviews
+  verbs:
+  - create
+- apiGroups:
+  - authorization.k8s.io
+  resources:
+  - subjectaccessreviews
+  verbs:
+  - create
+{{- end }}
+
+{{- define "vso.rules.metrics-reader" -}}
+- nonResourceURLs:
+  - "/metrics"
+  verbs:
+  - get
+{{- end }}
+
 {{- define "vso.rules.crds" -}}
 - apiGroups:
   - apiextensions.k8s.io
@@ -351,12 +373,6 @@ csisecrets: csisecrets
 {{- end }}
 {{- if .Values.controller.kubernetesClusterDomain }}
   WARNING: controller.kubernetesClusterDomain: the operator takes no part in the cluster's domain
-{{- end }}
-{{- if .Values.telemetry.serviceMonitor.scheme }}
-  WARNING: telemetry.serviceMonitor.scheme: metrics are served as plain HTTP; a NetworkPolicy says who may ask
-{{- end }}
-{{- if .Values.telemetry.serviceMonitor.bearerTokenFile }}
-  WARNING: telemetry.serviceMonitor.bearerTokenFile: metrics are served over plain HTTP, by which no token may go
 {{- end }}
 {{- if .Values.csi.enabled }}
   WARNING: csi: there is no CSI driver here

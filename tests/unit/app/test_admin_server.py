@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 import aiohttp
 import pytest
 
-from vso.app.admin_server import AdminServer
+from vso.app.admin_server import AdminServer, Guard
 from vso.app.flag_values import Address
+from vso.app.metrics_gate import Verdict
+from vso.app.serving import OwnCertificate, server_context
+from vso.core.clock import SystemClock
 from vso.core.errors import ConfigError
 
 HEALTH, METRICS = Address("127.0.0.1", 0), Address("localhost", 0)
@@ -39,8 +42,15 @@ class Source:
         return b"up 1\n"
 
 
-def server(wanted: Wanted | None = None, checks: Checks | None = None) -> AdminServer:
-    return AdminServer(wanted or Wanted(), checks or Checks(), Source())
+class Gate:
+    """Lets one header in."""
+
+    async def admit(self, authorization: str) -> Verdict:
+        return Verdict(200) if authorization == "Bearer right" else Verdict(401, "no\n", {"WWW-Authenticate": "Bearer"})
+
+
+def server(wanted: Wanted | None = None, checks: Checks | None = None, guard: Guard | None = None) -> AdminServer:
+    return AdminServer(wanted or Wanted(), checks or Checks(), Source(), guard or Guard())
 
 
 async def get(running: AdminServer, address: Address, path: str) -> tuple[int, str]:
@@ -70,6 +80,19 @@ async def test_metrics_have_an_address_of_their_own() -> None:
         assert await get(running, METRICS, "/metrics") == (200, "up 1\n")
         assert (await get(running, METRICS, "/healthz"))[0] == 404
         assert (await get(running, HEALTH, "/metrics"))[0] == 404
+
+
+async def test_guarded_metrics_are_behind_tls_and_the_gate_and_the_probes_are_not() -> None:
+    guard = Guard(server_context(OwnCertificate(SystemClock())), Gate())
+    async with server(guard=guard) as running, aiohttp.ClientSession() as session:
+        url = f"https://localhost:{running.bound[METRICS]}/metrics"
+        async with session.get(url, ssl=False, headers={"Authorization": "Bearer right"}) as answer:
+            assert (answer.status, await answer.text()) == (200, "up 1\n")
+        async with session.get(url, ssl=False) as answer:
+            assert (answer.status, await answer.text(), answer.headers["WWW-Authenticate"]) == (401, "no\n", "Bearer")
+        assert await get(running, HEALTH, "/healthz") == (200, "ok\n")
+        with pytest.raises(aiohttp.ClientError):
+            await get(running, METRICS, "/metrics")
 
 
 async def test_metrics_are_told_as_what_they_are() -> None:

@@ -89,9 +89,8 @@ def test_the_chart_is_the_version_of_the_operator() -> None:
 def test_the_defaults_are_those_of_the_flags() -> None:
     flags = from_args([], {}, lambda _path: None)
     given = {value.name: value.default for value in VALUES.values()}
-    assert flags.metrics_bind_address is not None
     assert flags.health_probe_bind_address is not None
-    assert given["metrics.port"] == flags.metrics_bind_address.port
+    assert (given["metrics.secure"], given["metrics.auth"]) == (flags.metrics_secure, flags.metrics_auth)
     assert given["health.port"] == flags.health_probe_bind_address.port
     assert given["rbac.mode"] == flags.secrets_access
     assert given["controller.manager.backoffOnSecretSourceError.multiplier"] == flags.backoff.multiplier

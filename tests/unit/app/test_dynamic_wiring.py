@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from vso.app.dynamic_wiring import LeaseTimers, lease_timers
+from vso.controllers.lease_times import LeaseStatistics
 from vso.core.backoff import Backoff
 from vso.core.keys import ObjectKey
 from vso.runtime.rate_limiter import RateLimiter
@@ -113,3 +114,19 @@ async def test_nobody_is_woken_later_than_what_is_held_ends() -> None:
     woken.clear()
     timers.bereaved({"lease-0"})
     assert woken == []
+
+
+async def test_the_leases_that_fail_are_counted_with_the_end_of_the_first_while_this_process_leads() -> None:
+    bench = Bench()
+    others = ObjectKey("app", "other"), ObjectKey("app", "fine"), ObjectKey("app", "static")
+    bench.timers.times.set(KEY, timedelta(seconds=5), 2 * MINUTE, "db/1", failing=True)
+    bench.timers.times.set(others[0], timedelta(seconds=5), MINUTE, "db/2", failing=True)
+    bench.timers.times.set(others[1], timedelta(seconds=5), timedelta(seconds=20), "db/3")
+    bench.timers.times.set(others[2], timedelta(seconds=5))  # nobody knows when it ends
+    assert bench.timers.statistics() == LeaseStatistics()
+    await bench.clock.advance(1)
+    assert bench.timers.statistics() == LeaseStatistics(in_order=1, failing=2, first_end=59)
+    bench.timers.times.set(others[0], timedelta(seconds=40), MINUTE, "db/2")  # renewed
+    assert bench.timers.statistics() == LeaseStatistics(in_order=2, failing=1, first_end=119)
+    await bench.stop()
+    assert bench.timers.statistics() == LeaseStatistics()

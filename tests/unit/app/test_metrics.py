@@ -13,6 +13,7 @@ from tests.fakes.clock import FakeClock
 from vso.app.gauges import Feed, Readings
 from vso.app.metrics import Metrics
 from vso.app.settings import from_args
+from vso.controllers.lease_times import LeaseStatistics
 from vso.core.errors import Reason, TerminalError, TransientError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
@@ -302,6 +303,7 @@ async def test_the_parts_are_read_at_the_scrape() -> None:
             lambda: SessionStatistics(sessions=3, logged_in=2),
             lambda: EventStatistics(waiting=0, sent=1, dropped=2, failed=3),
             lambda: StreamStatistics(streams=3, up=2, received=9, matched=4),
+            lambda: LeaseStatistics(in_order=7, failing=1, first_end=90),
         )
     )
     await clock.advance(30)
@@ -317,3 +319,6 @@ async def test_the_parts_are_read_at_the_scrape() -> None:
     assert value(metrics, "vso_vault_events_received_total") == 9
     assert value(metrics, "vso_vault_events_matched_total") == 4
     assert value(metrics, "vso_events_total", result="dropped") == 2
+    assert value(metrics, "vso_leases", state="in_order") == 7
+    assert value(metrics, "vso_leases", state="failing") == 1
+    assert value(metrics, "vso_leases_failing_first_end_seconds") == 90

@@ -42,6 +42,7 @@ def test_our_own_defaults() -> None:
     assert found.shutdown_grace == pytest.approx(0.7)
     assert found.watch_namespaces == ()
     assert found.metrics_per_object
+    assert (found.metrics_secure, found.metrics_auth, found.metrics_cert_dir) == (False, False, "")
     lease = found.leader_elect_lease_duration, found.leader_elect_renew_deadline, found.leader_elect_retry_period
     assert lease == (15.0, 10.0, 2.0)
 
@@ -59,6 +60,9 @@ def test_our_own_defaults() -> None:
         pytest.param(["--watch-namespaces=a, b,a,"], "watch_namespaces", ("a", "b"), id="a-list-each-once"),
         pytest.param(["--metrics-bind-address="], "metrics_bind_address", None, id="metrics-nowhere"),
         pytest.param(["--metrics-bind-address=0"], "metrics_bind_address", None, id="metrics-off-by-zero"),
+        pytest.param(["--metrics-secure"], "metrics_secure", True, id="metrics-over-tls"),
+        pytest.param(["--metrics-secure", "--metrics-cert-dir=/tls"], "metrics_cert_dir", "/tls", id="a-certificate"),
+        pytest.param(["--metrics-secure", "--metrics-auth"], "metrics_auth", True, id="metrics-for-some"),
         pytest.param(["--restart-window=0"], "restart_window", 0.0, id="no-window"),
         pytest.param(["--kubeconfig", "/k"], "kubeconfig", "/k", id="kubeconfig"),
         pytest.param(["--drift-interval=1m", "--drift-interval=2m"], "drift_interval", 120.0, id="the-last-one-wins"),
@@ -134,6 +138,10 @@ def test_flag_and_environment(argv: list[str], env: dict[str, str], field: str, 
         pytest.param(["--backoff-randomization-factor=1"], {}, "from 0 to below 1", id="randomization"),
         pytest.param(["--backoff-max-interval=1s"], {}, "must not be shorter", id="backoff-order"),
         pytest.param(["--leader-elect-renew-deadline=15s"], {}, "must be shorter than --leader", id="lease-order"),
+        pytest.param(["--metrics-auth"], {}, "a token must not go over plain HTTP", id="a-token-in-the-clear"),
+        pytest.param(["--metrics-cert-dir=/tls"], {}, "takes --metrics-secure", id="a-certificate-for-nothing"),
+        pytest.param(["--metrics-secure", "--metrics-cert-dir=tls"], {}, "not an absolute path", id="folder"),
+        pytest.param(["--metrics-secure", "--metrics-bind-address=:8081"], {}, "address of its own", id="with-probes"),
         pytest.param(["--leader-elect-retry-period=10s"], {}, "must be shorter than --leader", id="retry-order"),
         pytest.param(["--metrics-bind-address=8080"], {}, "is not host:port or :port", id="no-colon"),
         pytest.param(["--metrics-bind-address=:99999"], {}, "is not host:port or :port", id="no-such-port"),

@@ -10,6 +10,7 @@ from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind
 from vso.kube.paths import (
     Target,
+    access_review_path,
     config_map_path,
     cr_path,
     event_path,
@@ -17,6 +18,7 @@ from vso.kube.paths import (
     secret_path,
     service_account_path,
     target_of,
+    token_review_path,
     workload_path,
 )
 
@@ -40,6 +42,16 @@ GROUP = "secrets.hashicorp.com"
             lease_path("sys", "l"),
             "/apis/coordination.k8s.io/v1/namespaces/sys/leases/l",
             Target("coordination.k8s.io", "leases", "sys", "l"),
+        ),
+        (
+            token_review_path(),
+            "/apis/authentication.k8s.io/v1/tokenreviews",
+            Target("authentication.k8s.io", "tokenreviews"),
+        ),
+        (
+            access_review_path(),
+            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+            Target("authorization.k8s.io", "subjectaccessreviews"),
         ),
         (
             cr_path(Kind.VAULT_AUTH),

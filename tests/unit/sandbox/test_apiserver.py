@@ -206,6 +206,34 @@ async def test_the_administrator_may_ask_in_the_name_of_another(kube: Client) ->
     assert (await other("POST", review, asked))[1]["status"] == {"allowed": False}
 
 
+@pytest.mark.parametrize(
+    ("urls", "verbs", "allowed"),
+    [
+        (["/metrics"], ["get"], True),
+        (["/metr*"], ["*"], True),
+        (["/metrics"], ["post"], False),
+        (["/other"], ["get"], False),
+        (["/metrics/*"], ["get"], False),
+    ],
+)
+async def test_a_path_that_belongs_to_no_resource_takes_a_rule_of_its_own(
+    kube: Client, urls: list[str], verbs: list[str], allowed: bool
+) -> None:
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    meta = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "scrapes"}}
+    role = {"kind": "ClusterRole", **meta, "rules": [{"nonResourceURLs": urls, "verbs": verbs}]}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "scrapes"}
+    subject = {"kind": "ServiceAccount", "namespace": "m", "name": "p"}
+    binding = {"kind": "ClusterRoleBinding", **meta, "roleRef": reference, "subjects": [subject]}
+    assert (await kube("POST", f"{rbac}/clusterroles", role))[0] == 201
+    assert (await kube("POST", f"{rbac}/clusterrolebindings", binding))[0] == 201
+    review = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    asked = {"nonResourceAttributes": {"verb": "get", "path": "/metrics"}}
+    for user, may in (("system:serviceaccount:m:p", allowed), ("system:serviceaccount:m:q", False)):
+        assert (await kube("POST", review, {"spec": {"user": user, **asked}}))[1]["status"] == {"allowed": may}
+    assert (await kube("POST", review, {"spec": {"user": "u"}}))[0] == 422
+
+
 async def test_a_watch_can_begin_with_what_is_there(kube: Client) -> None:
     await kube("POST", SECRETS, secret("s"))
     query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"

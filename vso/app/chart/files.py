@@ -7,6 +7,9 @@ from pathlib import Path
 
 import vso
 from vso.api.crds import file_name, render
+from vso.api.yaml_text import to_yaml
+from vso.app.chart.alerts import groups
+from vso.app.chart.dashboard import dashboard
 from vso.app.chart.docs import with_tables
 from vso.app.chart.schema import schema
 from vso.app.chart.templates import generated
@@ -25,6 +28,8 @@ def expected(charts: Path) -> dict[Path, str]:
     return {
         chart / "values.schema.json": schema(values),
         chart / "templates" / "_generated.tpl": generated(values),
+        chart / "files" / "alerts.yaml": to_yaml(groups()),
+        chart / "files" / "dashboard.json": dashboard(),
         readme: with_tables(readme.read_text(encoding="utf-8"), values),
         about: _versioned(about.read_text(encoding="utf-8")),
         **{chart / "crds" / file_name(kind): render(kind) for kind in Kind},

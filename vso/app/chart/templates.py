@@ -32,6 +32,8 @@ def generated(root: Section) -> str:
         "rules.own-namespace-cluster": _rules(rbac.own_namespace_rules(everywhere=True)),
         "rules.own-namespace-namespaced": _rules(rbac.own_namespace_rules(everywhere=False)),
         "rules.client-cache": _rules(rbac.client_cache_rules()),
+        "rules.metrics-auth": _rules(rbac.metrics_auth_rules()),
+        "rules.metrics-reader": _rules(rbac.metrics_reader_rules()),
         "rules.crds": _rules(rbac.crd_rules()),
         "rules.scale": _rules(rbac.scale_rules()).replace(rbac.NAME, _NAME),
         "rules.credentials": "".join(_credentials()),
@@ -52,7 +54,7 @@ def _rules(rules: Sequence[rbac.Rule]) -> str:
 
 def _rule(rule: rbac.Rule) -> str:
     made: list[Any] = [rule]
-    return to_yaml(made) + (_TOKENS if rule["resources"] == ["serviceaccounts/token"] else "")
+    return to_yaml(made) + (_TOKENS if rule.get("resources") == ["serviceaccounts/token"] else "")
 
 
 def _credentials() -> Iterator[str]:

@@ -20,11 +20,13 @@ from pathlib import Path
 import structlog
 
 import vso
-from vso.app.admin_server import AdminServer
+from vso.app.admin_server import AdminServer, Guard
 from vso.app.health import Probes
 from vso.app.logs import configure
 from vso.app.metrics import Metrics
+from vso.app.metrics_gate import MetricsGate
 from vso.app.operator import Operator, mac_key
+from vso.app.serving import FolderCertificate, OwnCertificate, server_context
 from vso.app.settings import Settings, SettingsError, from_args
 from vso.app.uninstall import stop, uninstall
 from vso.app.wiring import USER_AGENT, Base
@@ -32,6 +34,7 @@ from vso.core.clock import SystemClock
 from vso.core.errors import VsoError
 from vso.kube.client import KubeClient
 from vso.kube.config import ACCOUNT, load
+from vso.kube.reviews import Reviewer
 
 # asyncio keeps 256 kB for each TLS connection, of which some forty wait here; a TLS record has 16 kB at most.
 asyncio.sslproto.SSLProtocol.max_size = 32 * 1024
@@ -100,7 +103,7 @@ async def _operate(
     settings: Settings, clock: SystemClock, stop: asyncio.Event, kube: KubeClient, metrics: Metrics
 ) -> int:
     probes = Probes()
-    async with AdminServer(settings, probes, metrics):
+    async with AdminServer(settings, probes, metrics, _guard(settings, clock, kube)):
         key = await mac_key(kube, settings.namespace, clock, stop)
         if key is None:
             return 0
@@ -109,3 +112,13 @@ async def _operate(
         probes.follow(operator.health)
         in_order = await operator.run()
     return 0 if in_order or not settings.once else 1
+
+
+def _guard(settings: Settings, clock: SystemClock, kube: KubeClient) -> Guard:
+    """Return what stands before the metrics."""
+    if not settings.metrics_secure or settings.metrics_bind_address is None:
+        return Guard()
+    folder = settings.metrics_cert_dir
+    certificate = FolderCertificate(Path(folder)) if folder else OwnCertificate(clock)
+    gate = MetricsGate(Reviewer(kube), clock) if settings.metrics_auth else None
+    return Guard(server_context(certificate), gate)
