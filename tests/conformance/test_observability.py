@@ -102,7 +102,10 @@ def test_the_series_of_an_object_go_with_it(team: Team) -> None:
     team.bed.kube.delete(KIND, team.ns, "app")
     team.bed.kube.delete("VaultAuth", team.ns, "auth")
     team.bed.kube.delete("VaultConnection", team.ns, "vault")
-    eventually(lambda: not naming(operator, team.ns), message="no series names the team any more")
+    eventually(
+        lambda: not naming(operator, team.ns),
+        message=lambda: f"no series names the team any more: {naming(operator, team.ns)}",
+    )
 
 
 def test_requests_to_vault_are_counted_by_connection_and_operation(team: Team) -> None:
