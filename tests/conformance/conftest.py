@@ -83,7 +83,7 @@ def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
 
     That of a module that says `IN_CLOUDS` has the module's fixture `environment` around it.
     """
-    stage = Stage.of(request, prepared)
+    stage = Stage.of(request, prepared, at_once=10)
     in_clouds = getattr(request.module, "IN_CLOUDS", False)
     proxied = getattr(request.module, "BEHIND_A_PROXY", False)
     server = request.getfixturevalue("kube_proxy").url if proxied else None
@@ -117,7 +117,13 @@ def cloud_vault(
 
 
 @pytest.fixture
-def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
+def _turn(stage: Stage, request: pytest.FixtureRequest) -> None:
+    """The operator watches the scenario's namespaces."""
+    stage.turn_to(request.node)
+
+
+@pytest.fixture
+def operator(stage: Stage, kube_proxy: Proxy, _turn: None) -> Iterator[Operator]:
     """The operator, well before and after, for scenarios that stop it or break what it asks."""
     operator = stage.operator
     yield operator
@@ -128,7 +134,7 @@ def operator(stage: Stage, kube_proxy: Proxy) -> Iterator[Operator]:
 
 
 @pytest.fixture
-def team(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Team]:
+def team(stage: Stage, request: pytest.FixtureRequest, _turn: None) -> Iterator[Team]:
     """A namespace with a ServiceAccount, a Vault role and a policy for `kv/data/<team>/*`, gone afterwards.
 
     Whatever a scenario leaves behind is of the contract that Argo CD and Flux read.

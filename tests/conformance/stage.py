@@ -52,21 +52,37 @@ def team_of(item: pytest.Item) -> str:
 class Stage:
     """A bed with the operator installed in one way."""
 
-    def __init__(self, bed: Bed, install: Install = FULL, watched: Sequence[str] = ()) -> None:
+    def __init__(self, bed: Bed, install: Install = FULL, *watched: Sequence[str]) -> None:
+        """Each of the lists of namespaces is watched in its turn, from the first on."""
         self.bed = bed
         self.install = install
-        self.watched = tuple(watched) if install.namespaced else ()
+        self._turns = watched if install.namespaced else ()
+        self.watched = tuple(self._turns[0]) if self._turns else ()
         self._operator: Operator | None = None
+        self._started: tuple[tuple[str, ...], Setting | None] = ((), None)
 
     @classmethod
-    def of(cls, request: pytest.FixtureRequest, bed: Bed, *namespaces: str) -> Stage:
-        """The stage of a fixture: the install of the run, with the namespaces of the scenarios that share the fixture."""
+    def of(cls, request: pytest.FixtureRequest, bed: Bed, *namespaces: str, at_once: int = 100) -> Stage:
+        """The stage of a fixture: the install of the run, with the namespaces of the scenarios that share the fixture.
+
+        No more scenarios than `at_once` have their namespaces watched at one time: each costs eleven watches.
+        """
         mode = getattr(request.module, "SECRETS_ACCESS", None)
         install = chosen(request.config)
         alone = request.scope == "function"
         items = [i for i in request.session.items if i is request.node or (not alone and _module(i) is request.module)]
-        watched = (OPERATOR_NAMESPACE, *namespaces, *_namespaces(items))
-        return cls(bed, install.in_mode(mode) if mode else install, watched)
+        turns = [items[first : first + at_once] for first in range(0, max(len(items), 1), at_once)]
+        watched = [(OPERATOR_NAMESPACE, *namespaces, *_namespaces(turn)) for turn in turns]
+        return cls(bed, install.in_mode(mode) if mode else install, *watched)
+
+    def turn_to(self, item: pytest.Item) -> None:
+        """Have the operator watch the namespaces of a scenario, in place of those of scenarios before it."""
+        wanted = next((turn for turn in self._turns if team_of(item) in turn), self.watched)
+        if {*wanted} != {*self.watched}:
+            self.close()
+            args, setting = self._started
+            self.watched = tuple(wanted)
+            self.start_operator(*args, setting=setting)
 
     @property
     def operator(self) -> Operator:
@@ -113,6 +129,7 @@ class Stage:
     def start_operator(self, *args: str, wait: bool = True, setting: Setting | None = None) -> Operator:
         """Start the operator under its shipped roles and wait until it is ready."""
         self.use_roles()
+        self._started = (args, setting)
         return self.put_on(self.other(*args, setting=setting), wait=wait)
 
     def put_on(self, operator: Operator, *, wait: bool = True) -> Operator:

@@ -273,7 +273,9 @@ def test_a_scrape_that_is_asked_for_otherwise_than_metrics_are_served_is_told(cl
     said = helm(*install).partition("NOTES:")[2]
     for key in ("scheme", "bearerTokenFile"):
         assert f"WARNING: telemetry.serviceMonitor.{key}: metrics are served over" in said
-    assert "WARNING" not in helm(*install, "--set", "metrics.secure=true", "--set", "metrics.auth=true")
+    guarded = helm(*install, "--set", "metrics.secure=true", "--set", "metrics.auth=true")
+    assert "WARNING" not in guarded
+    assert "--clusterrole=vault-secrets-operator-team-a-metrics-reader" in guarded.partition("NOTES:")[2]
 
 
 @pytest.mark.parametrize(

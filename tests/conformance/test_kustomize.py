@@ -5,6 +5,7 @@ The scenarios are one story on servers of their own, for they install the operat
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ from tests.testbed.operator import Operator
 from tests.testbed.real import RealBed
 from vso.api.crds import crd
 from vso.api.name_references import rules
+from vso.app import rbac
 from vso.app.settings import from_args
 from vso.core.keys import Kind
 
@@ -198,6 +200,18 @@ def test_the_kustomize_inside_kubectl_builds_the_same(installer: Installer) -> N
 def test_the_rights_of_an_install_are_the_files_of_its_mode() -> None:
     for mode in ("full", "write-only"):
         assert rights(kustomize(MANIFESTS / "install" / mode)) == sorted(shipped(mode), key=str)
+
+
+def test_an_install_may_name_the_service_accounts_whose_tokens_are_requested(tmp_path: Path) -> None:
+    """The component's example, and names of one's own by a patch after it."""
+    base, component = (os.path.relpath(MANIFESTS / path, tmp_path) for path in ("base", "components/service-accounts"))
+    overlay: Json = {"resources": [base], "components": [component]}
+    change = yaml.safe_dump([{"op": "replace", "path": "/rules/4/resourceNames", "value": ["a", "b"]}])
+    patches = [{"target": {"kind": "ClusterRole", "name": NAME}, "patch": change}]
+    for added, names in (({}, ["app-sa"]), ({"patches": patches}, ["a", "b"])):
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, **added}))
+        expected = rbac.objects(full=True, service_accounts=names)
+        assert rights(kustomize(tmp_path)) == sorted(expected, key=str)
 
 
 def test_an_overlay_changes_the_operator(installer: Installer) -> None:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.conformance.scrapes import samples, total
 from tests.conformance.stage import OPERATOR_NAMESPACE, Stage, Team
 from tests.testbed.bed import eventually
 from tests.testbed.operator import Operator, Setting
@@ -27,25 +27,6 @@ LABEL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 def operator_of(team: Team) -> Operator:
     return team.stage.operator
-
-
-def families(operator: Operator) -> list[Metric]:
-    """The metrics as a Prometheus server would understand them."""
-    return list(text_string_to_metric_families(operator.metrics()))
-
-
-def samples(operator: Operator, name: str, /, **labels: str) -> dict[frozenset[tuple[str, str]], float]:
-    """The series of that name that have the labels, and their values."""
-    return {
-        frozenset(sample.labels.items()): sample.value
-        for family in families(operator)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    }
-
-
-def total(operator: Operator, name: str, /, **labels: str) -> float:
-    return sum(samples(operator, name, **labels).values())
 
 
 def lines(operator: Operator) -> list[dict[str, Any]]:
@@ -102,7 +83,10 @@ def test_the_series_of_an_object_go_with_it(team: Team) -> None:
     team.bed.kube.delete(KIND, team.ns, "app")
     team.bed.kube.delete("VaultAuth", team.ns, "auth")
     team.bed.kube.delete("VaultConnection", team.ns, "vault")
-    eventually(lambda: not naming(operator, team.ns), message="no series names the team any more")
+    eventually(
+        lambda: not naming(operator, team.ns),
+        message=lambda: f"no series names the team any more: {naming(operator, team.ns)}",
+    )
 
 
 def test_requests_to_vault_are_counted_by_connection_and_operation(team: Team) -> None:

@@ -157,7 +157,11 @@ class Settings(BaseModel):
             raise ValueError("--metrics-auth takes --metrics-secure: a token must not go over plain HTTP")
         if self.metrics_cert_dir and not self.metrics_secure:
             raise ValueError("--metrics-cert-dir takes --metrics-secure")
-        if self.metrics_secure and self.metrics_bind_address == self.health_probe_bind_address:
+        if (
+            self.metrics_secure
+            and self.metrics_bind_address
+            and self.metrics_bind_address == self.health_probe_bind_address
+        ):
             raise ValueError("--metrics-secure takes an address of its own: the probes are served in the clear")
 
 

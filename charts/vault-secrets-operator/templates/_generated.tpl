@@ -366,7 +366,7 @@ csisecrets: csisecrets
   WARNING: controller.manager.kubeClient.burst: the API server's own flow control is obeyed instead
 {{- end }}
 {{- if .Values.controller.kubeRbacProxy }}
-  WARNING: controller.kubeRbacProxy: the operator serves its own metrics
+  WARNING: controller.kubeRbacProxy: metrics.secure and metrics.auth do what the proxy did
 {{- end }}
 {{- if .Values.controller.controllerConfigMapYaml }}
   WARNING: controller.controllerConfigMapYaml: flags configure the operator

@@ -223,6 +223,11 @@ def test_the_breaker_opens_and_closes() -> None:
     assert value(metrics, "vso_vault_breaker_open", vault_connection="team/vault") == 0
 
 
+def test_bugs_are_counted_from_zero_on_so_that_the_first_is_seen() -> None:
+    metrics = made()
+    assert {value(metrics, "controller_runtime_reconcile_panics_total", controller=kind.plural) for kind in Kind} == {0}
+
+
 async def test_an_object_that_stops_being_ready_keeps_the_time_at_which_it_was() -> None:
     clock = FakeClock()
     metrics = made(clock=clock)

@@ -162,6 +162,19 @@ async def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None
     assert bench.reviews.asked.count("prometheus-token") == 2
 
 
+async def test_who_was_asked_about_again_is_not_the_oldest_any_more() -> None:
+    bench = Bench()
+    await bench.status(PROMETHEUS)
+    for number in range(100):
+        await bench.status(f"Bearer guess-{number}")
+    await bench.clock.advance(11)
+    await bench.status(PROMETHEUS)
+    for number in range(100, 300):
+        await bench.status(f"Bearer guess-{number}")
+    await bench.status(PROMETHEUS)
+    assert bench.reviews.asked.count("prometheus-token") == 2
+
+
 async def test_no_token_is_kept_or_told() -> None:
     bench = Bench()
     bench.reviews.error = AWAY

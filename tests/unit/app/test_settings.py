@@ -63,6 +63,12 @@ def test_our_own_defaults() -> None:
         pytest.param(["--metrics-secure"], "metrics_secure", True, id="metrics-over-tls"),
         pytest.param(["--metrics-secure", "--metrics-cert-dir=/tls"], "metrics_cert_dir", "/tls", id="a-certificate"),
         pytest.param(["--metrics-secure", "--metrics-auth"], "metrics_auth", True, id="metrics-for-some"),
+        pytest.param(
+            ["--metrics-secure", "--metrics-bind-address=0", "--health-probe-bind-address=0"],
+            "metrics_secure",
+            True,
+            id="two-that-are-nowhere-share-no-address",
+        ),
         pytest.param(["--restart-window=0"], "restart_window", 0.0, id="no-window"),
         pytest.param(["--kubeconfig", "/k"], "kubeconfig", "/k", id="kubeconfig"),
         pytest.param(["--drift-interval=1m", "--drift-interval=2m"], "drift_interval", 120.0, id="the-last-one-wins"),
