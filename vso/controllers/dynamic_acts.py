@@ -165,6 +165,16 @@ class LeaseActs:
         look.notes.probed_at = look.now
         return None
 
+    async def adopt(self, look: DynamicLook) -> DynamicLook:
+        """Take over what the reference operator keeps, if it is there: lease, Secret and consumers stay as they are."""
+        seen = await self._destinations.left_behind(look)
+        if seen is None:
+            return look
+        self._destinations.accept(look, seen)
+        shape, digest = dynamic.shape_of(look.cr.spec), self.digest_of(look.status)
+        name = look.cr.spec.destination.name
+        return await self.jot(look, dynamic_status.adopted(look.status, name, seen, shape, digest))
+
     async def heal(self, look: DynamicLook, door: Door) -> DynamicLook:
         """Settle a lease that an earlier pass was cut off with: the Secret holds it, or it is given back."""
         pending = look.status.pending_lease

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
@@ -19,7 +19,7 @@ from vso.decide.assess import News
 from vso.decide.conditions import Finding
 from vso.decide.lease import SHORT_LIFE, Because
 from vso.decide.outcome import InOrder
-from vso.kube.secret_plan import Written
+from vso.kube.secret_plan import Seen, Written
 
 HISTORY = 5
 MOST_RETIRED = 5
@@ -97,6 +97,21 @@ def settled(
         "last_runtime_pod_uid": done.pod_uid,
         "vault_client_meta": VaultClientMeta(cache_key=done.cache_key, id=done.grant.client_id),
         "history": (_entry(done, at), *status.history)[:HISTORY],
+    }
+    return status.model_copy(update=update)
+
+
+def adopted(
+    status: VaultDynamicSecretStatus, name: str, seen: Seen, shape: str, digest: str
+) -> VaultDynamicSecretStatus:
+    """Say of what the reference operator has issued and written that it is ours; consumers run with it already."""
+    lease = status.secret_lease
+    granted = datetime.fromtimestamp(status.last_renewal_time, UTC)
+    update: dict[str, object] = {
+        "destination": DestinationStatus(name=name, uid=seen.uid, resource_version=seen.resource_version),
+        "source_version": shape,
+        "rolled_out_digest": digest,
+        "expires": granted + timedelta(seconds=lease.duration) if lease.id and lease.duration else None,
     }
     return status.model_copy(update=update)
 
