@@ -81,7 +81,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             return await self._rest(look, door)
         look, restarted = await self._take_up(look, door)
         if dynamic.left_by_the_reference(look.status, look.record.generation):
-            look = await self._rooms.acts.adopt(look)
+            look = await self._rooms.acts.adopt(look, door)
         if restarted:
             parent = await door.parent(look.status)
             look = await self._act(look, door, parent)

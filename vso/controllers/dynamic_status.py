@@ -64,6 +64,17 @@ class Settled:
     pod_uid: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the reference operator has left of an object."""
+
+    secret: Seen
+    shape: str
+    digest: str
+    token_ends: datetime | None
+    """Until when the token of its lease lives at least; None where it does not end, or nobody knows."""
+
+
 def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
     """Name a lease that the Secret does not hold yet."""
     named = PendingLease(
@@ -101,18 +112,19 @@ def settled(
     return status.model_copy(update=update)
 
 
-def adopted(
-    status: VaultDynamicSecretStatus, name: str, seen: Seen, shape: str, digest: str
-) -> VaultDynamicSecretStatus:
+def adopted(status: VaultDynamicSecretStatus, name: str, found: Found) -> VaultDynamicSecretStatus:
     """Say of what the reference operator has issued and written that it is ours; consumers run with it already."""
-    lease = status.secret_lease
-    granted = datetime.fromtimestamp(status.last_renewal_time, UTC)
+    lease, seen = status.secret_lease, found.secret
+    own = datetime.fromtimestamp(status.last_renewal_time, UTC) + timedelta(seconds=lease.duration)
     update: dict[str, object] = {
         "destination": DestinationStatus(name=name, uid=seen.uid, resource_version=seen.resource_version),
-        "source_version": shape,
-        "rolled_out_digest": digest,
-        "expires": granted + timedelta(seconds=lease.duration) if lease.id and lease.duration else None,
+        "source_version": found.shape,
+        "rolled_out_digest": found.digest,
     }
+    if lease.id and lease.duration:
+        update["expires"] = _whole(min(own, found.token_ends or own))
+        told = _whole(found.token_ends) if found.token_ends else None
+        update["secret_lease"] = lease.model_copy(update={"token_expire_time": told})
     return status.model_copy(update=update)
 
 

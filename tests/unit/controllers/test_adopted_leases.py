@@ -9,8 +9,9 @@ import pytest
 
 from tests.fakes.clock import T0
 from tests.fakes.cluster import Json
-from tests.fakes.dynamic_house import DYNAMIC, DynamicHouse, dynamic_house
+from tests.fakes.dynamic_house import DynamicHouse, dynamic_house
 from tests.fakes.lease_vault import CREDS
+from tests.fakes.vault_server import errors
 
 LEASE = f"{CREDS}/1"
 PATH = "/apis/secrets.hashicorp.com/v1beta1/namespaces/app/vaultdynamicsecrets/db"
@@ -83,18 +84,60 @@ async def test_a_second_look_asks_for_nothing(house: DynamicHouse) -> None:
     assert (house.status, len(house.home.api.requests)) == (status, seen)
 
 
-async def test_it_is_replaced_once_before_its_first_renewal_and_its_consumers_follow(house: DynamicHouse) -> None:
+async def until_replaced(house: DynamicHouse) -> float:
+    """Let the time pass until there are new credentials; the seconds."""
+    began = house.home.clock.monotonic()
+    while house.lease == LEASE:
+        assert LEASE in house.vault.live, "the Secret never holds credentials that have ended"
+        await house.until_due()
+    return house.home.clock.monotonic() - began
+
+
+@pytest.mark.parametrize("token_ttl", [400, 3600, 100_000], ids=["brief", "long", "longer-than-leases"])
+async def test_it_is_replaced_once_in_the_first_quarter_of_a_tokens_life_and_its_consumers_follow(
+    house: DynamicHouse, token_ttl: int
+) -> None:
+    house.home.tokens.ttl = token_ttl
     await house.pass_over()
-    due = house.due_in()
-    assert due is not None
-    assert 0 < due < 600 * 0.67
     restarts = len(writes(house))
-    await house.until_due()
-    assert house.home.vault.asked("sys/leases/renew") == []
+    assert await until_replaced(house) <= token_ttl / 4
     assert house.lease == f"{CREDS}/2"
     assert house.status["retiredLeases"][0]["id"] == LEASE
     assert house.mark == house.digest(house.lease)
     assert len([line for line in writes(house)[restarts:] if "deployments" in line]) == 1
+
+
+async def test_under_a_token_that_does_not_end_it_is_replaced_before_its_first_renewal(house: DynamicHouse) -> None:
+    house.home.tokens.ttl = 0
+    await house.pass_over()
+    assert await until_replaced(house) < 600 * 0.67
+    assert house.home.vault.asked("sys/leases/renew") == []
+
+
+async def test_one_that_is_gone_is_replaced_at_once_and_its_consumers_restart(house: DynamicHouse) -> None:
+    house.vault.take_back(LEASE)
+    restarts = len(writes(house))
+    await house.pass_over()
+    assert house.lease == f"{CREDS}/2"
+    assert house.status["history"][0]["reason"] == "LeaseNotFound"
+    assert len([line for line in writes(house)[restarts:] if "deployments" in line]) == 1
+
+
+async def test_a_policy_that_lets_nobody_look_leases_up_does_not_stand_in_the_way(house: DynamicHouse) -> None:
+    house.home.vault.on("PUT", "sys/leases/lookup", errors(403, "permission denied"))
+    await house.pass_over()
+    assert (house.lease, house.status["rolledOutDigest"]) == (LEASE, house.digest(LEASE))
+
+
+async def test_while_vault_is_away_all_stays_and_is_taken_over_afterwards(house: DynamicHouse) -> None:
+    secret = house.home.cluster.secrets.stored["db"]
+    house.home.vault.on("PUT", "sys/leases/lookup", errors(503, "Vault is sealed"))
+    assert not await house.attempt()
+    house.home.vault.on("PUT", "sys/leases/lookup", house.vault.lookup)
+    await house.home.clock.advance(60)
+    await house.pass_over()
+    assert house.home.cluster.secrets.stored["db"] == secret
+    assert house.status["rolledOutDigest"] == house.digest(LEASE)
 
 
 async def test_a_secret_that_is_gone_brings_new_credentials_and_the_old_lease_is_retired(house: DynamicHouse) -> None:
@@ -119,6 +162,7 @@ async def test_an_edit_that_the_reference_has_not_seen_brings_new_credentials(ho
 
 async def test_nobody_who_wrote_before_the_change_counts_as_a_stranger_afterwards(house: DynamicHouse) -> None:
     house.vault.ttl = 100_000
+    house.home.tokens.ttl = 1_000_000
     leave(house, secretLease={"id": LEASE, "duration": 100_000, "renewable": True, "requestID": "r1"})
     house.vault.lent[LEASE].ends = 100_000
     await house.pass_over()
