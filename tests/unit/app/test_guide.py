@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import readme
+from vso.app.cli.demo import parser
+from vso.app.flag_table import FLAGS
+from vso.core.errors import Reason
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -85,3 +88,35 @@ def test_every_link_leads_somewhere(name: str) -> None:
         if anchor:
             titles = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def prose(name: str) -> str:
+    """A page without its blocks."""
+    return re.sub(r"^```.*?^```$", "", page(name), flags=re.MULTILINE | re.DOTALL)
+
+
+def spans(name: str, pattern: str) -> set[str]:
+    """What stands between backticks and is as a whole of that form."""
+    return {span for span in re.findall(r"`([^`\n]+)`", prose(name)) if re.fullmatch(pattern, span)}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_flag_that_is_named_is_one(name: str) -> None:
+    named = {span.removeprefix("--").partition("=")[0].partition(" ")[0] for span in spans(name, "--.+")}
+    of_others = {"set"}  # helm's
+    assert named <= {flag.name for flag in FLAGS} | set(re.findall(r"--(\w+)", parser().format_help())) | of_others
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_reason_that_is_named_is_one(name: str) -> None:
+    no_reasons = {"RolloutRestart", "GetCallerIdentity"}  # a condition, and a call of AWS's
+    named = spans(name, r"[A-Z][a-z]+(?:[A-Z]\w+)+")
+    assert len(named) > 5
+    assert named - no_reasons <= {reason.value for reason in Reason}
+
+
+def test_every_metric_that_is_named_is_one() -> None:
+    named = set(re.findall(r"vso_[a-z_]+", prose("GUIDE.md")))
+    sources = "".join(path.read_text() for path in (ROOT / "vso" / "app").glob("*.py"))
+    assert len(named) > 5
+    assert {metric for metric in named if f'"{metric.removesuffix("_total")}"' not in sources} == set()
