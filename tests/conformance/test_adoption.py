@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.conformance.stage import GROUP, OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team
+from tests.conformance import reference
+from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team
 from tests.testbed.bed import Bed, Mark, eventually
 from tests.testbed.operator import Operator
 
-KEY_NAME = "vso-cc-storage-hmac-key"
-KEY = bytes(range(16))
-KEY_LABELS = {
-    "app.kubernetes.io/name": "vault-secrets-operator",
-    "app.kubernetes.io/managed-by": "hashicorp-vso",
-    "app.kubernetes.io/component": "client-cache-storage-verification",
-}
 RESTARTED_AT = "vso.secrets.hashicorp.com/restartedAt"
 KINDS = {"VaultConnection": "vault", "VaultAuth": "auth", "VaultStaticSecret": "app"}
 FOREIGN_FINALIZER = "example.com/theirs"
-LONG_AGO = "2026-01-02T03:04:05Z"
 
 
 @dataclass(frozen=True)
@@ -55,21 +45,24 @@ def left(stage: Stage) -> Iterator[Left]:
     """Objects exactly as the reference operator leaves them; then our operator starts."""
     team = stage.team("adopted")
     kube = stage.bed.kube
-    put_key(stage.bed)
+    reference.put_key(stage.bed)
     team.access()
     team.put("app", {"user": "ada", "number": 1.5, "markup": "<a&b>", "deep": {"b": [1, None], "a": True}})
     deploy(team)
     team.static(refreshAfter="1h", rolloutRestartTargets=[{"kind": "Deployment", "name": "app"}])
-    leave_secret(team)
-    for kind in KINDS:
-        leave_status(team, kind)
+    answer = stage.bed.vault.read(f"kv/data/{team.ns}/app")["data"]
+    data = reference.whole_data(answer, answer["data"])
+    reference.leave_secret(team, "VaultStaticSecret", "app", data)
+    for kind, name in KINDS.items():
+        theirs = [FOREIGN_FINALIZER] if kind == "VaultAuth" else []
+        reference.leave(team, kind, name, left_status(team, kind, data), *theirs)
     before = Left(
         team,
         stage.other(),
         stage.bed.mark(),
         kube.find("Secret", team.ns, "app"),
         team.get()["status"],
-        kube.find("Secret", OPERATOR_NAMESPACE, KEY_NAME),
+        kube.find("Secret", OPERATOR_NAMESPACE, reference.KEY_NAME),
         kube.find("Deployment", team.ns, "app"),
     )
     stage.put_on(before.operator)
@@ -81,14 +74,6 @@ def left(stage: Stage) -> Iterator[Left]:
     team.disband()
 
 
-def put_key(bed: Bed) -> None:
-    """The MAC key of the reference operator."""
-    meta = {"name": KEY_NAME, "namespace": OPERATOR_NAMESPACE, "labels": KEY_LABELS}
-    key = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "immutable": True, "data": {"key": coded(KEY)}}
-    bed.kube.remove(key)
-    bed.kube.create(key)
-
-
 def deploy(team: Team) -> None:
     """A Deployment that uses the Secret."""
     labels = {"app": "app"}
@@ -98,61 +83,13 @@ def deploy(team: Team) -> None:
     team.bed.kube.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
 
 
-def coded(value: bytes) -> str:
-    return base64.b64encode(value).decode()
-
-
-def go_json(value: object) -> str:
-    """Go's encoding of what Vault answered: sorted, compact, HTML escaped."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def leave_secret(team: Team) -> None:
-    """The Secret as the reference operator writes it."""
-    answer = team.bed.vault.read(f"kv/data/{team.ns}/app")["data"]
-    values = {key: value if isinstance(value, str) else go_json(value) for key, value in answer["data"].items()}
-    data = {key: coded(value.encode()) for key, value in {**values, "_raw": go_json(answer)}.items()}
-    cr = team.get()["metadata"]
-    labels = {
-        "app.kubernetes.io/name": "vault-secrets-operator",
-        "app.kubernetes.io/managed-by": "hashicorp-vso",
-        "app.kubernetes.io/component": "secret-sync",
-        "secrets.hashicorp.com/vso-ownerRefUID": cr["uid"],
-    }
-    owner = {"apiVersion": GROUP, "kind": "VaultStaticSecret", "name": "app", "uid": cr["uid"]}
-    meta = {"name": "app", "namespace": team.ns, "labels": labels, "ownerReferences": [owner]}
-    team.bed.kube.create({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": data})
-
-
-def leave_status(team: Team, kind: str) -> None:
-    """The status and the finalizer as the reference operator writes them."""
-    found = team.get(kind, KINDS[kind])
-    conditions = [
-        {"type": type_, "status": "True", "reason": reason, "message": f"{kind} {type_}", "observedGeneration": 1}
-        for type_, reason in (("Healthy", "Healthy"), ("Ready", "Ready"))
-    ]
-    status: Json = {"conditions": [{**c, "lastTransitionTime": LONG_AGO} for c in conditions]}
-    if kind == "VaultStaticSecret":
-        message = json.dumps(team.the_secret()["data"], sort_keys=True, separators=(",", ":"))
-        meta = {"cacheKey": cache_key(team), "id": "0" * 64}
-        mac = coded(hmac.digest(KEY, message.encode(), hashlib.sha256))
-        status |= {"lastGeneration": found["metadata"]["generation"], "secretMAC": mac, "vaultClientMeta": meta}
-    else:
-        status |= {"valid": True}
-    team.bed.kube.patch(kind, team.ns, KINDS[kind], {"status": status}, subresource="status")
-    mine = f"{kind.lower()}.secrets.hashicorp.com/finalizer"
-    theirs = [FOREIGN_FINALIZER] if kind == "VaultAuth" else []
-    team.patch({"metadata": {"finalizers": [mine, *theirs]}}, kind, KINDS[kind])
-
-
-def cache_key(team: Team) -> str:
-    """The published format of the key of a Vault client."""
-    auth, connection = team.get("VaultAuth", "auth")["metadata"], team.get("VaultConnection", "vault")["metadata"]
-    account = team.bed.kube.find("ServiceAccount", team.ns, "app")["metadata"]
-    parts = (f"{auth['uid']}-{auth['generation']}", f"{connection['uid']}-{connection['generation']}", account["uid"])
-    digest = hashlib.sha256(".".join(parts).encode()).digest()
-    return f"kubernetes-{(digest[:7] + digest[28:]).hex()}"
+def left_status(team: Team, kind: str, data: dict[str, str]) -> Json:
+    """What the reference operator says of an object in order, besides conditions."""
+    if kind != "VaultStaticSecret":
+        return {"valid": True}
+    generation = team.get()["metadata"]["generation"]
+    meta = reference.client_meta(team)
+    return {"lastGeneration": generation, "secretMAC": reference.mac(data), "vaultClientMeta": meta}
 
 
 def finalizers(team: Team, kind: str) -> list[str]:
@@ -179,9 +116,11 @@ def test_nothing_restarts(left: Left) -> None:
 
 
 def test_the_mac_key_is_used_and_not_touched(left: Left) -> None:
-    assert left.team.bed.kube.find("Secret", OPERATOR_NAMESPACE, KEY_NAME) == left.key
+    assert left.team.bed.kube.find("Secret", OPERATOR_NAMESPACE, reference.KEY_NAME) == left.key
     writes = [
-        c for c in left.team.bed.kube_audit(left.mark) if c.writes and c.name == KEY_NAME and c.user == OPERATOR_USER
+        c
+        for c in left.team.bed.kube_audit(left.mark)
+        if c.writes and c.name == reference.KEY_NAME and c.user == OPERATOR_USER
     ]
     assert writes == []
 
@@ -231,11 +170,11 @@ def test_a_lost_mac_key_is_made_anew_and_neither_writes_nor_restarts(left: Left)
     before, secret = team.get()["status"], team.secret()
     generation = kube.find("Deployment", team.ns, "app")["metadata"]["generation"]
     left.operator.stop()
-    kube.delete("Secret", OPERATOR_NAMESPACE, KEY_NAME)
+    kube.delete("Secret", OPERATOR_NAMESPACE, reference.KEY_NAME)
     left.operator.start()
     left.operator.wait_ready()
-    made = kube.find("Secret", OPERATOR_NAMESPACE, KEY_NAME)
-    assert made["metadata"]["labels"] == KEY_LABELS
+    made = kube.find("Secret", OPERATOR_NAMESPACE, reference.KEY_NAME)
+    assert made["metadata"]["labels"] == reference.KEY_LABELS
     assert made["immutable"] is True
     assert list(made["data"]) == ["key"]
     assert len(base64.b64decode(made["data"]["key"])) == 16

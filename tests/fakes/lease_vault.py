@@ -134,7 +134,7 @@ class LeaseVault:
         server.on("PUT", "sys/leases/revoke", self.fate.vault(self.revoke))
         server.on("PUT", "auth/token/renew-self", self.fate.vault(self._renew_self))
         server.on("PUT", "auth/token/renew-accessor", self.fate.vault(self._renew_accessor))
-        for path, act in (("sys/leases/renew", self.renew), ("sys/leases/lookup", self._lookup)):
+        for path, act in (("sys/leases/renew", self.renew), ("sys/leases/lookup", self.lookup)):
             server.on("PUT", path, self.fate.vault(act))
 
     @property
@@ -168,7 +168,7 @@ class LeaseVault:
         lease.ends, lease.renewed = min(now + seen.body["increment"], lease.issued + self.max_ttl), now
         return Reply(200, {"request_id": "r", "lease_id": seen.body["lease_id"], **self._left(lease)})
 
-    def _lookup(self, seen: Seen) -> Step:
+    def lookup(self, seen: Seen) -> Step:
         lease = self.lent.get(seen.body["lease_id"])
         if lease is None or not self._lives(lease, self.clock.monotonic()):
             return errors(400, GONE[seen.path])

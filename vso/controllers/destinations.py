@@ -26,6 +26,7 @@ from vso.core.sensitive import Sensitive
 from vso.decide.schedule import phase
 from vso.decide.sync import SyncPlan
 from vso.kube.secret_plan import Recorded, SecretPlan, Seen, Written
+from vso.kube.secret_protocol import belongs
 from vso.kube.secrets import SecretWriter
 
 StaticLook: TypeAlias = Look[VaultStaticSecret, VaultStaticSecretStatus]
@@ -145,6 +146,11 @@ class Destinations:
     async def inspect(self, look: SecretLook) -> Seen | None:
         """Return the destination's metadata as it is now; one request."""
         return await self._writer.inspect(look.key.namespace, look.cr.spec.destination.name)
+
+    async def left_behind(self, look: SecretLook) -> Seen | None:
+        """Return the Secret that another operator has written for this very object; one request."""
+        seen = await self.inspect(look)
+        return seen if seen is not None and belongs(seen, self._plan(look, {})) else None
 
     def accept(self, look: SecretLook, seen: Seen) -> None:
         """Take the Secret as it is now for in order: what changed it was not its data."""

@@ -165,6 +165,21 @@ class LeaseActs:
         look.notes.probed_at = look.now
         return None
 
+    async def adopt(self, look: DynamicLook, door: Door) -> DynamicLook:
+        """Take over what the reference operator keeps, if it is there: lease, Secret and consumers stay as they are."""
+        seen = await self._destinations.left_behind(look)
+        if seen is None:
+            return look
+        lease_id, token_ends, gone = look.status.secret_lease.id, None, False
+        try:
+            token_ends = await self._desk.sure_until(door, lease_id) if lease_id else None
+        except LeaseGoneError:
+            gone = True
+        self._destinations.accept(look, seen)
+        found = dynamic_status.Found(seen, dynamic.shape_of(look.cr.spec), self.digest_of(look.status), token_ends)
+        look = await self.jot(look, dynamic_status.adopted(look.status, look.cr.spec.destination.name, found))
+        return await self.issue(look, door, Because.GONE) if gone else look
+
     async def heal(self, look: DynamicLook, door: Door) -> DynamicLook:
         """Settle a lease that an earlier pass was cut off with: the Secret holds it, or it is given back."""
         pending = look.status.pending_lease

@@ -80,6 +80,8 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         if spec.suspend:
             return await self._rest(look, door)
         look, restarted = await self._take_up(look, door)
+        if dynamic.left_by_the_reference(look.status, look.record.generation):
+            look = await self._rooms.acts.adopt(look, door)
         if restarted:
             parent = await door.parent(look.status)
             look = await self._act(look, door, parent)
@@ -174,6 +176,9 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         recorded, seen = look.status.destination, await self._rooms.destinations.inspect(look)
         if recorded is None or seen is None or seen.uid != recorded.uid:
             return True, False
+        if seen.resource_version == recorded.resource_version:
+            self._rooms.destinations.accept(look, seen)
+            return False, False  # nobody has written since; one that was adopted has its data of the reference
         mark = self._rooms.acts.mark(look.status.secret_lease.id)
         foreign = seen.foreign_data or (mark is not None and seen.annotations.get(LEASE_ANNOTATION, mark[1]) != mark[1])
         if not foreign:

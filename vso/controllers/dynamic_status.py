@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from vso.api.secrets import LeaseRef, PendingLease, SecretLease, VaultDynamicSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
@@ -19,7 +19,7 @@ from vso.decide.assess import News
 from vso.decide.conditions import Finding
 from vso.decide.lease import SHORT_LIFE, Because
 from vso.decide.outcome import InOrder
-from vso.kube.secret_plan import Written
+from vso.kube.secret_plan import Seen, Written
 
 HISTORY = 5
 MOST_RETIRED = 5
@@ -64,6 +64,17 @@ class Settled:
     pod_uid: str
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the reference operator has left of an object."""
+
+    secret: Seen
+    shape: str
+    digest: str
+    token_ends: datetime | None
+    """Until when the token of its lease lives at least; None where it does not end, or nobody knows."""
+
+
 def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
     """Name a lease that the Secret does not hold yet."""
     named = PendingLease(
@@ -98,6 +109,22 @@ def settled(
         "vault_client_meta": VaultClientMeta(cache_key=done.cache_key, id=done.grant.client_id),
         "history": (_entry(done, at), *status.history)[:HISTORY],
     }
+    return status.model_copy(update=update)
+
+
+def adopted(status: VaultDynamicSecretStatus, name: str, found: Found) -> VaultDynamicSecretStatus:
+    """Say of what the reference operator has issued and written that it is ours; consumers run with it already."""
+    lease, seen = status.secret_lease, found.secret
+    own = datetime.fromtimestamp(status.last_renewal_time, UTC) + timedelta(seconds=lease.duration)
+    update: dict[str, object] = {
+        "destination": DestinationStatus(name=name, uid=seen.uid, resource_version=seen.resource_version),
+        "source_version": found.shape,
+        "rolled_out_digest": found.digest,
+    }
+    if lease.id and lease.duration:
+        update["expires"] = _whole(min(own, found.token_ends or own))
+        told = _whole(found.token_ends) if found.token_ends else None
+        update["secret_lease"] = lease.model_copy(update={"token_expire_time": told})
     return status.model_copy(update=update)
 
 

@@ -23,12 +23,15 @@ from vso.decide.dynamic import request_of
 from vso.decide.references import vault_namespace
 from vso.runtime.deadline import within
 from vso.vault import leases
+from vso.vault.errors import PermissionDeniedError
 from vso.vault.keeping import client_id
 from vso.vault.leases import Issued, IssueRequest
 from vso.vault.parents import Parent
 from vso.vault.session import Session
 
 _log = structlog.get_logger("vso.leases")
+_LEFT_OF_LIFE = 1 / 4
+"""Of a token of the reference operator when it stops: it renews them at less than three quarters of their life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,17 @@ class LeaseDesk:
         parent = await door.session.parent(lease.id, lease.client_id)
         ends = parent.ends if parent else lease.token_expire_time
         return Grant(lease.id, found.duration, found.renewable, found.request_id, ends, found.age, lease.client_id)
+
+    async def sure_until(self, door: Door, lease_id: str) -> datetime | None:
+        """Return until when the token surely lives that the reference operator got a lease with; None for no end.
+
+        LeaseGoneError where there is no such lease. Nobody renews that token any more; ours has the same life.
+        """
+        try:
+            life = (await leases.lookup(door.session, lease_id, namespace=door.namespace)).token_life
+        except PermissionDeniedError:  # a policy of one's own may leave the right out
+            return None
+        return None if life is None else self._clock.now() + life * _LEFT_OF_LIFE
 
     async def probe(self, door: Door, lease_id: str) -> None:
         """Ask whether a lease is there; LeaseGoneError when it is not."""

@@ -81,6 +81,11 @@ def plan_issue(facts: Facts) -> Because | None:
     return next((because for because, holds in _CHECKS if holds(facts)), None)
 
 
+def left_by_the_reference(status: VaultDynamicSecretStatus, generation: int) -> bool:
+    """Tell whether the status is the reference operator's, of credentials that are what this generation asks for."""
+    return status.destination is None and status.last_renewal_time > 0 and status.last_generation == generation
+
+
 def lease_of(
     spec: VaultDynamicSecretSpec,
     status: VaultDynamicSecretStatus,

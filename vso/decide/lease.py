@@ -138,7 +138,7 @@ def plan_lease(lease: Lease | None, now: datetime, policy: LeasePolicy) -> Lease
     replaced = _replaced_at(lease, policy)
     if replaced is not None and now >= replaced[0]:
         return Replace(replaced[1])
-    renewed = renew_at(lease, policy) if lease.renewable and not _lasts_to_its_tokens_end(lease) else lease.ends
+    renewed = renew_at(lease, policy) if lease.renewable and _is_moved_by_renewals(lease) else lease.ends
     if now >= renewed:
         return Renew(lease.ends)
     acts = min(renewed, lease.ends) if replaced is None else min(renewed, replaced[0], lease.ends)
@@ -153,6 +153,12 @@ def _lasts_to_its_tokens_end(lease: Lease) -> bool:
     if not (lease.parent_kept and lease.parent_final) or lease.parent_end is None:
         return False
     return lease.parent_end <= lease.granted_at + lease.duration + _ROUNDED
+
+
+def _is_moved_by_renewals(lease: Lease) -> bool:
+    """Tell whether a renewal prolongs it: not beyond its token's end, which nobody moves where nobody knows it."""
+    unknown = lease.parent_end is None and not lease.parent_kept
+    return not unknown and not _lasts_to_its_tokens_end(lease)
 
 
 def _may_live(lease: Lease, now: datetime, policy: LeasePolicy) -> bool:

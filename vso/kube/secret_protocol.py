@@ -218,11 +218,18 @@ def judge(seen: Seen, plan: SecretPlan, owner_of: OwnerOf = somebody) -> Outcome
 
 
 def _judge_unclaimed(seen: Seen, plan: SecretPlan) -> Outcome:
-    ours = all(seen.labels.get(key) == value for key, value in owner_labels(plan.owner_uid).items())
+    return "adopted" if _is_ours(seen, plan) else _take_over(plan, "exists and is not ours")
+
+
+def belongs(seen: Seen, plan: SecretPlan) -> bool:
+    """Tell whether a Secret that is there was written for the very object that the plan is of."""
+    return not seen.deleting and not _other_claimant(seen, plan) and (not plan.own or _is_ours(seen, plan))
+
+
+def _is_ours(seen: Seen, plan: SecretPlan) -> bool:
+    labelled = all(seen.labels.get(key) == value for key, value in owner_labels(plan.owner_uid).items())
     uids = [ref.get("uid") for ref in seen.owners]
-    if ours and (uids == [plan.owner_uid] or (plan.owner is None and not uids)):
-        return "adopted"
-    return _take_over(plan, "exists and is not ours")
+    return labelled and (uids == [plan.owner_uid] or (plan.owner is None and not uids))
 
 
 def _take_over(plan: SecretPlan, why_not: str) -> Outcome:

@@ -6,6 +6,7 @@ that is not there any more is told apart from every other refusal, since only th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -72,6 +73,8 @@ class Granted:
     request_id: str = ""
     age: timedelta = timedelta(0)
     """How much of that life is over."""
+    token_life: timedelta | None = None
+    """How long the token of a login lives that asked; None where it does not end."""
 
 
 async def issue(session: Session, request: IssueRequest, *, namespace: str = "") -> Issued:
@@ -110,17 +113,18 @@ async def issue(session: Session, request: IssueRequest, *, namespace: str = "")
 async def renew(session: Session, lease_id: str, asked: timedelta, *, namespace: str = "") -> Granted:
     """Prolong a lease; LeaseGoneError when there is none, and a shorter duration when its end is near."""
     body = {"lease_id": lease_id, "increment": int(asked.total_seconds())}
-    answer = await _about_lease(session, "sys/leases/renew", body, namespace)
+    answer, _ = await _about_lease(session, "sys/leases/renew", body, namespace)
     return Granted(_seconds(answer.body.get("lease_duration")), answer.body.get("renewable") is True, answer.request_id)
 
 
 async def lookup(session: Session, lease_id: str, *, namespace: str = "") -> Granted:
     """Return a lease as it was granted last, and how old that is; LeaseGoneError when there is none."""
-    answer = await _about_lease(session, "sys/leases/lookup", {"lease_id": lease_id}, namespace)
+    answer, held = await _about_lease(session, "sys/leases/lookup", {"lease_id": lease_id}, namespace)
     data: JsonObject = answer.body.get("data") or {}
     left = _seconds(data.get("ttl"))
     duration = max(left, _life(data) or left)
-    return Granted(duration, data.get("renewable") is True, answer.request_id, duration - left)
+    token_life = timedelta(seconds=held.token.ttl) if math.isfinite(held.token.ttl) else None
+    return Granted(duration, data.get("renewable") is True, answer.request_id, duration - left, token_life)
 
 
 async def revoke(session: Session, lease_id: str, *, namespace: str = "") -> None:
@@ -138,10 +142,12 @@ async def revoke(session: Session, lease_id: str, *, namespace: str = "") -> Non
         raise
 
 
-async def _about_lease(session: Session, path: str, body: Mapping[str, Any], namespace: str) -> VaultAnswer:
+async def _about_lease(
+    session: Session, path: str, body: Mapping[str, Any], namespace: str
+) -> tuple[VaultAnswer, Held]:
     request = VaultRequest("PUT", path, namespace=namespace, body=body, lane=Lane.URGENT)
     try:
-        return (await session.send(request))[0]
+        return await session.send(request)
     except VsoError as error:
         if error.reason is not Reason.VAULT_REQUEST_INVALID:
             raise
