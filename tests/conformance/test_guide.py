@@ -53,7 +53,7 @@ def test_the_example_makes_a_secret_of_exactly_the_listed_keys(team: Team) -> No
     assert team.the_data("app-config") == {"DB_PASSWORD": "v1"}
 
 
-@pytest.mark.beside("team-a")
+@pytest.mark.only_in("full", "write-only", because="the page names its namespace, which is none of the scenarios'")
 def test_a_vault_auth_takes_the_defaults_over(team_a: Team) -> None:
     meta = {"name": "vault", "namespace": OPERATOR_NAMESPACE}
     spec = {"address": team_a.bed.vault.url}

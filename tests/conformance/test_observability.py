@@ -72,8 +72,9 @@ def test_after_a_restart_the_gauges_of_objects_in_order_are_there_again(team: Te
 
 
 def naming(operator: Operator, team: str) -> list[str]:
-    """The series that name a team, but for those of a watch, of which there is one for each namespace that is watched."""
-    return [line for line in operator.metrics().splitlines() if team in line and "informer=" not in line]
+    """The series that name a team, but for those that name every namespace that is watched."""
+    watching = ("informer=", "watch_namespaces=")
+    return [line for line in operator.metrics().splitlines() if team in line and not any(w in line for w in watching)]
 
 
 def test_the_series_of_an_object_go_with_it(team: Team) -> None:

@@ -44,6 +44,15 @@ def test_a_watch_counts_once_and_where_it_began(tmp_path: Path) -> None:
     assert log.calls()[0].query == {"watch": "true", "limit": "500"}
 
 
+def test_a_request_is_forbidden_for_want_of_a_right_alone(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    decision = "authorization.k8s.io/decision"
+    refused = {**event("r", "ResponseComplete", code=403), "annotations": {decision: "forbid"}}
+    by_quota = {**event("q", "ResponseComplete", code=403), "annotations": {decision: "allow"}}
+    append(path, refused, by_quota, event("n", "ResponseComplete"))
+    assert [(call.code, call.forbidden) for call in kube_log(path).calls()] == [(403, True), (403, False), (200, False)]
+
+
 def test_a_half_written_line_waits_for_its_rest(tmp_path: Path) -> None:
     path = tmp_path / "audit.log"
     log = kube_log(path)

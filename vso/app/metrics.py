@@ -231,6 +231,8 @@ class VaultMetrics:
 
     def request(self, connection: str, operation: str, seconds: float, *, ok: bool) -> None:
         """One request has ended."""
+        if operation == "revoke" and connection not in self._operations:
+            return  # the farewell of a token, after its VaultConnection went
         known = self._operations.setdefault(connection, {})
         children = known.get(operation)
         if children is None:

@@ -198,6 +198,16 @@ def test_a_connection_without_failures_shows_zero_failures() -> None:
     assert value(metrics, "vso_client_operations_errors_total", operation="login") == 0
 
 
+def test_a_farewell_to_the_vault_of_a_connection_that_is_gone_counts_no_more() -> None:
+    metrics = made()
+    metrics.vault.request("team/vault", "login", 0.1, ok=True)
+    metrics.vault.request("team/vault", "revoke", 0.1, ok=True)
+    assert 'operation="revoke"' in metrics.render().decode()
+    metrics.gone(Kind.VAULT_CONNECTION, ObjectKey("team", "vault"))
+    metrics.vault.request("team/vault", "revoke", 0.1, ok=True)
+    assert "team/vault" not in metrics.render().decode()
+
+
 def test_what_is_gone_leaves_no_series() -> None:
     metrics = made()
     metrics.vault.request("team/vault", "read", 0.1, ok=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from vso.api import generated
 from vso.app import rbac, rbac_files
 from vso.controllers import mac_key
 
@@ -35,6 +37,20 @@ def test_the_other_roles_are_as_shipped() -> None:
 def test_every_file_of_the_folder_is_written_from_the_data() -> None:
     written = {path.relative_to(MANIFESTS).as_posix(): path.read_text() for path in MANIFESTS.rglob("*.yaml")}
     assert written == dict(rbac_files.files())
+
+
+def test_what_is_written_by_hand_is_found_in_whatever_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = partial(generated.main, module=rbac_files.MODULE, files=rbac_files.files)
+    assert run(["--write", str(tmp_path)]) == 0
+    assert run(["--check", str(tmp_path)]) == 0
+    (tmp_path / "namespaced/full/role.yaml").write_text("rules: []")
+    (tmp_path / "namespaced/extra.yaml").write_text("rules: []")
+    assert run(["--check", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "namespaced/full/role.yaml: differs" in said
+    assert "namespaced/extra.yaml: is generated from nothing" in said
 
 
 def test_the_operators_own_namespace_may_be_watched_too() -> None:

@@ -18,7 +18,7 @@ from vso.kube.errors import (
     missing_rule,
 )
 from vso.kube.json import JsonObject
-from vso.kube.paths import Target, cr_path, secret_path, service_account_path, target_of
+from vso.kube.paths import Target, cr_path, event_path, secret_path, service_account_path, target_of
 
 SECRET = Asked("create", Target("", "secrets", "app"))
 PATCH = Asked("patch", target_of(secret_path("app", "creds")))
@@ -90,6 +90,21 @@ def test_a_missing_right_names_the_rule() -> None:
 )
 def test_rules(verb: str, path: str, rule: str) -> None:
     assert missing_rule(Asked(verb, target_of(path))) == f'apiGroups: [""], {rule}'
+
+
+@pytest.mark.parametrize(
+    ("verb", "path", "rule"),
+    [
+        ("patch", event_path("app", "creds.1a"), 'apiGroups: [""], resources: ["events"], verbs: ["patch"]'),
+        (
+            "patch",
+            cr_path(Kind.VAULT_AUTH, "app", "va", "status"),
+            'apiGroups: ["secrets.hashicorp.com"], resources: ["vaultauths/status"], verbs: ["patch"]',
+        ),
+    ],
+)
+def test_a_rule_for_one_of_many_names_none(verb: str, path: str, rule: str) -> None:
+    assert missing_rule(Asked(verb, target_of(path))) == rule
 
 
 def test_the_wait_comes_from_the_header_or_the_body() -> None:
