@@ -344,8 +344,10 @@ def make_a_crd(bed: Bed, right: Right) -> str:
 def stop_the_operator(bed: Bed, right: Right) -> str:
     operator = deployment(OPERATOR_NAMESPACE)
     operator["metadata"]["name"] = rbac.NAME
+    operator["spec"]["replicas"] = 1
     bed.kube.apply(operator)
-    bed.kube.patch("Deployment", OPERATOR_NAMESPACE, rbac.NAME, {"status": {"replicas": 1}}, subresource="status")
+    found = partial(bed.kube.find, "Deployment", OPERATOR_NAMESPACE, rbac.NAME)
+    eventually(lambda: found()["status"].get("replicas") == 1, message="its controller has seen the Deployment")
     try:
         return _command(bed, right, "run", "--uninstall", f"--uninstall-deployment={rbac.NAME}")
     finally:
