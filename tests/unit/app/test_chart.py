@@ -59,15 +59,19 @@ def test_the_generated_files_are_as_they_would_be_written() -> None:
 def test_a_stale_file_and_a_foreign_crd_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     charts = tmp_path / "charts"
     shutil.copytree(ROOT / "charts", charts)
+    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     chart = charts / "vault-secrets-operator"
     (chart / "values.schema.json").write_text("{}")
     (chart / "crds" / "foreign.yaml").write_text("")
+    (chart / "files" / "argocd" / "foreign.lua").write_text("")
     (chart / "templates" / "_generated.tpl").unlink()
     assert main(["--check", str(charts)]) == 1
     said = capsys.readouterr().err
     assert "values.schema.json: differs" in said
     assert "_generated.tpl: missing" in said
     assert "foreign.yaml: belongs to no kind" in said
+    assert "foreign.lua: is no copy of anything" in said
+    (chart / "files" / "argocd" / "foreign.lua").unlink()
     (chart / "crds" / "foreign.yaml").unlink()
     assert main(["--write", str(charts)]) == 0
     assert main(["--check", str(charts)]) == 0
@@ -121,6 +125,12 @@ SMALL = """
 # something.
 # @enum a b ""
 level: a
+# Nothing else.
+# @enum true
+kept: true
+# Who may be read.
+# @form credentials
+readable: []
 # As it is.
 free:
   x: 1
@@ -136,7 +146,7 @@ deep:
 
 def test_values_are_read_with_their_comments() -> None:
     root = parse(SMALL)
-    level, free, gone, count = root.values()
+    level, _, _, free, gone, count = root.values()
     assert (level.name, level.text, level.words("enum")) == ("level", "Level of something.", ("a", "b", ""))
     assert (free.name, free.default) == ("free", {"x": 1})
     assert (gone.name, gone.inert, gone.words("harmless")) == ("deep.gone", "for a reason", ("0", "0s"))
@@ -147,6 +157,9 @@ def test_values_are_read_with_their_comments() -> None:
 def test_the_schema_admits_what_the_comments_say() -> None:
     properties = json.loads(schema(parse(SMALL)))["properties"]
     assert properties["level"]["enum"] == ["a", "b", ""]
+    assert properties["kept"]["enum"] == [True]
+    assert properties["readable"]["items"]["required"] == ["namespace"]
+    assert properties["global"] == {"type": "object", "additionalProperties": True}
     assert properties["free"] == {"description": "As it is.", "type": "object"}
     assert properties["deep"]["additionalProperties"] is False
     assert "type" not in properties["deep"]["properties"]["gone"]
