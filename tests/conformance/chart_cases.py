@@ -53,6 +53,28 @@ def goldens(rendered: Mapping[str, list[Json]]) -> dict[str, str]:
     return {"default.yaml": default, **changed}
 
 
+def of_kind(objects: list[Json], *kinds: str) -> list[Json]:
+    """The objects of these kinds."""
+    return [found for found in objects if found["kind"] in kinds]
+
+
+def operator_of(objects: list[Json]) -> Json:
+    """The operator's container."""
+    (deployment,) = of_kind(objects, "Deployment")
+    found: Json = deployment["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def rules(objects: list[Json], kind: str, name: str, namespace: str | None = None) -> list[Json]:
+    """The rules of the one role of a kind, name and namespace."""
+    (found,) = [
+        role
+        for role in of_kind(objects, kind)
+        if (role["metadata"]["name"], role["metadata"].get("namespace")) == (name, namespace)
+    ]
+    return list(found["rules"])
+
+
 def text_of(objects: list[Json]) -> str:
     """Objects as text in one way only, without the labels that all have."""
     return yaml.safe_dump_all([_bare(found) for found in objects], sort_keys=True, width=120)

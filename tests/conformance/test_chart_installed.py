@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 
 import pytest
 
-from tests.conformance.chart_cases import CHART, ROOT
+from tests.conformance.chart_cases import CHART
+from tests.conformance.chart_readme import README, run, snippet
 from tests.conformance.stage import AUDIENCE, MANIFESTS, OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team, documents
 from tests.testbed.bed import Mark, eventually
 from tests.testbed.cluster import Cluster
@@ -21,7 +21,6 @@ LASTS = 150
 RELEASE, NAME = "vault-secrets-operator", "vault-secrets-operator"
 KIND = "VaultDynamicSecret"
 FINALIZER = "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
-README = (ROOT / "charts" / "README.md").read_text()
 
 
 class Release:
@@ -43,22 +42,6 @@ class Release:
         """The operator's pods that are not going."""
         found = self.kube.list("Pod", OPERATOR_NAMESPACE, labelSelector="app.kubernetes.io/component=controller")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-
-def snippet(name: str) -> list[str]:
-    """The commands of a code block of the README, by the comment above it."""
-    (block,) = re.findall(rf"<!-- run: {name} -->\n```console\n(.*?)```", README, re.DOTALL)
-    lines = block.replace("\\\n", " ").splitlines()
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-
-
-def run(cluster: Cluster, command: str) -> str:
-    """Run a command of the README as it stands, in the project's folder."""
-    program, *args = shlex.split(command, comments=True)
-    if program == "helm":
-        return cluster.helm(*args, cwd=ROOT)
-    assert program == "kubectl"
-    return cluster.bed.kubectl(*args, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -298,5 +281,5 @@ def test_afterwards_namespaces_and_crds_go_without_an_operator(release: Release,
 
 
 def test_the_readme_says_nothing_that_is_not_run() -> None:
-    assert set(re.findall(r"<!-- run: (\S+) -->", README)) == {"install", "uninstall"}
-    assert README.count("```console") == 2
+    assert set(re.findall(r"<!-- run: (\S+) -->", README)) == {"install", "uninstall", "why", "argocd"}
+    assert README.count("```console") == 4

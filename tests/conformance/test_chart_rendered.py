@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.conformance.chart_cases import CASES, CHART, GOLDENS, LABELS, NAMESPACE, Json, goldens, render, values_of
+from tests.conformance.chart_cases import (
+    CASES,
+    CHART,
+    GOLDENS,
+    LABELS,
+    NAMESPACE,
+    Json,
+    goldens,
+    of_kind,
+    operator_of,
+    render,
+    rules,
+    values_of,
+)
 from tests.conformance.stage import MANIFESTS, Stage, documents
-from tests.testbed.gitops import kustomize
-from tests.testbed.helm import Helm, HelmError
+from tests.testbed.helm import Helm
 from tests.testbed.real import RealBed
 from vso.app import rbac
 from vso.app.flags import texts
@@ -68,25 +79,6 @@ def cluster(real_bed: RealBed) -> Iterator[RealBed]:
     for name in ("team-a", "team-b", "vault", RESTRICTED):
         real_bed.kube.remove({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     real_bed.kube.remove(SERVICE_MONITORS)
-
-
-def of_kind(objects: list[Json], *kinds: str) -> list[Json]:
-    return [found for found in objects if found["kind"] in kinds]
-
-
-def operator_of(objects: list[Json]) -> Json:
-    (deployment,) = of_kind(objects, "Deployment")
-    found: Json = deployment["spec"]["template"]["spec"]["containers"][0]
-    return found
-
-
-def rules(objects: list[Json], kind: str, name: str, namespace: str | None = None) -> list[Json]:
-    (found,) = [
-        role
-        for role in of_kind(objects, kind)
-        if (role["metadata"]["name"], role["metadata"].get("namespace")) == (name, namespace)
-    ]
-    return list(found["rules"])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -236,84 +228,6 @@ def test_what_selects_pods_selects_the_operators_and_no_hooks(rendered: dict[str
             assert not selector.items() <= job["spec"]["template"]["metadata"]["labels"].items()
 
 
-def data_of(objects: list[Json], name: str) -> dict[str, str]:
-    """What a ConfigMap holds."""
-    (found,) = [o for o in of_kind(objects, "ConfigMap") if o["metadata"]["name"] == f"vault-secrets-operator-{name}"]
-    return dict(found["data"])
-
-
-def test_argo_cds_patch_is_what_the_manifests_give_it(helm: Helm, rendered: dict[str, list[Json]]) -> None:
-    (whole,) = kustomize(MANIFESTS / "install/argocd")
-    wanted = {key: text for key, text in whole["data"].items() if key.startswith("resource.customizations.")}
-    assert len(wanted) == 14
-    patch = yaml.safe_load(data_of(rendered["gitops"], "argocd")["patch.yaml"])
-    assert patch == {"data": wanted}
-    health = render(helm, "default", "--set", "argocd.healthChecks.create=true")
-    actions = render(helm, "default", "--set", "argocd.actions.create=true")
-    halves = [yaml.safe_load(data_of(found, "argocd")["patch.yaml"])["data"] for found in (health, actions)]
-    assert [{key.split(".")[2] for key in half} for half in halves] == [{"health"}, {"actions"}]
-    assert halves[0] | halves[1] == wanted
-
-
-def test_fluxs_examples_are_those_of_the_manifests(rendered: dict[str, list[Json]]) -> None:
-    shipped = [*(MANIFESTS / "example/flux").glob("*.yaml"), MANIFESTS / "components/flux/health-checks.yaml"]
-    wanted = {path.name: yaml.safe_load(path.read_text()) for path in shipped if path.name != "kustomization.yaml"}
-    assert {name: yaml.safe_load(text) for name, text in data_of(rendered["gitops"], "flux").items()} == wanted
-
-
-@pytest.mark.parametrize(
-    ("adapt", "cluster", "left"),
-    [
-        ("auto", (), False),
-        ("auto", ("--api-versions", "security.openshift.io/v1"), True),
-        ("disabled", ("--api-versions", "security.openshift.io/v1"), False),
-        ("force", (), True),
-    ],
-)
-def test_users_and_groups_are_left_to_openshift(
-    helm: Helm, adapt: str, cluster: tuple[str, ...], *, left: bool
-) -> None:
-    fixed = (
-        "--set",
-        f"compatibility.openshift.adaptSecurityContext={adapt}",
-        "--set",
-        "controller.podSecurityContext.fsGroup=1",
-    )
-    for owner in of_kind(render(helm, "default", *fixed, *cluster), "Deployment", "Job"):
-        context = owner["spec"]["template"]["spec"]["securityContext"]
-        assert context["runAsNonRoot"] is True
-        assert ({"runAsUser", "runAsGroup", "fsGroup"} <= set(context)) is not left
-        assert ({"runAsUser", "runAsGroup", "fsGroup"} & set(context) == set()) is left
-
-
-def test_a_namespace_of_credentials_that_is_there_twice_has_one_role_with_both(
-    rendered: dict[str, list[Json]],
-) -> None:
-    found = rules(rendered["credentials"], "Role", f"vault-secrets-operator-{NAMESPACE}-credentials", "team-a")
-    assert [rule["resourceNames"] for rule in found if rule["resources"] == ["secrets"]] == [
-        ["vault-ca", "app-role", "other"]
-    ]
-
-
-def test_files_for_tls_are_where_the_default_connection_and_the_flags_name_them(
-    rendered: dict[str, list[Json]],
-) -> None:
-    objects = rendered["vault-tls"]
-    (connection,) = of_kind(objects, "VaultConnection")
-    folder = "/vault/tls"
-    assert {key: value for key, value in connection["spec"].items() if key.endswith("Path")} == {
-        "caCertPath": f"{folder}/ca.crt",
-        "clientCertPath": f"{folder}/tls.crt",
-        "clientKeyPath": f"{folder}/tls.key",
-    }
-    container = operator_of(objects)
-    assert f"--allowed-file-prefixes=/etc/certs,{folder}" in container["args"]
-    assert container["volumeMounts"] == [{"name": "vault-tls", "mountPath": folder, "readOnly": True}]
-    own = rules(objects, "Role", "vault-secrets-operator", NAMESPACE)
-    assert "vault-ca" not in str(own)
-    assert "vault-client" not in str(own)
-
-
 def test_keys_without_meaning_are_taken_and_told(cluster: RealBed, tmp_path: Path) -> None:
     helm = Helm(tmp_path, cluster.admin_kubeconfig)
     install = ("install", "vso", CHART, "--dry-run=client", "--namespace", "team-a")
@@ -334,53 +248,3 @@ def test_keys_without_meaning_are_taken_and_told(cluster: RealBed, tmp_path: Pat
         "tests",
     }
     assert "WARNING" not in helm(*install)
-
-
-@pytest.mark.parametrize(
-    ("values", "error"),
-    [
-        ({"controler": {}}, "controler"),
-        ({"rbac": {"mode": "read-only"}}, "rbac"),
-        ({"controller": {"replicas": "2"}}, "replicas"),
-        ({"defaultVaultConnection": {"enabled": True}}, "where is Vault"),
-        (
-            {
-                "controller": {
-                    "replicas": 2,
-                    "podDisruptionBudget": {"enabled": True, "minAvailable": 1, "maxUnavailable": 1},
-                }
-            },
-            "not both",
-        ),
-        (
-            {"controller": {"rbac": {"clusterRoleAggregation": {"viewerRoles": ["Vaultt"]}}}},
-            "there is no kind Vaultt",
-        ),
-        ({"controller": {"manager": {"clientCache": {"persistenceModel": "direct-encrypted"}}}}, "which Transit key"),
-        ({"rbac": {"credentials": [{"secrets": ["a"]}]}}, "namespace"),
-        ({"rbac": {"credentials": [{"namespace": "team-a", "secret": ["a"]}]}}, "secret"),
-        ({"rbac": {"credentials": [{"namespace": "Team A"}]}}, "pattern"),
-        ({"rbac": {"credentials": [{"namespace": "team-a", "secrets": ["a/b"]}]}}, "pattern"),
-        ({"vault": {"tls": {"caConfigMap": "a", "caSecret": "b"}}}, "vault.tls: give caConfigMap or caSecret"),
-        (
-            {
-                "vault": {"tls": {"caSecret": "b"}},
-                "defaultVaultConnection": {"enabled": True, "address": "https://v", "caCertSecret": "b"},
-            },
-            "give neither caCertSecret nor caCertPath",
-        ),
-        ({"controller": {"podSpecExtra": {"containers": []}}}, "podSpecExtra: the chart sets containers"),
-        ({"crds": {"keep": False}}, "keep"),
-        (
-            {"crds": {"annotations": {"a": "b"}}, "hooks": {"upgradeCRDs": {"enabled": False}}},
-            "crds.annotations: it takes",
-        ),
-    ],
-)
-def test_a_mistake_is_told_before_anything_is_applied(
-    helm: Helm, tmp_path: Path, values: dict[str, Any], error: str
-) -> None:
-    file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(values))
-    with pytest.raises(HelmError, match=error):
-        helm("template", "vso", CHART, "-f", file)
