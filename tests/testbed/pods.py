@@ -20,7 +20,7 @@ ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _BIND = re.compile(r"(--[a-z-]+-bind-address=):([0-9]+)")
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
 _POD_FIELDS = frozenset({"ephemeralContainers", "hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"})
-_CONTAINER_FIELDS = frozenset({"lifecycle", "volumeDevices", "stdin", "tty"})
+_CONTAINER_FIELDS = frozenset({"volumeDevices", "stdin", "tty"})
 _MOUNT_FIELDS = frozenset({"subPath", "subPathExpr", "mountPropagation"})
 _SOURCES = {
     "secretKeyRef": "Secret",
@@ -69,6 +69,7 @@ class Container:
     liveness: Probe | None
     readiness: Probe | None
     sidecar: bool = False
+    pre_stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,20 @@ def _container(said: Json, images: Mapping[str, tuple[str, ...]], address: str) 
         liveness=_probe(said, "livenessProbe"),
         readiness=_probe(said, "readinessProbe"),
         sidecar=said.get("restartPolicy") == "Always",
+        pre_stop=_pre_stop(said.get("lifecycle", {})),
     )
+
+
+def _pre_stop(said: Json) -> tuple[str, ...]:
+    """The command that runs before a container is asked to end."""
+    match said:
+        case {"preStop": {"exec": {"command": command}}, **rest} if not rest:
+            return tuple(command)
+        case {"preStop": {"sleep": {"seconds": seconds}}, **rest} if not rest:
+            return ("sleep", str(seconds))
+        case {**rest} if not rest:
+            return ()
+    raise Unsupported(f"containers with lifecycle {sorted(said)} other than preStop by a command or a sleep")
 
 
 def _mount(said: Json) -> Mount:

@@ -19,6 +19,7 @@ from tests.testbed.pods import Container, Probe
 from tests.testbed.process import Process
 
 _BACKOFF = (1.0, 2.0, 4.0)
+Make = Callable[[Container], Process]
 
 
 @dataclass
@@ -32,7 +33,7 @@ class _Watch:
 class RunningContainer:
     """A container as a process."""
 
-    def __init__(self, container: Container, make: Callable[[], Process], address: str, policy: str) -> None:
+    def __init__(self, container: Container, make: Make, address: str, policy: str) -> None:
         """Take what makes its process at each start, and whether it is started again: Always, OnFailure or Never."""
         self.container = container
         self.state = State(container.name, container.image, waiting="PodInitializing")
@@ -40,6 +41,8 @@ class RunningContainer:
         self._address = address
         self._policy = "Always" if container.sidecar else policy
         self._process: Process | None = None
+        self._before_end: Process | None = None
+        self._asked = False
         self._watches: dict[str, _Watch] = {}
         self._again_at = 0.0
         self._kill_at: float | None = None
@@ -69,19 +72,35 @@ class RunningContainer:
         """Ask it to end, once; tell whether it has."""
         if self._kill_at is None:
             self._kill_at = time.monotonic() + grace
-            if self._process is not None:
-                self._process.terminate()
+            if self.running and self.container.pre_stop:
+                self._before_end = self._make(replace(self.container, command=self.container.pre_stop))
+                self._before_end.start()
         if self._process is not None:
+            if not self._asked and not self._hook_runs:
+                self._asked = True
+                self._process.terminate()
             self.step()
+        if not self.running:
+            self._kill_hook()
         return not self.running
+
+    @property
+    def _hook_runs(self) -> bool:
+        return self._before_end is not None and self._before_end.running
+
+    def _kill_hook(self) -> None:
+        if self._before_end is not None and self._before_end.running:
+            self._before_end.kill()
 
     def kill(self) -> None:
         """End it at once."""
+        self._kill_hook()
         if self._process is not None and self._process.running:
             self._process.kill()
 
     def stop(self, grace: float) -> None:
         """Ask it to end and wait for that."""
+        self._kill_hook()
         if self._process is not None and self._process.running:
             self._process.stop(grace)
 
@@ -95,7 +114,7 @@ class RunningContainer:
     def _start(self) -> None:
         now = time.monotonic()
         try:
-            self._process = self._make()
+            self._process = self._make(self.container)
         except NotThere:
             self._again_at = now + _BACKOFF[0]
             self.state = replace(self.state, waiting="CreateContainerConfigError")

@@ -6,17 +6,14 @@ only until it has started, and which ends after the others. Invariant: as `runni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tests.testbed.pod_fields import NotThere
 from tests.testbed.pod_status import PodState
 from tests.testbed.pod_volumes import PodVolumes
-from tests.testbed.pods import Container, Plan
-from tests.testbed.process import Process
-from tests.testbed.running_container import RunningContainer
-
-Make = Callable[[Container], Process]
+from tests.testbed.pods import Plan
+from tests.testbed.running_container import Make, RunningContainer
 
 
 class RunningPod:
@@ -25,8 +22,8 @@ class RunningPod:
     def __init__(self, plan: Plan, volumes: PodVolumes, make: Make, *, address: str, policy: str) -> None:
         # An init container that may restart is tried again until it has succeeded, and then done with.
         once = "Never" if policy == "Never" else "OnFailure"
-        self._init = [RunningContainer(c, _maker(make, c), address, once) for c in plan.init]
-        self._main = [RunningContainer(c, _maker(make, c), address, policy) for c in plan.containers]
+        self._init = [RunningContainer(c, make, address, once) for c in plan.init]
+        self._main = [RunningContainer(c, make, address, policy) for c in plan.containers]
         self._volumes = volumes
         self._address = address
         self._began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -102,7 +99,3 @@ def _ended(many: Sequence[RunningContainer], grace: float) -> bool:
     """Ask each to end; tell whether all have."""
     ended = [running.end(grace) for running in many]
     return all(ended)
-
-
-def _maker(make: Make, container: Container) -> Callable[[], Process]:
-    return lambda: make(container)

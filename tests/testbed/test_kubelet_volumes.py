@@ -183,6 +183,22 @@ def test_several_containers_run_side_by_side_and_the_pod_is_ready_when_all_are(c
     eventually(lambda: not cluster.bed.kube.exists("Pod", "default", "pair"), message="the pod is gone")
 
 
+def test_a_container_is_asked_to_end_when_its_hook_is_through(cluster: Cluster) -> None:
+    mounts = [{"name": "room", "mountPath": "/room"}]
+    script = "trap 'cat /room/before; exit 0' TERM; touch /room/up; while true; do sleep 0.1; done"
+    hook = {"preStop": {"exec": {"command": ["sh", "-c", "sleep 1; echo first > /room/before"]}}}
+    run(
+        cluster,
+        "hooked",
+        shell(script, lifecycle=hook, volumeMounts=mounts),
+        volumes=[{"name": "room", "emptyDir": {}}],
+    )
+    eventually(lambda: "running" in states(cluster, "hooked").values(), message="it runs")
+    cluster.bed.kube.delete("Pod", "default", "hooked")
+    eventually(lambda: not cluster.bed.kube.exists("Pod", "default", "hooked"), message="the pod is gone")
+    assert said(cluster, "hooked") == ["first"]
+
+
 def test_kubectl_shows_what_a_container_has_written(cluster: Cluster) -> None:
     run(cluster, "talks", shell("echo one", "a"), shell("echo two", "b"))
     ended(cluster, "talks")

@@ -119,6 +119,18 @@ def test_what_the_environment_lacks_is_named(container: Json, missing: str) -> N
         environment(pod(container))
 
 
+@pytest.mark.parametrize(
+    ("lifecycle", "command"),
+    [
+        ({}, ()),
+        ({"preStop": {"exec": {"command": ["sh", "-c", "x"]}}}, ("sh", "-c", "x")),
+        ({"preStop": {"sleep": {"seconds": 3}}}, ("sleep", "3")),
+    ],
+)
+def test_what_runs_before_a_container_is_asked_to_end(lifecycle: Json, command: tuple[str, ...]) -> None:
+    assert container_of(pod({"lifecycle": lifecycle})).pre_stop == command
+
+
 def test_init_containers_keep_their_order_and_one_that_restarts_always_is_a_sidecar() -> None:
     said = {
         "image": "vso:1",
@@ -149,7 +161,8 @@ def test_a_probe_finds_its_port_by_name_and_has_kubernetes_defaults() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        pod({"lifecycle": {"preStop": {"exec": {"command": ["true"]}}}}),
+        pod({"lifecycle": {"preStop": {"httpGet": {"path": "/", "port": 1}}}}),
+        pod({"lifecycle": {"preStop": {"sleep": {"seconds": 1}}, "postStart": {"sleep": {"seconds": 1}}}}),
         pod({"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "x"}]}),
         pod({"env": [{"name": "X", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]}),
         pod({"env": [{"name": "X", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]}),

@@ -1,3 +1,23 @@
+{{/*
+The first line of every template: sets what values.yaml says wherever there is no value. `helm upgrade --reuse-values`
+takes the defaults of the chart that was installed before, which knows nothing of keys that came later.
+*/}}
+{{- define "vso.fill" -}}
+{{- range $path, $default := include "vso.defaults" . | fromJson -}}
+{{- $here := $.Values -}}
+{{- $parts := splitList "." $path -}}
+{{- range initial $parts -}}
+{{- if not (hasKey $here .) -}}
+{{- $_ := set $here . dict -}}
+{{- end -}}
+{{- $here = get $here . -}}
+{{- end -}}
+{{- if not (hasKey $here (last $parts)) -}}
+{{- $_ := set $here (last $parts) $default -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* The name of the operator's objects: the same whatever the release is called. */}}
 {{- define "vso.name" -}}
 {{- .Values.fullnameOverride | default .Values.nameOverride | default "vault-secrets-operator" | trunc 63 | trimSuffix "-" -}}

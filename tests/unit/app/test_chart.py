@@ -90,6 +90,13 @@ def test_the_chart_is_the_version_of_the_operator() -> None:
     assert about["version"] == about["appVersion"] == vso.__version__
 
 
+def test_every_template_begins_with_the_defaults_that_an_older_release_lacks() -> None:
+    templates = [path for path in (CHART / "templates").iterdir() if not path.name.startswith("_")]
+    assert "NOTES.txt" in {path.name for path in templates}
+    begin = '{{- include "vso.fill" . '
+    assert [path.name for path in templates if not path.read_text().startswith(begin)] == []
+
+
 def test_the_defaults_are_those_of_the_flags() -> None:
     flags = from_args([], {}, lambda _path: None)
     given = {value.name: value.default for value in VALUES.values()}
