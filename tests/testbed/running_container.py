@@ -6,6 +6,7 @@ A container that is asked to end has its grace; nothing of it is left when the p
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -73,8 +74,7 @@ class RunningContainer:
         if self._kill_at is None:
             self._kill_at = time.monotonic() + grace
             if self.running and self.container.pre_stop:
-                self._before_end = self._make(replace(self.container, command=self.container.pre_stop))
-                self._before_end.start()
+                self._start_hook()
         if self._process is not None:
             if not self._asked and not self._hook_runs:
                 self._asked = True
@@ -83,6 +83,11 @@ class RunningContainer:
         if not self.running:
             self._kill_hook()
         return not self.running
+
+    def _start_hook(self) -> None:
+        with contextlib.suppress(NotThere):  # what its environment names went before: it ends without
+            self._before_end = self._make(replace(self.container, command=self.container.pre_stop))
+            self._before_end.start()
 
     @property
     def _hook_runs(self) -> bool:

@@ -130,7 +130,9 @@ subjects:
 {{- define "vso.placement" -}}
 {{- with .Values.controller.imagePullSecrets | default .Values.global.imagePullSecrets }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  - {{ kindIs "string" . | ternary (dict "name" .) . | toJson }}
+  {{- end }}
 {{- end }}
 {{- with .Values.controller.priorityClassName }}
 priorityClassName: {{ . }}
