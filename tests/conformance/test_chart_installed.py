@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.conformance.chart_cases import CHART, ROOT
+from tests.conformance.chart_cases import CHART
+from tests.conformance.chart_readme import README, run, snippet
 from tests.conformance.stage import AUDIENCE, MANIFESTS, OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team, documents
 from tests.testbed.bed import Mark, eventually
 from tests.testbed.cluster import Cluster
@@ -25,7 +25,6 @@ LASTS = 150
 RELEASE, NAME = "vault-secrets-operator", "vault-secrets-operator"
 KIND = "VaultDynamicSecret"
 FINALIZER = "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
-README = (ROOT / "charts" / "README.md").read_text()
 
 
 class Release:
@@ -47,22 +46,6 @@ class Release:
         """The operator's pods that are not going."""
         found = self.kube.list("Pod", OPERATOR_NAMESPACE, labelSelector="app.kubernetes.io/component=controller")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-
-def snippet(name: str) -> list[str]:
-    """The commands of a code block of the README, by the comment above it."""
-    (block,) = re.findall(rf"<!-- run: {name} -->\n```console\n(.*?)```", README, re.DOTALL)
-    lines = block.replace("\\\n", " ").splitlines()
-    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-
-
-def run(cluster: Cluster, command: str) -> str:
-    """Run a command of the README as it stands, in the project's folder."""
-    program, *args = shlex.split(command, comments=True)
-    if program == "helm":
-        return cluster.helm(*args, cwd=ROOT)
-    assert program == "kubectl"
-    return cluster.bed.kubectl(*args, cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +110,10 @@ def test_the_token_is_the_pods_own_and_the_hooks_rights_are_gone(release: Releas
     assert {name for name in roles if "crds" in name} == set()
     hook = f"system:serviceaccount:{OPERATOR_NAMESPACE}:upgrade-crds-{NAME}"
     asked = [call for call in release.cluster.bed.kube_audit(release.mark) if call.user == hook]
-    assert {(call.verb, call.resource) for call in asked} <= {
+    assert {(call.verb, call.resource) for call in asked if call.resource} <= {
         (verb, "customresourcedefinitions") for verb in ("get", "create", "patch")
     }
+    assert {call.uri for call in asked if not call.resource} == {"/openapi/v3/apis/secrets.hashicorp.com/v1beta1"}
     assert [call.uri for call in asked if call.code == 403] == []
     assert f"{NAME}-{OPERATOR_NAMESPACE}" in roles
 
@@ -329,5 +313,5 @@ def test_afterwards_namespaces_and_crds_go_without_an_operator(release: Release,
 
 
 def test_the_readme_says_nothing_that_is_not_run() -> None:
-    assert set(re.findall(r"<!-- run: (\S+) -->", README)) == {"install", "uninstall"}
-    assert README.count("```console") == 2
+    assert set(re.findall(r"<!-- run: (\S+) -->", README)) == {"install", "uninstall", "why", "argocd"}
+    assert README.count("```console") == 4

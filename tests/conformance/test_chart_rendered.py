@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tests.conformance.chart_cases import CASES, CHART, GOLDENS, LABELS, NAMESPACE, Json, goldens, render, values_of
+from tests.conformance.chart_cases import (
+    CASES,
+    CHART,
+    GOLDENS,
+    LABELS,
+    NAMESPACE,
+    Json,
+    goldens,
+    of_kind,
+    operator_of,
+    render,
+    rules,
+    values_of,
+)
 from tests.conformance.install import shipped
 from tests.conformance.stage import MANIFESTS, Stage, documents
-from tests.testbed.helm import Helm, HelmError
+from tests.testbed.helm import Helm
 from tests.testbed.real import RealBed
 from vso.app import rbac
 from vso.app.flags import texts
@@ -76,25 +88,6 @@ def cluster(real_bed: RealBed) -> Iterator[RealBed]:
         real_bed.kube.remove({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     for definition in MONITORING_CRDS:
         real_bed.kube.remove(definition)
-
-
-def of_kind(objects: list[Json], *kinds: str) -> list[Json]:
-    return [found for found in objects if found["kind"] in kinds]
-
-
-def operator_of(objects: list[Json]) -> Json:
-    (deployment,) = of_kind(objects, "Deployment")
-    found: Json = deployment["spec"]["template"]["spec"]["containers"][0]
-    return found
-
-
-def rules(objects: list[Json], kind: str, name: str, namespace: str | None = None) -> list[Json]:
-    (found,) = [
-        role
-        for role in of_kind(objects, kind)
-        if (role["metadata"]["name"], role["metadata"].get("namespace")) == (name, namespace)
-    ]
-    return list(found["rules"])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -276,35 +269,3 @@ def test_a_scrape_that_is_asked_for_otherwise_than_metrics_are_served_is_told(cl
     guarded = helm(*install, "--set", "metrics.secure=true", "--set", "metrics.auth=true")
     assert "WARNING" not in guarded
     assert "--clusterrole=vault-secrets-operator-team-a-metrics-reader" in guarded.partition("NOTES:")[2]
-
-
-@pytest.mark.parametrize(
-    ("values", "error"),
-    [
-        ({"controler": {}}, "controler"),
-        ({"rbac": {"mode": "read-only"}}, "rbac"),
-        ({"controller": {"replicas": "2"}}, "replicas"),
-        ({"defaultVaultConnection": {"enabled": True}}, "where is Vault"),
-        (
-            {
-                "controller": {
-                    "replicas": 2,
-                    "podDisruptionBudget": {"enabled": True, "minAvailable": 1, "maxUnavailable": 1},
-                }
-            },
-            "not both",
-        ),
-        (
-            {"controller": {"rbac": {"clusterRoleAggregation": {"viewerRoles": ["Vaultt"]}}}},
-            "there is no kind Vaultt",
-        ),
-        ({"controller": {"manager": {"clientCache": {"persistenceModel": "direct-encrypted"}}}}, "which Transit key"),
-    ],
-)
-def test_a_mistake_is_told_before_anything_is_applied(
-    helm: Helm, tmp_path: Path, values: dict[str, Any], error: str
-) -> None:
-    file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(values))
-    with pytest.raises(HelmError, match=error):
-        helm("template", "vso", CHART, "-f", file)

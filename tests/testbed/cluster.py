@@ -15,8 +15,17 @@ from tests.testbed.kubelet import Kubelet
 from tests.testbed.real import RealBed
 from tests.testbed.scheduler import Scheduler
 
-IMAGES = {f"vault-secrets-operator:{tag}": ("vso", "run") for tag in (vso.__version__, "next")}
-"""The images that are at hand; each is this project as it is."""
+IMAGES = {
+    **{f"vault-secrets-operator:{tag}": ("vso", "run") for tag in (vso.__version__, "next")},
+    "busybox:1": ("sh",),
+}
+"""The images that are at hand: this project as it is, and the programs of the machine."""
+_CONTROLLERS = (
+    "job-controller",
+    "disruption-controller",
+    "ttl-after-finished-controller",
+    "root-ca-certificate-publisher-controller",
+)
 
 
 class Cluster:
@@ -24,7 +33,7 @@ class Cluster:
 
     def __init__(self, directory: Path) -> None:
         self._open = ExitStack()
-        self.bed = RealBed(directory, controllers=("job-controller", "disruption-controller"))
+        self.bed = RealBed(directory, controllers=_CONTROLLERS)
         self.kubelet = Kubelet(self.bed, IMAGES)
         self.helm = Helm(directory, self.bed.admin_kubeconfig)
 

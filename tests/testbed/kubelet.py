@@ -1,17 +1,20 @@
 """A stand-in for kubelet: the pods that the scheduler binds to its node run as local processes.
 
-What a container gets is what its pod says: command, arguments, environment, probes, grace, and a token of its
-ServiceAccount that is bound to the pod. An image is the name of an entry point of this project; nothing is isolated,
-and each pod has a loopback address of its own. Invariant: one thread does everything, and ends with every process.
+What a container gets is what its pod says: command, arguments, environment, working directory, probes, grace, and its
+volumes at their paths, in a mount namespace of its own (`own_root.py`). An image is the name of an entry point of this
+project or of a program of the machine; nothing else is isolated, and each pod has a loopback address of its own.
+Invariant: one thread does everything but to show logs, and ends with every process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -20,26 +23,25 @@ from urllib.parse import urlsplit
 import httpx
 
 from tests.testbed.kube_admin import Json, KubeAccess, KubeAdmin, KubeError, object_path
-from tests.testbed.operator import AS_A_POD, ROOT
+from tests.testbed.kubelet_logs import LogServer
+from tests.testbed.operator import ROOT
 from tests.testbed.pki import KeyPair
-from tests.testbed.pods import (
-    Container,
-    ImageUnknown,
-    State,
-    Unsupported,
-    container_of,
-    mounts_token,
-    ports_of,
-    status_of,
-)
+from tests.testbed.pod_fields import NotThere, Unsupported
+from tests.testbed.pod_status import PodState, status_of, waiting_for
+from tests.testbed.pod_volumes import PodVolumes, check_volumes
+from tests.testbed.pods import Container, ImageUnknown, Look, names_of, plan_of, ports_of, start_of, with_account
 from tests.testbed.process import Command, Process
 from tests.testbed.real import RealBed
 from tests.testbed.running_pod import RunningPod
 
 NODE = "testbed-kubelet"
 _LOOK = 0.1
+_REFRESH = 1.0
+"""How often the volumes are brought up to date, in seconds; a real kubelet takes up to a minute or two."""
 # As the Containerfile has them.
 _IMAGE_ENV = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+# What `vso` of the image does. The image has no rich, which structlog imports where it finds it.
+_PROGRAM = 'import sys; sys.modules["rich"] = None; from vso.__main__ import main; sys.exit(main())'
 
 
 class Kubelet:
@@ -55,6 +57,8 @@ class Kubelet:
         self._kube = KubeAdmin(KubeAccess(bed.kube.access.url, bed.kube.access.ca, certificate=pair))
         self._running: dict[str, RunningPod] = {}
         self._told: dict[str, Json] = {}
+        self._refreshed: dict[str, float] = {}
+        self._logs = LogServer(bed.authority.serving(NODE), self.log_text)
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
         self._failure: Exception | None = None
@@ -64,7 +68,12 @@ class Kubelet:
         self._kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": labels}})
         room = {"cpu": "8", "memory": "16Gi", "pods": "110"}
         ready = {"type": "Ready", "status": "True", "reason": "Testbed", "message": "runs"}
-        status = {"status": {"capacity": room, "allocatable": room, "conditions": [ready]}}
+        self._logs.start()
+        where = {
+            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self._logs.port}},
+        }
+        status = {"status": {"capacity": room, "allocatable": room, "conditions": [ready], **where}}
         self._kube.patch("Node", None, NODE, status, subresource="status")
         # A new node counts as not ready until a controller, which the bed goes without, finds otherwise.
         self._kube.patch("Node", None, NODE, {"spec": {"taints": None}})
@@ -74,18 +83,19 @@ class Kubelet:
     def __exit__(self, *_: object) -> None:
         self._halt.set()
         self._thread.join(timeout=30)
+        self._logs.stop()
         self._kube.close()
         if self._failure is not None:
             raise self._failure
 
-    def log_text(self, namespace: str, pod: str) -> str:
-        """What a pod's container has written, over all its restarts; the pod may be gone."""
-        log = self.directory / f"{namespace}_{pod}.log"
-        return log.read_text(errors="replace") if log.exists() else ""
+    def log_text(self, namespace: str, pod: str, container: str = "*") -> str:
+        """What a pod's containers, or one of them, have written over all their restarts; the pod may be gone."""
+        found = sorted(self.directory.glob(f"{namespace}_{pod}_{container}.log"))
+        return "".join(log.read_text(errors="replace") for log in found)
 
     def logs(self) -> str:
         """What all containers have written."""
-        return "".join(path.read_text(errors="replace") for path in sorted(self.directory.glob("*.log")))
+        return self.log_text("*", "*")
 
     def _run(self) -> None:
         try:
@@ -96,15 +106,12 @@ class Kubelet:
             self._failure = error
         finally:
             for running in self._running.values():
-                if running.process.running:
-                    running.process.stop(grace=5)
+                running.stop(grace=5)
 
     def _look(self) -> None:
         pods = {pod["metadata"]["uid"]: pod for pod in self._kube.list("Pod", fieldSelector=f"spec.nodeName={NODE}")}
         for uid in set(self._running) - set(pods):  # deleted by force
-            running = self._running.pop(uid)
-            if running.process.running:
-                running.process.kill()
+            self._running.pop(uid).kill()
         for uid, pod in pods.items():
             try:
                 self._look_at(uid, pod)
@@ -119,32 +126,72 @@ class Kubelet:
         if pod["status"]["phase"] in {"Succeeded", "Failed"}:
             return
         running = self._running.get(uid) or self._admit(uid, pod)
-        if running is not None:
+        if running is not None and self._refresh(uid, running):
             running.step()
-            self._tell(uid, pod, running.container, running.state)
+            self._tell(uid, pod, running.state)
+
+    def _refresh(self, uid: str, running: RunningPod) -> bool:
+        """Bring the volumes up to date now and then; tell whether the pod may go on."""
+        if time.monotonic() - self._refreshed.get(uid, 0.0) < _REFRESH:
+            return True
+        try:
+            running.refresh()
+        except NotThere:
+            return False
+        self._refreshed[uid] = time.monotonic()
+        return True
 
     def _admit(self, uid: str, pod: Json) -> RunningPod | None:
         address = _address(ports_of(pod))
+        names = names_of(pod["spec"]["containers"])
         try:
-            container = container_of(pod, self._images, address)
+            running = self._prepared(pod, address)
         except ImageUnknown:
-            self._tell(uid, pod, None, State(waiting="ErrImagePull"))
+            self._tell(uid, pod, waiting_for("ErrImagePull", names))
             return None
         except Unsupported as error:
-            self._tell(uid, pod, None, State("Failed", waiting=f"Unsupported: {error}"))
+            self._tell(uid, pod, waiting_for(f"Unsupported: {error}", names, phase="Failed"))
             return None
-        running = RunningPod(pod, container, self._process(pod, container), address)
         self._running[uid] = running
         return running
 
-    def _process(self, pod: Json, container: Container) -> Process:
-        meta = pod["metadata"]
-        home = self.directory / f"{meta['namespace']}_{meta['name']}"
+    def _prepared(self, said: Json, address: str) -> RunningPod:
+        meta = said["metadata"]
+        account = said["spec"].get("serviceAccountName", "default")
+        pod = with_account(said, self._kube.find("ServiceAccount", meta["namespace"], account))
+        plan = plan_of(pod, self._images, address)
+        check_volumes(pod)
+        home = self.directory / f"{meta['namespace']}_{meta['name']}_{meta['uid']}"
         home.mkdir(exist_ok=True)
-        self._mount(pod, home / "serviceaccount")
-        program, *arguments = container.argv
-        if program != "vso":
-            raise RuntimeError(f"{meta['name']}: the image has no program {program}")
+
+        def token(audience: str, seconds: int) -> str:
+            audiences = [audience] if audience else []
+            return self._bed.token_for(meta["namespace"], account, audiences, seconds, pod=pod)
+
+        look = self._looker(meta["namespace"])
+        volumes = PodVolumes(pod, home / "volumes", look, token)
+
+        def process(container: Container) -> Process:
+            return self._process(container, pod, look, home, volumes.folders)
+
+        return RunningPod(plan, volumes, process, address=address, policy=pod["spec"].get("restartPolicy", "Always"))
+
+    def _looker(self, namespace: str) -> Look:
+        def look(kind: str, name: str) -> Json | None:
+            try:
+                return self._kube.find(kind, namespace, name)
+            except KubeError as error:
+                if error.status == 404:
+                    return None
+                raise
+
+        return look
+
+    def _process(self, container: Container, pod: Json, look: Look, home: Path, folders: Mapping[str, Path]) -> Process:
+        """The process of a container as it is started now; NotThere, if what its environment names is not there."""
+        (program, *arguments), own = start_of(container, pod, look)
+        root, meta = home / f"root-{container.name}", pod["metadata"]
+        root.mkdir(exist_ok=True)
         server = urlsplit(self._kube.access.url)
         env = {
             "HOME": str(home),
@@ -152,20 +199,17 @@ class Kubelet:
             **_IMAGE_ENV,
             "KUBERNETES_SERVICE_HOST": str(server.hostname),
             "KUBERNETES_SERVICE_PORT": str(server.port),
-            "OPERATOR_NAMESPACE": meta["namespace"],  # what the file beside a mounted token says
-            **container.env,
+            **own,
         }
-        command: list[str | Path] = [sys.executable, "-c", AS_A_POD, home / "serviceaccount", *arguments]
-        return Process(Command(meta["name"], command, home.with_name(f"{home.name}.log"), cwd=home, env=env))
-
-    def _mount(self, pod: Json, folder: Path) -> None:
-        """Put what kubelet mounts where the container looks for it: nothing, if the pod does not want it."""
-        folder.mkdir(exist_ok=True)
-        namespace, name = pod["metadata"]["namespace"], pod["spec"].get("serviceAccountName", "default")
-        if not mounts_token(pod, self._kube.find("ServiceAccount", namespace, name)):
-            return
-        (folder / "token").write_text(self._bed.token_for(namespace, name, seconds=3607, pod=pod))
-        (folder / "ca.crt").write_bytes(self._bed.trusted())
+        plan = {
+            "root": str(root),
+            "folder": container.folder or str(home),
+            "mounts": [(str(folders[mount.volume]), mount.path, mount.read_only) for mount in container.mounts],
+        }
+        entry = [sys.executable, "-c", _PROGRAM] if program == "vso" else [program]
+        shim: list[str | Path] = [sys.executable, "-I", "-S", ROOT / "tests/testbed/own_root.py", json.dumps(plan)]
+        log = self.directory / f"{meta['namespace']}_{meta['name']}_{container.name}.log"
+        return Process(Command(container.name, [*shim, *entry, *arguments], log, cwd=home, env=env))
 
     def _end(self, uid: str, pod: Json) -> None:
         running = self._running.get(uid)
@@ -176,10 +220,8 @@ class Kubelet:
         self._kube.raw("DELETE", path, json=options)
         self._running.pop(uid, None)
 
-    def _tell(self, uid: str, pod: Json, container: Container | None, state: State) -> None:
-        said = pod["spec"]["containers"][0]
-        address = self._running[uid].address if uid in self._running else ""
-        status = status_of(container, said["name"], said["image"], state, address=address)
+    def _tell(self, uid: str, pod: Json, state: PodState) -> None:
+        status = status_of(state)
         if self._told.get(uid) != status:
             meta = pod["metadata"]
             self._kube.patch(

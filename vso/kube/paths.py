@@ -84,6 +84,11 @@ def crd_path(name: str | None = None) -> str:
     return _join("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", "", name)
 
 
+def schema_path() -> str:
+    """Return the path of what the API server tells clients of our kinds' schemas (OpenAPI v3)."""
+    return f"/openapi/v3/apis/{GROUP}/{VERSION}"
+
+
 def scale_path(namespace: str, deployment: str) -> str:
     """Return the path of a Deployment's number of replicas."""
     return _join(_APPS, "deployments", namespace, deployment, "scale")

@@ -340,6 +340,304 @@ hcpvaultsecretsapp: hcpvaultsecretsapps
 csisecrets: csisecrets
 {{- end }}
 
+{{- define "vso.defaults" -}}
+{
+ "global.repository": "",
+ "global.imagePullSecrets": [],
+ "global.hostAliases": [],
+ "global.nodeSelector": {},
+ "global.tolerations": [],
+ "global.affinity": {},
+ "global.topologySpreadConstraints": [],
+ "nameOverride": "",
+ "fullnameOverride": "",
+ "namespaceOverride": "",
+ "commonLabels": {},
+ "commonAnnotations": {},
+ "extraObjects": [],
+ "rbac.create": true,
+ "rbac.mode": "full",
+ "rbac.namespaces": [],
+ "rbac.serviceAccounts": [],
+ "rbac.restarts": true,
+ "rbac.credentials": [],
+ "operator.class": "",
+ "operator.watchLabelSelector": "",
+ "serviceAccount.create": true,
+ "serviceAccount.name": "",
+ "serviceAccount.annotations": {},
+ "serviceAccount.labels": {},
+ "serviceAccount.automount": false,
+ "controller.replicas": 1,
+ "controller.revisionHistoryLimit": 3,
+ "controller.strategy": {},
+ "controller.priorityClassName": "",
+ "controller.schedulerName": "",
+ "controller.runtimeClassName": "",
+ "controller.hostAliases": [],
+ "controller.nodeSelector": {},
+ "controller.tolerations": [],
+ "controller.affinity": {},
+ "controller.topologySpreadConstraints": [],
+ "controller.dnsPolicy": "",
+ "controller.dnsConfig": {},
+ "controller.hostNetwork": false,
+ "controller.imagePullSecrets": [],
+ "controller.extraLabels": {},
+ "controller.annotations": {},
+ "controller.deploymentAnnotations": {},
+ "controller.podLabels": {},
+ "controller.podAnnotations": {},
+ "controller.podSpecExtra": {},
+ "controller.terminationGracePeriodSeconds": 30,
+ "controller.preDeleteHookTimeoutSeconds": 120,
+ "controller.podDisruptionBudget.enabled": false,
+ "controller.podDisruptionBudget.maxUnavailable": "0",
+ "controller.podDisruptionBudget.minAvailable": "0",
+ "controller.rbac.clusterRoleAggregation.viewerRoles": [],
+ "controller.rbac.clusterRoleAggregation.editorRoles": [],
+ "controller.rbac.clusterRoleAggregation.userFacingRoles.view": false,
+ "controller.rbac.clusterRoleAggregation.userFacingRoles.edit": false,
+ "controller.leaderElection.enabled": true,
+ "controller.leaderElection.leaseDuration": "15s",
+ "controller.leaderElection.renewDeadline": "10s",
+ "controller.leaderElection.retryPeriod": "2s",
+ "controller.manager.image.repository": "vault-secrets-operator",
+ "controller.manager.image.tag": "",
+ "controller.manager.image.digest": "",
+ "controller.manager.image.pullPolicy": "IfNotPresent",
+ "controller.manager.logging.level": "info",
+ "controller.manager.logging.format": "json",
+ "controller.manager.logging.timeEncoding": "",
+ "controller.manager.logging.stacktraceLevel": "",
+ "controller.manager.globalTransformationOptions.excludeRaw": false,
+ "controller.manager.globalVaultAuthOptions.allowDefaultGlobals": true,
+ "controller.manager.backoffOnSecretSourceError.initialInterval": "5s",
+ "controller.manager.backoffOnSecretSourceError.maxInterval": "60s",
+ "controller.manager.backoffOnSecretSourceError.maxElapsedTime": "",
+ "controller.manager.backoffOnSecretSourceError.randomizationFactor": 0.5,
+ "controller.manager.backoffOnSecretSourceError.multiplier": 1.5,
+ "controller.manager.clientCache.persistenceModel": "",
+ "controller.manager.clientCache.cacheSize": null,
+ "controller.manager.clientCache.numLocks": null,
+ "controller.manager.clientCache.storageEncryption.enabled": false,
+ "controller.manager.clientCache.storageEncryption.vaultConnectionRef": "default",
+ "controller.manager.clientCache.storageEncryption.keyName": "",
+ "controller.manager.clientCache.storageEncryption.transitMount": "",
+ "controller.manager.clientCache.storageEncryption.namespace": "",
+ "controller.manager.clientCache.storageEncryption.method": "kubernetes",
+ "controller.manager.clientCache.storageEncryption.mount": "kubernetes",
+ "controller.manager.clientCache.storageEncryption.kubernetes": {
+  "role": "",
+  "serviceAccount": null,
+  "tokenAudiences": []
+ },
+ "controller.manager.clientCache.storageEncryption.jwt": {
+  "role": "",
+  "secretRef": "",
+  "serviceAccount": "",
+  "tokenAudiences": []
+ },
+ "controller.manager.clientCache.storageEncryption.appRole": {
+  "roleId": "",
+  "secretRef": ""
+ },
+ "controller.manager.clientCache.storageEncryption.aws": {},
+ "controller.manager.clientCache.storageEncryption.gcp": {},
+ "controller.manager.clientCache.storageEncryption.params": {},
+ "controller.manager.clientCache.storageEncryption.headers": {},
+ "controller.manager.maxConcurrentReconciles": null,
+ "controller.manager.kubeClient.qps": null,
+ "controller.manager.kubeClient.burst": null,
+ "controller.manager.extraEnv": [],
+ "controller.manager.extraArgs": [],
+ "controller.manager.volumes": [],
+ "controller.manager.extraVolumeMounts": [],
+ "controller.manager.resources": {
+  "requests": {
+   "cpu": "10m",
+   "memory": "96Mi"
+  },
+  "limits": {
+   "cpu": "1",
+   "memory": "256Mi"
+  }
+ },
+ "controller.extraInitContainers": [],
+ "controller.extraContainers": [],
+ "controller.podSecurityContext": {
+  "runAsNonRoot": true,
+  "runAsUser": 65532,
+  "runAsGroup": 65532,
+  "seccompProfile": {
+   "type": "RuntimeDefault"
+  }
+ },
+ "controller.securityContext": {
+  "allowPrivilegeEscalation": false,
+  "readOnlyRootFilesystem": true,
+  "capabilities": {
+   "drop": [
+    "ALL"
+   ]
+  }
+ },
+ "controller.startupProbe": {
+  "periodSeconds": 2,
+  "failureThreshold": 60
+ },
+ "controller.livenessProbe": {
+  "periodSeconds": 20,
+  "timeoutSeconds": 5
+ },
+ "controller.readinessProbe": {
+  "periodSeconds": 5,
+  "timeoutSeconds": 5
+ },
+ "controller.kubeRbacProxy": {},
+ "controller.controllerConfigMapYaml": {},
+ "controller.kubernetesClusterDomain": "",
+ "compatibility.openshift.adaptSecurityContext": "auto",
+ "policy.forbidInsecureTLS": false,
+ "policy.vaultAddressAllow": [],
+ "policy.allowedFilePrefixes": [],
+ "metrics.enabled": true,
+ "metrics.port": null,
+ "metrics.secure": false,
+ "metrics.auth": false,
+ "metrics.certSecret": "",
+ "metrics.certDir": "",
+ "metrics.perObject": true,
+ "metricsService.type": "ClusterIP",
+ "metricsService.ports": [],
+ "metricsService.annotations": {},
+ "health.port": 8081,
+ "telemetry.serviceMonitor.enabled": false,
+ "telemetry.serviceMonitor.selectors": {},
+ "telemetry.serviceMonitor.scheme": "",
+ "telemetry.serviceMonitor.port": "",
+ "telemetry.serviceMonitor.path": "/metrics",
+ "telemetry.serviceMonitor.bearerTokenFile": "",
+ "telemetry.serviceMonitor.authorization": {},
+ "telemetry.serviceMonitor.tlsConfig": {},
+ "telemetry.serviceMonitor.honorLabels": true,
+ "telemetry.serviceMonitor.interval": "30s",
+ "telemetry.serviceMonitor.scrapeTimeout": "10s",
+ "telemetry.serviceMonitor.namespace": "",
+ "telemetry.serviceMonitor.relabelings": [],
+ "telemetry.serviceMonitor.metricRelabelings": [],
+ "prometheusRule.enabled": false,
+ "prometheusRule.namespace": "",
+ "prometheusRule.labels": {},
+ "prometheusRule.additionalRuleLabels": {},
+ "prometheusRule.disabled": [],
+ "prometheusRule.extraRules": [],
+ "grafanaDashboard.enabled": false,
+ "grafanaDashboard.namespace": "",
+ "grafanaDashboard.labels": {
+  "grafana_dashboard": "1"
+ },
+ "grafanaDashboard.annotations": {},
+ "networkPolicy.enabled": false,
+ "networkPolicy.ingress.metricsFrom": [],
+ "networkPolicy.ingress.extra": [],
+ "networkPolicy.egress.vault.to": [],
+ "networkPolicy.egress.vault.ports": [
+  8200
+ ],
+ "networkPolicy.egress.apiServer.to": [],
+ "networkPolicy.egress.apiServer.ports": [
+  443,
+  6443
+ ],
+ "networkPolicy.egress.dns.enabled": true,
+ "networkPolicy.egress.dns.to": [
+  {
+   "namespaceSelector": {
+    "matchLabels": {
+     "kubernetes.io/metadata.name": "kube-system"
+    }
+   },
+   "podSelector": {
+    "matchLabels": {
+     "k8s-app": "kube-dns"
+    }
+   }
+  }
+ ],
+ "networkPolicy.egress.extra": [],
+ "vault.tls.caConfigMap": "",
+ "vault.tls.caSecret": "",
+ "vault.tls.clientCertSecret": "",
+ "defaultVaultConnection.enabled": false,
+ "defaultVaultConnection.address": "",
+ "defaultVaultConnection.caCertSecret": "",
+ "defaultVaultConnection.caCertPath": "",
+ "defaultVaultConnection.tlsServerName": "",
+ "defaultVaultConnection.skipTLSVerify": false,
+ "defaultVaultConnection.headers": {},
+ "defaultAuthMethod.enabled": false,
+ "defaultAuthMethod.namespace": "",
+ "defaultAuthMethod.allowedNamespaces": [],
+ "defaultAuthMethod.method": "kubernetes",
+ "defaultAuthMethod.mount": "kubernetes",
+ "defaultAuthMethod.kubernetes": {
+  "role": "",
+  "serviceAccount": "default",
+  "tokenAudiences": []
+ },
+ "defaultAuthMethod.jwt": {
+  "role": "",
+  "secretRef": "",
+  "serviceAccount": "default",
+  "tokenAudiences": []
+ },
+ "defaultAuthMethod.appRole": {
+  "roleId": "",
+  "secretRef": ""
+ },
+ "defaultAuthMethod.aws": {},
+ "defaultAuthMethod.gcp": {},
+ "defaultAuthMethod.azure": {},
+ "defaultAuthMethod.cert": {},
+ "defaultAuthMethod.ldap": {},
+ "defaultAuthMethod.userpass": {},
+ "defaultAuthMethod.params": {},
+ "defaultAuthMethod.headers": {},
+ "defaultAuthMethod.vaultAuthGlobalRef": {
+  "enabled": false,
+  "name": "",
+  "namespace": "",
+  "allowDefault": null,
+  "mergeStrategy": {
+   "headers": "none",
+   "params": "none"
+  }
+ },
+ "crds.annotations": {},
+ "crds.keep": true,
+ "argocd.healthChecks.create": false,
+ "argocd.actions.create": false,
+ "flux.examples": false,
+ "hooks.resources": {
+  "requests": {
+   "cpu": "10m",
+   "memory": "64Mi"
+  },
+  "limits": {
+   "cpu": "500m",
+   "memory": "128Mi"
+  }
+ },
+ "hooks.upgradeCRDs.enabled": true,
+ "hooks.upgradeCRDs.backoffLimit": 5,
+ "hooks.upgradeCRDs.executionTimeout": "30s",
+ "hooks.preDelete.enabled": true,
+ "csi": {},
+ "tests": {}
+}
+{{- end }}
+
 {{- define "vso.warnings" -}}
 {{- if and .Values.controller.manager.logging.timeEncoding (not (has (toString .Values.controller.manager.logging.timeEncoding) (list "rfc3339" "rfc3339nano" "iso8601"))) }}
   WARNING: controller.manager.logging.timeEncoding: times are RFC 3339 in UTC

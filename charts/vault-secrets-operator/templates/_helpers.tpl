@@ -1,3 +1,23 @@
+{{/*
+The first line of every template: sets what values.yaml says wherever there is no value. `helm upgrade --reuse-values`
+takes the defaults of the chart that was installed before, which knows nothing of keys that came later.
+*/}}
+{{- define "vso.fill" -}}
+{{- range $path, $default := include "vso.defaults" . | fromJson -}}
+{{- $here := $.Values -}}
+{{- $parts := splitList "." $path -}}
+{{- range initial $parts -}}
+{{- if not (hasKey $here .) -}}
+{{- $_ := set $here . dict -}}
+{{- end -}}
+{{- $here = get $here . -}}
+{{- end -}}
+{{- if not (hasKey $here (last $parts)) -}}
+{{- $_ := set $here (last $parts) $default -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* The name of the operator's objects: the same whatever the release is called. */}}
 {{- define "vso.name" -}}
 {{- .Values.fullnameOverride | default .Values.nameOverride | default "vault-secrets-operator" | trunc 63 | trimSuffix "-" -}}
@@ -76,6 +96,7 @@ subjects:
 
 {{- define "vso.image" -}}
 {{- $image := .Values.controller.manager.image -}}
+{{- with .Values.global.repository }}{{ trimSuffix "/" . }}/{{ end -}}
 {{- if $image.digest -}}
 {{ $image.repository }}@{{ $image.digest }}
 {{- else -}}
@@ -107,9 +128,11 @@ subjects:
 
 {{/* What says where a pod may run, of the operator's pods and of the hooks' alike. */}}
 {{- define "vso.placement" -}}
-{{- with .Values.controller.imagePullSecrets }}
+{{- with .Values.controller.imagePullSecrets | default .Values.global.imagePullSecrets }}
 imagePullSecrets:
-  {{- toYaml . | nindent 2 }}
+  {{- range . }}
+  - {{ kindIs "string" . | ternary (dict "name" .) . | toJson }}
+  {{- end }}
 {{- end }}
 {{- with .Values.controller.priorityClassName }}
 priorityClassName: {{ . }}
@@ -120,7 +143,7 @@ schedulerName: {{ . }}
 {{- with .Values.controller.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
-{{- with .Values.controller.hostAliases }}
+{{- with .Values.controller.hostAliases | default .Values.global.hostAliases }}
 hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -131,20 +154,58 @@ dnsPolicy: {{ . }}
 dnsConfig:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.controller.nodeSelector }}
+{{- with .Values.controller.nodeSelector | default .Values.global.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.controller.tolerations }}
+{{- with .Values.controller.tolerations | default .Values.global.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.controller.affinity }}
+{{- with .Values.controller.affinity | default .Values.global.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- toYaml .Values.controller.podSecurityContext | nindent 2 }}
+  {{- include "vso.securityContext" (dict "root" . "context" .Values.controller.podSecurityContext) | nindent 2 }}
+{{- end }}
+
+{{/* A security context as this cluster takes it: dict "root" $, "context". OpenShift gives users and groups by itself. */}}
+{{- define "vso.securityContext" -}}
+{{- $adapt := .root.Values.compatibility.openshift.adaptSecurityContext -}}
+{{- if or (eq $adapt "force") (and (eq $adapt "auto") (.root.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+{{- toYaml (omit .context "runAsUser" "runAsGroup" "fsGroup" "supplementalGroups") -}}
+{{- else -}}
+{{- toYaml .context -}}
+{{- end -}}
+{{- end }}
+
+{{/* The sources of the volume with the files for TLS to Vault, none where nothing is named. */}}
+{{- define "vso.tlsSources" -}}
+{{- $tls := .Values.vault.tls -}}
+{{- if and $tls.caConfigMap $tls.caSecret -}}
+{{- fail "vault.tls: give caConfigMap or caSecret, not both" -}}
+{{- end -}}
+{{- with $tls.caConfigMap }}
+- configMap:
+    name: {{ . }}
+    items: [{key: ca.crt, path: ca.crt}]
+{{- end }}
+{{- with $tls.caSecret }}
+- secret:
+    name: {{ . }}
+    items: [{key: ca.crt, path: ca.crt}]
+{{- end }}
+{{- with $tls.clientCertSecret }}
+- secret:
+    name: {{ . }}
+    items: [{key: tls.crt, path: tls.crt}, {key: tls.key, path: tls.key}]
+{{- end }}
+{{- end }}
+
+{{/* Whether a hook brings the CRDs up to date, as a text that is empty where none does. */}}
+{{- define "vso.crdHook" -}}
+{{- if and .Values.hooks.upgradeCRDs.enabled .Values.rbac.create (not .Values.rbac.namespaces) }}yes{{ end -}}
 {{- end }}
 
 {{/* A hook's Job: dict "root" $, "name", "hook" (its annotations), "backoffLimit", "deadline", "account", "command", "args". */}}
@@ -154,6 +215,7 @@ kind: Job
 {{ include "vso.metadata" (dict "root" .root "name" .name "namespace" (include "vso.namespace" .root) "annotations" .hook) }}
 spec:
   backoffLimit: {{ .backoffLimit }}
+  ttlSecondsAfterFinished: 3600
   {{- with .deadline }}
   activeDeadlineSeconds: {{ . }}
   {{- end }}
@@ -183,7 +245,7 @@ spec:
           resources:
             {{- toYaml .root.Values.hooks.resources | nindent 12 }}
           securityContext:
-            {{- toYaml .root.Values.controller.securityContext | nindent 12 }}
+            {{- include "vso.securityContext" (dict "root" .root "context" .root.Values.controller.securityContext) | nindent 12 }}
 {{- end }}
 
 {{/* The block of a login method as a VaultAuth spells it: without what is empty, and with audiences. */}}

@@ -59,15 +59,19 @@ def test_the_generated_files_are_as_they_would_be_written() -> None:
 def test_a_stale_file_and_a_foreign_crd_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     charts = tmp_path / "charts"
     shutil.copytree(ROOT / "charts", charts)
+    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
     chart = charts / "vault-secrets-operator"
     (chart / "values.schema.json").write_text("{}")
     (chart / "crds" / "foreign.yaml").write_text("")
+    (chart / "files" / "argocd" / "foreign.lua").write_text("")
     (chart / "templates" / "_generated.tpl").unlink()
     assert main(["--check", str(charts)]) == 1
     said = capsys.readouterr().err
     assert "values.schema.json: differs" in said
     assert "_generated.tpl: missing" in said
     assert "foreign.yaml: belongs to no kind" in said
+    assert "foreign.lua: is no copy of anything" in said
+    (chart / "files" / "argocd" / "foreign.lua").unlink()
     (chart / "crds" / "foreign.yaml").unlink()
     assert main(["--write", str(charts)]) == 0
     assert main(["--check", str(charts)]) == 0
@@ -84,6 +88,13 @@ def test_the_charts_crds_are_those_of_the_manifests() -> None:
 def test_the_chart_is_the_version_of_the_operator() -> None:
     about = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert about["version"] == about["appVersion"] == vso.__version__
+
+
+def test_every_template_begins_with_the_defaults_that_an_older_release_lacks() -> None:
+    templates = [path for path in (CHART / "templates").iterdir() if not path.name.startswith("_")]
+    assert "NOTES.txt" in {path.name for path in templates}
+    begin = '{{- include "vso.fill" . '
+    assert [path.name for path in templates if not path.read_text().startswith(begin)] == []
 
 
 def test_the_defaults_are_those_of_the_flags() -> None:
@@ -120,6 +131,12 @@ SMALL = """
 # something.
 # @enum a b ""
 level: a
+# Nothing else.
+# @enum true
+kept: true
+# Who may be read.
+# @form credentials
+readable: []
 # As it is.
 free:
   x: 1
@@ -135,7 +152,7 @@ deep:
 
 def test_values_are_read_with_their_comments() -> None:
     root = parse(SMALL)
-    level, free, gone, count = root.values()
+    level, _, _, free, gone, count = root.values()
     assert (level.name, level.text, level.words("enum")) == ("level", "Level of something.", ("a", "b", ""))
     assert (free.name, free.default) == ("free", {"x": 1})
     assert (gone.name, gone.inert, gone.words("harmless")) == ("deep.gone", "for a reason", ("0", "0s"))
@@ -146,6 +163,9 @@ def test_values_are_read_with_their_comments() -> None:
 def test_the_schema_admits_what_the_comments_say() -> None:
     properties = json.loads(schema(parse(SMALL)))["properties"]
     assert properties["level"]["enum"] == ["a", "b", ""]
+    assert properties["kept"]["enum"] == [True]
+    assert properties["readable"]["items"]["required"] == ["namespace"]
+    assert properties["global"] == {"type": "object", "additionalProperties": True}
     assert properties["free"] == {"description": "As it is.", "type": "object"}
     assert properties["deep"]["additionalProperties"] is False
     assert "type" not in properties["deep"]["properties"]["gone"]

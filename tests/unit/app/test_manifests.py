@@ -12,6 +12,7 @@ import yaml
 
 from vso.api.scheme import parse
 from vso.app import rbac
+from vso.app.flags import texts
 from vso.app.settings import from_args
 from vso.core.keys import GROUP, Kind
 
@@ -100,6 +101,20 @@ def test_the_pod_is_restricted() -> None:
     assert {"requests", "limits"} == set(container["resources"])
     labels = one("operator/namespace.yaml", "Namespace")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_the_job_that_uninstalls_is_the_operators_pod_with_the_right_to_stop_it() -> None:
+    operator = one("operator/deployment.yaml", "Deployment")["spec"]
+    job = one("uninstall/job.yaml", "Job")["spec"]["template"]
+    ours, theirs = operator["template"]["spec"], job["spec"]
+    for key in ("serviceAccountName", "automountServiceAccountToken", "securityContext"):
+        assert theirs[key] == ours[key]
+    for key in ("image", "imagePullPolicy", "securityContext"):
+        assert theirs["containers"][0][key] == ours["containers"][0][key]
+    assert not operator["selector"]["matchLabels"].items() <= job["metadata"]["labels"].items()
+    told = texts(theirs["containers"][0]["args"])
+    assert (told["uninstall"], told["uninstall_deployment"]) == ("true", NAME)
+    assert role_of("uninstall/role.yaml")["rules"] == rbac.scale_rules()
 
 
 def test_probes_and_metrics_are_where_the_operator_serves_them() -> None:

@@ -1,4 +1,4 @@
-"""The generated part of the chart's templates: the operator's rights, and the warnings about keys without effect.
+"""The generated part of the chart's templates: rights, defaults, and the warnings about keys without effect.
 
 Invariant: every rule is one of `vso.app.rbac`, which manifests/rbac is written from too; only names that an install
 chooses are filled in by the template.
@@ -6,6 +6,7 @@ chooses are filled in by the template.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -39,6 +40,7 @@ def generated(root: Section) -> str:
         "rules.credentials": "".join(_credentials()),
         "clientCache": to_yaml(list(rbac.CLIENT_CACHE)),
         "kinds": to_yaml({str(kind).lower(): kind.plural for kind in Kind}),
+        "defaults": f"{json.dumps({value.name: value.default for value in root.values()}, indent=1)}\n",
         "warnings": "".join(_warning(value) for value in root.values() if value.inert),
     }
     return "\n".join([_HEAD, *(_define(f"vso.{name}", text) for name, text in parts.items())])

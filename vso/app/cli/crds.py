@@ -30,11 +30,11 @@ def main(argv: Sequence[str], account: Path = ACCOUNT) -> int:
         sys.stdout.write("".join(f"---\n{render(kind)}" for kind in kinds))
         return 0
     try:
-        asyncio.run(_apply(kinds, options.kubeconfig, options.timeout, account))
+        asyncio.run(_apply(kinds, options, account))
     except VsoError as error:
         return _failed(f"{error.message}; {error.remedy}", 1)
-    except TimeoutError:
-        return _failed(f"not done within {options.timeout:g} s", 1)
+    except TimeoutError as error:
+        return _failed(f"not done within {options.timeout:g} s: waited for {error}", 1)
     return 0
 
 
@@ -44,6 +44,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("kinds", nargs="*", metavar="KIND", help="these only")
     made.add_argument("--apply", action="store_true", help="make the cluster's CRDs those of this version")
     made.add_argument("--kubeconfig", metavar="FILE", help="else KUBECONFIG, else the pod's ServiceAccount")
+    made.add_argument(
+        "--annotation", metavar="KEY=VALUE", type=_annotation, action="append", default=[],
+        help="with --apply; one for every CRD, beside ours; may be given again",
+    )  # fmt: skip
     made.add_argument("--timeout", metavar="DURATION", type=_seconds, default=30.0, help="with --apply; default 30s")
     return made
 
@@ -52,18 +56,30 @@ def _seconds(text: str) -> float:
     return parse_duration(text).total_seconds()
 
 
+def _annotation(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
 def _failed(text: str, code: int) -> int:
     sys.stderr.write(f"vso crds: {text}\n")
     return code
 
 
-async def _apply(kinds: Sequence[Kind], kubeconfig: str | None, timeout: float, account: Path) -> None:
+async def _apply(kinds: Sequence[Kind], options: argparse.Namespace, account: Path) -> None:
     # Who only prints does without the weight of a client.
-    from vso.app.crd_install import apply  # noqa: PLC0415
+    from vso.app.crd_install import CrdInstall  # noqa: PLC0415
     from vso.core.clock import SystemClock  # noqa: PLC0415
     from vso.kube.client import KubeClient  # noqa: PLC0415
     from vso.kube.config import load  # noqa: PLC0415
 
     clock = SystemClock()
-    async with asyncio.timeout(timeout), KubeClient(await load(kubeconfig, account=account), clock) as client:
-        await apply(client, clock, kinds)
+    async with KubeClient(await load(options.kubeconfig, account=account), clock) as client:
+        install = CrdInstall(client, clock, dict(options.annotation))
+        try:
+            async with asyncio.timeout(options.timeout):
+                await install.apply(kinds)
+        except TimeoutError:
+            raise TimeoutError(install.awaited) from None
