@@ -8,12 +8,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.conformance.stage import Json, Stage, Team
-from tests.testbed.bed import always, eventually
+from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
+from tests.testbed.bed import Mark, always, eventually
 from tests.testbed.endpoint import Asked, Endpoint, Said
 
 LASTS = 20
@@ -164,3 +165,194 @@ def test_a_redirect_leads_to_no_address_inside(team: Team, trap: Endpoint, statu
         assert "redirects" in told["message"]
         always(lambda: inside.asked == [], during=1)
         assert team.secret() is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [{"caCertSecretRef": "{victim}/ca"}, {"caCertConfigMapRef": {"name": "{victim}/ca"}}],
+    ids=["Secret", "ConfigMap"],
+)
+def test_another_tenants_ca_is_not_fetched_for_a_connection(
+    team: Team, stage: Stage, trap: Endpoint, source: Json
+) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    victim.keep("ca", **{"ca.crt": CANARY})
+    mark = stage.bed.mark()
+    spec = json.loads(json.dumps(source).replace("{victim}", victim.ns))
+    team.access(address=trap.url.replace("http:", "https:"), connection=spec)
+    team.static()
+    told = team.wait_condition("Stalled", reason="InvalidSpec", kind="VaultConnection", name="vault")
+    assert "cannot be the name of an object" in told["message"]
+    assert read_in(stage, mark, victim.ns) == set()
+    assert trap.asked == []
+    victim.disband()
+
+
+def read_in(stage: Stage, mark: Mark, namespace: str) -> set[tuple[str, str]]:
+    """The Secrets and ConfigMaps of a namespace that the operator has asked for."""
+    calls = [call for call in stage.bed.kube_audit(mark) if call.user == OPERATOR_USER and call.namespace == namespace]
+    asked = {"secrets", "configmaps"}
+    return {(call.resource, call.name) for call in calls if call.resource in asked and call.verb == "get"}
+
+
+def test_headers_and_ca_of_another_tenants_connection_go_to_its_own_address_alone(
+    team: Team, stage: Stage, trap: Endpoint
+) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    ours = base64.b64encode(stage.bed.authority.certificate.read_bytes()).decode()
+    victim.access(connection={"headers": {"X-Private": CANARY}, "caBundle": ours})
+    away = {"headers": {"X-Mine": "1"}, "params": {"x": trap.url}, "vaultConnectionRef": f"{victim.ns}/vault"}
+    team.access(address=trap.url, auth=away)
+    team.put("app", {"password": "v1"})
+    team.static()
+    team.wait_ready()
+    assert {asked.path for asked in trap.asked} <= {"/v1/sys/health"}
+    team.apply("VaultAuth", "auth", team.auth_spec())
+    eventually(lambda: bool(shown(trap)), message="its own connection leads to the trap")
+    assert CANARY not in everything(trap)
+    for kind, name in (("VaultStaticSecret", "app"), ("VaultAuth", "auth"), ("VaultConnection", "vault")):
+        assert CANARY not in str(team.get(kind, name))
+    victim.disband()
+
+
+FRAMING = {
+    "Host": "elsewhere.invalid",
+    "Content-Length": "100000",
+    "Transfer-Encoding": "chunked",
+    "Expect": "100-continue",
+    "Upgrade": "websocket",
+    "connection": "close",
+}
+
+
+@pytest.mark.parametrize("name", FRAMING)
+def test_no_header_of_a_login_says_where_a_request_goes_or_ends_on_a_shared_socket(
+    team: Team, stage: Stage, name: str
+) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    victim.ready()
+    team.access(auth={"headers": {name: FRAMING[name]}, "vaultConnectionRef": f"{victim.ns}/vault"})
+    team.static()
+    told = team.wait_condition("Stalled", reason="InvalidSpec")
+    assert f"{name} cannot be overridden" in told["message"]
+    victim.put("app", {"password": "v2"})
+    victim.wait_data(lambda data: data["password"] == "v2", timeout=5)
+    victim.disband()
+
+
+def holds(password: str, data: dict[str, str]) -> bool:
+    return data["password"] == password
+
+
+def test_a_login_that_vault_does_not_even_answer_shuts_no_neighbour_out(team: Team, stage: Stage) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    victim.ready()
+    over = {f"X-{number}": "x" * 100_000 for number in range(12)}
+    team.access(auth={"headers": over, "vaultConnectionRef": f"{victim.ns}/vault"})
+    for number in range(8):
+        team.static(f"app-{number}")
+    team.wait_condition("Ready", "False", name="app-7", timeout=40)
+    for number in range(2, 6):
+        victim.put("app", {"password": f"v{number}"})
+        victim.wait_data(partial(holds, f"v{number}"), timeout=5)
+        assert victim.condition("Healthy")["status"] == "True"
+    victim.disband()
+
+
+METHODS = {
+    "approle": {"appRole": {"roleId": "app", "secretRef": "creds"}},
+    "userpass": {"userpass": {"username": "ada", "secretRef": "creds"}},
+    "ldap": {"ldap": {"username": "ada", "secretRef": "creds"}},
+    "token": {"token": {"secretRef": "creds"}},
+    "jwt": {"jwt": {"role": "app", "secretRef": "creds"}},
+    "cert": {"cert": {"secretRef": "creds"}},
+    "aws": {"aws": {"role": "app", "secretRef": "creds"}},
+    "generic": {"generic": {"bodyFrom": [{"field": "password", "secretRef": "creds", "key": "password"}]}},
+}
+
+
+@pytest.mark.parametrize("given", ["VaultAuth", "VaultAuthGlobal"])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_secret_of_a_shared_login_is_the_consumers_own(team: Team, stage: Stage, method: str, given: str) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    victim.keep("creds", **dict.fromkeys(("id", "password", "token", "jwt", "tls.crt", "tls.key"), CANARY))
+    team.apply("VaultConnection", "vault", {"address": stage.bed.vault.url})
+    victim.apply("VaultConnection", "vault", {"address": stage.bed.vault.url})
+    says = {"mount": "login", **METHODS[method]}
+    shared = f"{victim.ns}/auth"
+    if given == "VaultAuth":
+        admits = {"vaultConnectionRef": "vault", "allowedNamespaces": [team.ns]}
+        victim.apply("VaultAuth", "auth", {"method": method, **says, **admits})
+    else:
+        block = next(iter(METHODS[method]))
+        defaults = {block: {**METHODS[method][block], "mount": "login"}, "allowedNamespaces": [team.ns]}
+        victim.apply("VaultAuthGlobal", "defaults", defaults)
+        ref = {"name": "defaults", "namespace": victim.ns}
+        team.apply("VaultAuth", "auth", {"vaultConnectionRef": "vault", "method": method, "vaultAuthGlobalRef": ref})
+        shared = "auth"
+    mark = stage.bed.mark()
+    team.static(vaultAuthRef=shared)
+    told = team.wait_condition("Ready", "False", timeout=40)
+    assert "creds" in told["message"], told
+    assert CANARY not in told["message"]
+    assert read_in(stage, mark, victim.ns) == set()
+    assert read_in(stage, mark, team.ns) == {("secrets", "creds")}
+    victim.disband()
+
+
+@pytest.mark.parametrize(
+    "leads_out",
+    [
+        {"path": "../{victim}/app"},
+        {"path": "app/../../{victim}/app"},
+        {"mount": "kv/../sys"},
+        {"mount": "..", "path": "sys/seal-status"},
+        {"namespace": "../{victim}"},
+        {"namespace": "a/./b"},
+        {"namespace": "a\r\nX-Vault-Token: {victim}"},
+    ],
+    ids=str,
+)
+def test_no_path_and_no_vault_namespace_leads_out_of_its_place(team: Team, trap: Endpoint, leads_out: Json) -> None:
+    team.access(address=trap.url)
+    spec = json.loads(json.dumps(leads_out).replace("{victim}", "victim"))
+    team.static(**{"path": "app", **spec})
+    told = team.wait_condition("Stalled", timeout=40)
+    assert "segment '.' or '..'" in told["message"] or "control character" in told["message"]
+    assert {asked.path for asked in trap.asked} <= {"/v1/auth/kubernetes/login", "/v1/sys/health"}
+    assert {asked.headers.get("x-vault-namespace") for asked in trap.asked} == {None}
+
+
+def test_a_secret_that_claims_another_namespaces_object_wakes_nobody_and_is_left_alone(
+    team: Team, stage: Stage
+) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    victim.ready(refreshAfter="1h")
+    secret = victim.the_secret()
+    claims_it = {**secret["metadata"]["labels"], "by": team.ns}
+    meta = {"name": "app", "namespace": team.ns, "labels": claims_it, "ownerReferences": secret["metadata"]["ownerReferences"]}
+    mark = stage.bed.mark()
+    forged = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"forged": "1"}}
+    stage.bed.kube.apply(forged)
+    for number in range(5):
+        forged["stringData"] = {"forged": str(number)}
+        stage.bed.kube.apply(forged)
+    stage.bed.kube.patch("Secret", team.ns, "app", {"metadata": {"ownerReferences": None}})
+    stage.bed.kube.remove(forged)
+    always(lambda: victim.the_secret() == secret, during=1.5, message="the Secret stays as it is")
+    assert [call for call in stage.bed.vault_audit(mark) if call.path.startswith(f"kv/data/{victim.ns}")] == []
+    calls = [call for call in stage.bed.kube_audit(mark) if call.user == OPERATOR_USER and call.writes]
+    secrets = {"secrets", "vaultstaticsecrets"}
+    assert [call for call in calls if call.namespace in {team.ns, victim.ns} and call.resource in secrets] == []
+    victim.disband()
+
+
+@pytest.mark.parametrize("type_", ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"])
+def test_no_secret_is_made_of_a_type_that_has_the_cluster_issue_a_token(team: Team, type_: str) -> None:
+    account = {"kubernetes.io/service-account.name": "app"}
+    team.put("app", {"token-id": "abcdef", "token-secret": "0123456789abcdef"})
+    team.access()
+    team.static(destination={"type": type_, "annotations": account, "transformation": {"excludeRaw": True}})
+    told = team.wait_condition("Stalled", reason="InvalidSpec")
+    assert type_ in told["message"]
+    assert team.secret() is None
