@@ -65,7 +65,10 @@ ANSWERS = {
     "errors that are none": (Said(403, {"errors": {"a": [1, None]}}), "VaultPermissionDenied"),
     "a header of a megabyte": (Said(200, secret("{}"), {"X-Long": "x" * MIB}), "VaultUnavailable"),
     "a version that is none": (Said(200, {"data": {"data": {"a": "b"}, "metadata": {"version": {"x": 1}}}}), ""),
-    "a version beyond all numbers": (Said(200, f'{{"data":{{"data":{{"a":"b"}},"metadata":{{"version":{VAST}}}}}}}'), ""),
+    "a version beyond all numbers": (
+        Said(200, f'{{"data":{{"data":{{"a":"b"}},"metadata":{{"version":{VAST}}}}}}}'),
+        "",
+    ),
 }
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.stage import Json, Stage, Team
-from tests.testbed.bed import always, eventually
+from tests.conformance.stage import Json, Team
+from tests.testbed.bed import always
 
 LASTS = 15
 OPERATOR_ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=2s")
@@ -81,7 +81,9 @@ def test_a_secret_that_only_the_status_claims_does_not_go_with_its_source(team: 
 def test_another_objects_secret_does_not_go_with_the_source_of_who_claims_it(team: Team, *, create: bool) -> None:
     team.ready()
     secret = team.the_secret()
-    suspended(team, name="thief", path="nowhere", onSourceDeleted="Delete", destination={"name": "app", "create": create})
+    suspended(
+        team, name="thief", path="nowhere", onSourceDeleted="Delete", destination={"name": "app", "create": create}
+    )
     forge(team, secret, name="thief", lastGeneration=2)
     team.wait_condition("Ready", "False", "SourceDeleted", name="thief")
     always(lambda: team.the_secret() == secret, during=1, message="the Secret stays as it is")

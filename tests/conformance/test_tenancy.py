@@ -330,7 +330,12 @@ def test_a_secret_that_claims_another_namespaces_object_wakes_nobody_and_is_left
     victim.ready(refreshAfter="1h")
     secret = victim.the_secret()
     claims_it = {**secret["metadata"]["labels"], "by": team.ns}
-    meta = {"name": "app", "namespace": team.ns, "labels": claims_it, "ownerReferences": secret["metadata"]["ownerReferences"]}
+    meta = {
+        "name": "app",
+        "namespace": team.ns,
+        "labels": claims_it,
+        "ownerReferences": secret["metadata"]["ownerReferences"],
+    }
     mark = stage.bed.mark()
     forged = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"forged": "1"}}
     stage.bed.kube.apply(forged)

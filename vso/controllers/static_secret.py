@@ -31,8 +31,8 @@ from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import sync
 from vso.decide.conditions import in_order
-from vso.decide.mac import secret_mac
 from vso.decide.destination import check_destination
+from vso.decide.mac import secret_mac
 from vso.decide.references import vault_namespace
 from vso.decide.schedule import duration_of, refresh_period, stale_after
 from vso.decide.transform import KvAnswer, KvSource, build, sources

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import tenacity
 
 from vso.core.clock import Clock
-from vso.core.errors import ConfigError, Reason, VsoError
+from vso.core.errors import Reason, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.attempts import attempt
 from vso.runtime.workqueue import Lane
