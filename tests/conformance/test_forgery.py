@@ -5,6 +5,8 @@ What a status says of a destination is not believed by itself: the Secret must s
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.conformance.stage import Json, Team
@@ -30,7 +32,7 @@ def forge(team: Team, secret: Json, *, name: str = "app", **status: object) -> N
     team.patch({"spec": {"suspend": False}}, name=name)
 
 
-def suspended(team: Team, *, name: str = "app", path: str = "app", **changes: object) -> None:
+def suspended(team: Team, *, name: str = "app", path: str = "app", **changes: Any) -> None:
     """An object that has not written anything yet."""
     team.access()
     team.static(name, path, suspend=True, **changes)

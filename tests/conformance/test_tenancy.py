@@ -259,7 +259,7 @@ def test_a_login_that_vault_does_not_even_answer_shuts_no_neighbour_out(team: Te
     victim.disband()
 
 
-METHODS = {
+METHODS: dict[str, Json] = {
     "approle": {"appRole": {"roleId": "app", "secretRef": "creds"}},
     "userpass": {"userpass": {"username": "ada", "secretRef": "creds"}},
     "ldap": {"ldap": {"username": "ada", "secretRef": "creds"}},
