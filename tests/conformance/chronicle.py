@@ -22,7 +22,9 @@ _OLD_ROTATIONS = 5
 
 
 def by_the_operator_alone(obj: Json) -> bool:
-    """Tell whether nobody else has a hand in the status."""
+    """Tell whether nobody else has a hand in the status; its default is nobody's."""
+    if _unsaid(obj.get("status") or {}):
+        return True
     managed = obj["metadata"].get("managedFields", ())
     return {entry.get("manager") for entry in managed if "f:status" in entry.get("fieldsV1", {})} <= {OPERATOR}
 
