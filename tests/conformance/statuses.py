@@ -57,6 +57,7 @@ class Gathered:
         """Take an object as it is now."""
         with self._lock:
             if not by_the_operator_alone(obj):
+                self.chronicle.forget(obj["metadata"]["uid"])
                 return
             rules = [*self.chronicle.follows(obj)]
             found = shape(obj)
