@@ -12,6 +12,11 @@ from tests import rights
 from tests.conformance import contract, install
 from tests.conformance.cloud_stage import clear, vault_in
 from tests.conformance.stage import Stage, Team, team_of
+from tests.conformance.statuses import (  # noqa: F401  fixtures, one of which every scenario has
+    _every_status_keeps_the_contract,
+    court,
+    court_of_the_module,
+)
 from tests.testbed.bed import Bed
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import Proxy

@@ -233,15 +233,15 @@ async def test_an_immutable_secret_is_refused(place: Place, writer: SecretWriter
 async def test_orphans_are_emptied_or_deleted(place: Place, writer: SecretWriter, deleter: SecretWriter) -> None:
     pair = {"tls.crt": Sensitive(b"c"), "tls.key": Sensitive(b"k")}
     tls = await writer.put(place.plan(type="kubernetes.io/tls", data=pair), recorded=None, metadata_changed=True)
-    assert await writer.empty(place.namespace, "creds", "another-uid") == "gone"
-    assert await writer.empty(place.namespace, "creds", tls.uid) == "emptied"
+    assert await writer.empty(place.plan(), "another-uid") == "gone"
+    assert await writer.empty(place.plan(), tls.uid) == "emptied"
     assert place.secret()["data"] == {"tls.crt": "", "tls.key": ""}
     plain = await writer.put(place.plan("plain"), recorded=None, metadata_changed=True)
-    assert await writer.empty(place.namespace, "plain", plain.uid) == "emptied"
+    assert await writer.empty(place.plan("plain"), plain.uid) == "emptied"
     assert not place.secret("plain").get("data")
-    assert await deleter.delete(place.namespace, "plain", "another-uid") == "gone"
-    assert await deleter.delete(place.namespace, "plain", plain.uid) == "deleted"
-    assert await deleter.delete(place.namespace, "plain", plain.uid) == "gone"
+    assert await deleter.delete(place.plan("plain"), "another-uid") == "gone"
+    assert await deleter.delete(place.plan("plain"), plain.uid) == "deleted"
+    assert await deleter.delete(place.plan("plain"), plain.uid) == "gone"
 
 
 async def test_a_merge_patch_for_another_uid_changes_nothing(place: Place, writing: KubeClient) -> None:

@@ -112,6 +112,33 @@ def test_a_reference_to_what_is_the_others_is_refused(team: Team) -> None:
     team.wait_ready()
 
 
+@pytest.mark.parametrize("kept", ["Delete", "Retain"])
+def test_a_secret_of_the_others_object_is_not_taken_over(team: Team, kept: str) -> None:
+    access_of_blue(team)
+    team.access()
+    team.put("app", {"password": "v1"})
+    owned = {"name": "app", "onDelete": kept}
+    team.static(vaultAuthRef="auth-blue", metadata={"labels": BLUE}, refreshAfter="1h", destination=owned)
+    team.wait_ready()
+    secret = team.the_secret()
+    team.put("stolen", {"password": "stolen"})
+    team.static("thief", "stolen", destination={"name": "app", "overwrite": True})
+    told = team.wait_condition("Stalled", reason="DestinationConflict", name="thief")
+    assert f"belongs to VaultStaticSecret {team.ns}/app" in told["message"]
+    assert team.the_secret() == secret
+
+
+def test_an_object_that_changes_its_class_loses_what_it_referred_to_and_takes_nothing_along(team: Team) -> None:
+    team.ready(refreshAfter="1h")
+    secret = team.the_secret()
+    team.patch({"metadata": {"labels": BLUE}})
+    team.wait_condition("Healthy", "False", "ReferenceNotFound", timeout=40)
+    assert team.the_secret()["data"] == secret["data"]
+    team.patch({"metadata": {"labels": dict.fromkeys(BLUE)}})
+    team.wait_condition("Healthy", timeout=40)
+    assert team.the_secret()["metadata"]["uid"] == secret["metadata"]["uid"]
+
+
 def test_what_the_selector_leaves_out_is_left_alone_until_its_labels_change(team: Team, stage: Stage) -> None:
     mark = stage.bed.mark()
     access_of_blue(team)

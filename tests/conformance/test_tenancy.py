@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.stage import Json, Stage, Team
+from tests.conformance.audit import read_in
+from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.endpoint import Asked, Endpoint, Said
 
@@ -169,3 +170,101 @@ def test_a_redirect_leads_to_no_address_inside(team: Team, trap: Endpoint, statu
         assert "redirects" in told["message"]
         always(lambda: inside.asked == [], during=1)
         assert team.secret() is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [{"caCertSecretRef": "{victim}/ca"}, {"caCertConfigMapRef": {"name": "{victim}/ca"}}],
+    ids=["Secret", "ConfigMap"],
+)
+def test_another_tenants_ca_is_not_fetched_for_a_connection(
+    team: Team, stage: Stage, trap: Endpoint, source: Json
+) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    victim.keep("ca", **{"ca.crt": CANARY})
+    mark = stage.bed.mark()
+    spec = json.loads(json.dumps(source).replace("{victim}", victim.ns))
+    team.access(address=trap.url.replace("http:", "https:"), connection=spec)
+    team.static()
+    told = team.wait_condition("Stalled", reason="InvalidSpec", kind="VaultConnection", name="vault")
+    assert "cannot be the name of an object" in told["message"]
+    assert read_in(stage, mark, victim.ns) == set()
+    assert trap.asked == []
+    victim.disband()
+
+
+def test_headers_and_ca_of_another_tenants_connection_go_to_its_own_address_alone(
+    team: Team, stage: Stage, trap: Endpoint
+) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    ours = base64.b64encode(stage.bed.authority.certificate.read_bytes()).decode()
+    victim.access(connection={"headers": {"X-Private": CANARY}, "caBundle": ours})
+    away = {"headers": {"X-Mine": "1"}, "params": {"x": trap.url}, "vaultConnectionRef": f"{victim.ns}/vault"}
+    team.access(address=trap.url, auth=away)
+    team.put("app", {"password": "v1"})
+    team.static()
+    team.wait_ready()
+    assert {asked.path for asked in trap.asked} <= {"/v1/sys/health"}
+    team.apply("VaultAuth", "auth", team.auth_spec())
+    eventually(lambda: bool(shown(trap)), message="its own connection leads to the trap")
+    assert CANARY not in everything(trap)
+    for kind, name in (("VaultStaticSecret", "app"), ("VaultAuth", "auth"), ("VaultConnection", "vault")):
+        assert CANARY not in str(team.get(kind, name))
+    victim.disband()
+
+
+@pytest.mark.parametrize(
+    "leads_out",
+    [
+        {"path": "../{victim}/app"},
+        {"path": "app/../../{victim}/app"},
+        {"mount": "kv/../sys"},
+        {"mount": "..", "path": "sys/seal-status"},
+        {"namespace": "../{victim}"},
+        {"namespace": "a/./b"},
+        {"namespace": "a\r\nX-Vault-Token: {victim}"},
+    ],
+    ids=str,
+)
+def test_no_path_and_no_vault_namespace_leads_out_of_its_place(team: Team, trap: Endpoint, leads_out: Json) -> None:
+    team.access(address=trap.url)
+    spec = json.loads(json.dumps(leads_out).replace("{victim}", "victim"))
+    team.static(**{"path": "app", **spec})
+    told = team.wait_condition("Stalled", timeout=40)
+    assert "segment '.' or '..'" in told["message"] or "control character" in told["message"]
+    assert {asked.path for asked in trap.asked} <= {"/v1/auth/kubernetes/login", "/v1/sys/health"}
+    assert {asked.headers.get("x-vault-namespace") for asked in trap.asked} == {None}
+
+
+def test_a_secret_that_claims_another_namespaces_object_wakes_nobody_and_is_left_alone(
+    team: Team, stage: Stage
+) -> None:
+    victim = stage.team(f"{team.ns}-victim")
+    victim.ready(refreshAfter="1h")
+    secret = victim.the_secret()
+    # Without an owner reference: one to another namespace has the garbage collector take the Secret away at once.
+    meta = {"name": "app", "namespace": team.ns, "labels": {**secret["metadata"]["labels"], "by": team.ns}}
+    mark = stage.bed.mark()
+    forged = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"forged": "1"}}
+    stage.bed.kube.apply(forged)
+    for number in range(5):
+        forged["stringData"] = {"forged": str(number)}
+        stage.bed.kube.apply(forged)
+    stage.bed.kube.remove(forged)
+    always(lambda: victim.the_secret() == secret, during=1.5, message="the Secret stays as it is")
+    assert [call for call in stage.bed.vault_audit(mark) if call.path.startswith(f"kv/data/{victim.ns}")] == []
+    calls = [call for call in stage.bed.kube_audit(mark) if call.user == OPERATOR_USER and call.writes]
+    secrets = {"secrets", "vaultstaticsecrets"}
+    assert [call for call in calls if call.namespace in {team.ns, victim.ns} and call.resource in secrets] == []
+    victim.disband()
+
+
+@pytest.mark.parametrize("type_", ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token"])
+def test_no_secret_is_made_of_a_type_that_has_the_cluster_issue_a_token(team: Team, type_: str) -> None:
+    account = {"kubernetes.io/service-account.name": "app"}
+    team.put("app", {"token-id": "abcdef", "token-secret": "0123456789abcdef"})
+    team.access()
+    team.static(destination={"type": type_, "annotations": account, "transformation": {"excludeRaw": True}})
+    told = team.wait_condition("Stalled", reason="InvalidSpec")
+    assert type_ in told["message"]
+    assert team.secret() is None

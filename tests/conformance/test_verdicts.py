@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from tests.conformance.chronicle import Chronicle, breaches, by_the_operator_alone
 from tests.conformance.contract import Expected, argo, expected, flux_kustomizations, judge_by_argo, situation
 from tests.conformance.stage import GROUP, Json, Team
+from tests.conformance.statuses import Court, Gathered
 from tests.testbed.bed import Bed, eventually
 from tests.testbed.gitops import FluxVerdict, flux_verdicts
 from vso.core.keys import Kind
@@ -116,6 +118,91 @@ def test_a_status_outside_of_the_contract_is_found() -> None:
     odd = replace(STATES["in order"], status=seen({"Ready": "True", "Healthy": "True", "Stalled": "True"}))
     with pytest.raises(AssertionError, match="no row of the contract"):
         situation(odd.obj("VaultStaticSecret"))
+
+
+WHEN = "2026-01-01T00:00:00Z"
+LATER = "2026-01-01T00:01:00Z"
+
+
+def said(*told: Json, generation: int = 2, **more: object) -> Json:
+    """An object whose status the operator has written; conditions are filled up."""
+    filled = [{"reason": "Ready", "message": "it is so", "lastTransitionTime": WHEN, **one} for one in told]
+    meta = {"name": "app", "namespace": "team", "uid": "u", "generation": 2}
+    status = {"observedGeneration": generation, "conditions": filled, **more}
+    return {"apiVersion": GROUP, "kind": "VaultStaticSecret", "metadata": meta, "status": status}
+
+
+READY, HEALTHY = {"type": "Ready", "status": "True"}, {"type": "Healthy", "status": "True"}
+NOT_READY, UNHEALTHY = READY | {"status": "False"}, HEALTHY | {"status": "False"}
+STALLED = {"type": "Stalled", "status": "True"}
+
+
+@pytest.mark.parametrize(
+    ("obj", "rule"),
+    [
+        (said(READY, HEALTHY, READY), "a type of condition comes once"),
+        (said(NOT_READY, UNHEALTHY, STALLED), "Reconciling and Stalled come first"),
+        (said(READY, HEALTHY, generation=3), "no generation is observed before it is there"),
+        (said(READY, HEALTHY, history=[{}] * 6), "the history is of five rotations"),
+        (said(READY | {"reason": "Invented"}, HEALTHY), "Ready: the reason is one of the closed list"),
+        (said(READY | {"message": ""}, HEALTHY), "Ready: a message says what is"),
+        (said(READY | {"lastTransitionTime": ""}, HEALTHY), "Ready: it says since when"),
+        (said(STALLED | {"status": "False"}, READY, HEALTHY), "Stalled: it is there only where it is true"),
+        (said(READY | {"observedGeneration": 3}, HEALTHY), "Ready: it is of no later generation"),
+        (said(READY), "no row of the contract"),
+        (said() | {"status": None}, "a status is defaulted in the CRD"),
+    ],
+)
+def test_a_status_that_breaks_a_rule_by_itself_is_found(obj: Json, rule: str) -> None:
+    assert any(rule in found for found in breaches(obj))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rule"),
+    [
+        (said(READY), said(READY, generation=1), "observedGeneration never goes back"),
+        (said(READY, lastSyncTime=WHEN), said(READY), "lastSyncTime stays"),
+        (said(READY), said(READY | {"lastTransitionTime": LATER}), "Ready: lastTransitionTime moves only"),
+    ],
+)
+def test_a_status_that_may_not_follow_the_one_before_is_found(before: Json, after: Json, rule: str) -> None:
+    chronicle = Chronicle()
+    assert [*chronicle.follows(before)] == []
+    assert any(rule in found for found in chronicle.follows(after))
+    assert [*chronicle.follows(after)] == []
+
+
+def test_a_status_that_is_in_order_breaks_no_rule() -> None:
+    chronicle = Chronicle()
+    for obj in (said(STALLED, NOT_READY, UNHEALTHY), said(READY | {"lastTransitionTime": LATER}, HEALTHY)):
+        assert [*breaches(obj), *chronicle.follows(obj)] == []
+
+
+@pytest.mark.parametrize(("manager", "counts"), [("vault-secrets-operator", True), ("kubectl-edit", False)])
+def test_a_status_that_somebody_else_wrote_is_nobodys_promise(manager: str, *, counts: bool) -> None:
+    obj = said(READY)
+    obj["metadata"]["managedFields"] = [{"manager": manager, "fieldsV1": {"f:status": {}}}]
+    assert by_the_operator_alone(obj) is counts
+    gathered = Gathered()
+    gathered.see(obj)
+    assert bool(gathered.take()[1]) is counts
+
+
+def test_what_argo_cd_makes_of_a_status_is_judged_at_the_end_of_the_scenario(prepared: Bed) -> None:
+    gathered = Gathered()
+    gathered.see(said(READY, HEALTHY))
+    Court(prepared, gathered).judge()
+    gathered.see(said(READY | {"reason": "Invented"}, HEALTHY))
+    with pytest.raises(AssertionError, match="VaultStaticSecret team/app: Ready: the reason"):
+        Court(prepared, gathered).judge()
+    Court(prepared, gathered).judge()
+
+
+def test_every_status_of_the_scenarios_is_seen(team: Team, court: Court) -> None:
+    team.ready()
+    now = team.get()
+    seen = court.gathered.chronicle.last
+    eventually(lambda: seen(now["metadata"]["uid"]) == now["status"], message="the watch shows the status")
 
 
 @pytest.mark.real

@@ -146,8 +146,9 @@ class RemoteRef(ApiModel):
     """Field of the secret at key; dots and indices descend into nested values, as in a.b.0."""
     version: Annotated[int, Field(ge=1)] | None = None
     """Version of the secret (KV version 2); the latest when not given."""
-    decoding_strategy: Defaulted[Literal["None", "Base64", "Base64URL", "Auto"]] = "None"
-    """How the value is decoded before it goes into the Secret; Auto decodes what is Base64 and leaves the rest."""
+    decoding_strategy: Literal["None", "Base64", "Base64URL", "Auto"] = "None"
+    """How the value is decoded before it goes into the Secret: None (the default) not at all; Auto decodes what is
+    Base64 and leaves the rest."""
 
 
 class DataItem(ApiModel):

@@ -9,7 +9,7 @@ it returns tells whether somebody else wrote.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from vso.api.secrets import (
@@ -182,11 +182,11 @@ class Destinations:
         """Delete the Secret of that name if it is still the recorded one; else empty it and name it."""
         recorded = look.status.destination
         uid = recorded.uid if recorded is not None else ""
-        if self._may_delete and look.cr.spec.destination.create:
-            await self._writer.delete(look.key.namespace, name, uid)
+        plan = replace(self._plan(look, {}), name=name)
+        if self._may_delete and plan.own:
+            await self._writer.delete(plan, uid)
             return ""
-        await self._writer.empty(look.key.namespace, name, uid)
-        return name
+        return name if await self._writer.empty(plan, uid) == "emptied" else ""
 
     def _plan(self, look: SecretLook, data: Mapping[str, Sensitive], mark: tuple[str, str] | None = None) -> SecretPlan:
         return secret_plan(self._kind, look, data, mark)

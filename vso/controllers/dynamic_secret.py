@@ -32,8 +32,8 @@ from vso.core.errors import Reason, TransientError, VsoError
 from vso.core.keys import ObjectKey
 from vso.decide import dynamic, sync
 from vso.decide.conditions import in_order
+from vso.decide.destination import check_destination
 from vso.decide.lease import Because, Lease, LeasePolicy, Probe, Renew, Replace, Wait, plan_lease, retry_in
-from vso.decide.names import object_name
 from vso.decide.schedule import phase
 from vso.kube.labels import LEASE_ANNOTATION
 from vso.runtime.reconcile import Result
@@ -72,7 +72,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             self.forget(look.key)
             return Result()
         spec = look.cr.spec
-        object_name(spec.destination.name, "spec.destination.name")
+        check_destination(spec.destination)
         door = await self._rooms.desk.open(look.key, spec)
         look.notes.failing_on = door.connection
         if look.notes.adopted_at is None:

@@ -31,8 +31,8 @@ from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import sync
 from vso.decide.conditions import in_order
+from vso.decide.destination import check_destination
 from vso.decide.mac import secret_mac
-from vso.decide.names import object_name
 from vso.decide.references import vault_namespace
 from vso.decide.schedule import duration_of, refresh_period, stale_after
 from vso.decide.transform import KvAnswer, KvSource, build, sources
@@ -164,7 +164,7 @@ class StaticSecretReconciler(ObjectReconciler[VaultStaticSecret, VaultStaticSecr
         """Follow the references and subscribe to what the spec wants; costs no request."""
         spec, namespace = look.cr.spec, look.key.namespace
         try:
-            object_name(spec.destination.name, "spec.destination.name")
+            check_destination(spec.destination)
             path = self._rooms.resolver.path(spec.vault_auth_ref, namespace)
             session = await self._rooms.resolver.session(path, namespace)
             inner = vault_namespace(spec.namespace, path.auth.spec.namespace, path.connection.spec.namespace)

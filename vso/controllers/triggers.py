@@ -173,7 +173,8 @@ class SecretTrigger:
             return
         for key in self.owner(record.owner_uid):
             notes = self.notes(key)
-            if notes is None:
+            # A label is quickly written: in another namespace it names nobody.
+            if notes is None or key.namespace != record.key.namespace:
                 continue
             if new is None:
                 notes.deleted_uid = record.uid

@@ -35,6 +35,8 @@ class PutData:
     uid: str
     outcome: Outcome
     marked: bool = True
+    of: str = ""
+    """The owner's uid that the Secret must bear; empty where it was looked at before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +123,16 @@ class Task:
 
 
 def begin(plan: SecretPlan, recorded: Recorded | None) -> Step:
-    """Return the first step."""
+    """Return the first step.
+
+    What a status records may be of anybody's making: the Secret itself has to name its owner, and one that
+    bears no name of ours is looked at first.
+    """
+    if not plan.own:
+        return Look()
     if recorded is not None and recorded.uid:
-        return PutData(recorded.uid, "patched")
-    return Post() if plan.own else Look()
+        return PutData(recorded.uid, "patched", of=plan.owner_uid)
+    return Post()
 
 
 def advance(step: Step, answer: AnyAnswer, task: Task) -> Step:
@@ -157,10 +165,10 @@ def _after_success(step: Step, seen: Seen, task: Task) -> Step:
         case Post():
             return Finish(_written(plan, seen, "created"))
         case Look():
-            return _over(seen, PutData(seen.uid, judge(seen, plan, task.owner_of)), task)
+            return _over(seen, PutData(seen.uid, judge(seen, plan, task.owner_of, task.known_uid)), task)
         case Prepare(then=following):
             return following
-        case PutData(_, outcome, marked):
+        case PutData(outcome=outcome, marked=marked):
             body, plan = None, plan if marked else _as_marked(plan, seen)
             if plan.own and (outcome != "patched" or task.metadata_changed):
                 body = metadata_patch(seen, plan)
@@ -194,8 +202,11 @@ def _over(seen: Seen, put: PutData, task: Task) -> Step:
     return Prepare({"metadata": {"uid": seen.uid, "annotations": {plan.mark[0]: ""}}}, put)
 
 
-def judge(seen: Seen, plan: SecretPlan, owner_of: OwnerOf = somebody) -> Outcome:
-    """Tell whether a Secret that is there may be written; a ConfigError names whose it is."""
+def judge(seen: Seen, plan: SecretPlan, owner_of: OwnerOf = somebody, known_uid: str = "") -> Outcome:
+    """Tell whether a Secret that is there may be written; a ConfigError names whose it is.
+
+    Of one that the object wrote before, its owner reference is enough: somebody may have taken labels off.
+    """
     if seen.deleting:
         raise TransientError(Reason.KUBERNETES_CONFLICT, f"{plan} is being deleted; it is created anew afterwards")
     claimant = _other_claimant(seen, plan)
@@ -203,11 +214,13 @@ def judge(seen: Seen, plan: SecretPlan, owner_of: OwnerOf = somebody) -> Outcome
         if claimant and (name := owner_of(plan.namespace, claimant)):
             _conflict(plan, f"belongs to {name}")
         return "patched"
-    if not claimant:
-        return _judge_unclaimed(seen, plan)
-    name = owner_of(plan.namespace, claimant)
+    name = owner_of(plan.namespace, claimant) if claimant else None
     if name:
         _conflict(plan, f"belongs to {name}")
+    if seen.uid == known_uid and _owned(seen, plan.owner_uid):
+        return "adopted"
+    if not claimant:
+        return _judge_unclaimed(seen, plan)
     if seen.owners:
         raise TransientError(
             Reason.KUBERNETES_CONFLICT, f"{plan} is of an object that is gone; the garbage collector takes it away"
@@ -228,8 +241,25 @@ def belongs(seen: Seen, plan: SecretPlan) -> bool:
 
 def _is_ours(seen: Seen, plan: SecretPlan) -> bool:
     labelled = all(seen.labels.get(key) == value for key, value in owner_labels(plan.owner_uid).items())
-    uids = [ref.get("uid") for ref in seen.owners]
-    return labelled and (uids == [plan.owner_uid] or (plan.owner is None and not uids))
+    return labelled and (_owned(seen, plan.owner_uid) or (plan.owner is None and not seen.owners))
+
+
+def may_take_away(seen: Seen, plan: SecretPlan, uid: str, owner_of: OwnerOf = somebody) -> bool:
+    """Tell whether the data of a Secret is the plan's owner's to take away, or its metadata to change.
+
+    Of one that is not ours by name no more is known than that no other object of ours has it.
+    """
+    if seen.uid != uid:
+        return False
+    if not plan.own:
+        claimant = _other_claimant(seen, plan)
+        return not claimant or owner_of(plan.namespace, claimant) is None
+    return _owned(seen, plan.owner_uid) or seen.labels.get(OWNER_UID_LABEL) == plan.owner_uid
+
+
+def _owned(seen: Seen, owner_uid: str) -> bool:
+    """Tell whether the Secret's one owner is the object with that uid: its labels somebody may have taken off."""
+    return [ref.get("uid") for ref in seen.owners] == [owner_uid]
 
 
 def _take_over(plan: SecretPlan, why_not: str) -> Outcome:

@@ -18,6 +18,7 @@ from vso.core.sensitive import Sensitive
 from vso.kube.client import KubeClient, PatchType
 from vso.kube.errors import AlreadyExistsError, ConflictError, InvalidError, NotFoundError
 from vso.kube.json import JsonObject
+from vso.kube.labels import OWNER_UID_LABEL
 from vso.kube.paths import secret_path
 from vso.kube.secret_plan import Recorded, SecretPlan, Seen, Written, meta_digest, metadata_patch, seen_in
 from vso.kube.secret_protocol import (
@@ -35,6 +36,7 @@ from vso.kube.secret_protocol import (
     Task,
     advance,
     begin,
+    may_take_away,
     somebody,
 )
 
@@ -86,7 +88,7 @@ class SecretWriter:
     async def relabel(self, plan: SecretPlan, uid: str) -> Written | None:
         """Make our own metadata right and leave the data alone; None when the Secret with that uid is gone."""
         seen = await self.inspect(plan.namespace, plan.name)
-        if seen is None or seen.uid != uid:
+        if seen is None or not may_take_away(seen, plan, uid, self._owner_of):
             return None
         body = metadata_patch(seen, plan) if plan.own else None
         if body is not None:
@@ -94,16 +96,18 @@ class SecretWriter:
             seen = seen_in(await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True))
         return Written(plan.name, seen.uid, seen.resource_version, "patched", meta_digest(plan), seen.set_at)
 
-    async def empty(self, namespace: str, name: str, uid: str) -> Literal["emptied", "gone"]:
+    async def empty(self, plan: SecretPlan, uid: str) -> Literal["emptied", "gone"]:
         """Take our data out of the Secret with that uid; its other keys, if any, went with our writes."""
+        if not await self._ours(plan, uid):
+            return "gone"
         try:
             try:
-                await self._put_data(namespace, name, _data_patch(uid, {}))
+                await self._put_data(plan.namespace, plan.name, _data_patch(uid, {}))
             except InvalidError as error:
                 kept = _required_keys(error)
                 if error.test_failed or not kept:
                     raise
-                await self._put_data(namespace, name, _data_patch(uid, kept))
+                await self._put_data(plan.namespace, plan.name, _data_patch(uid, kept))
         except NotFoundError:
             return "gone"
         except InvalidError as error:
@@ -112,13 +116,19 @@ class SecretWriter:
             raise
         return "emptied"
 
-    async def delete(self, namespace: str, name: str, uid: str) -> Literal["deleted", "gone"]:
+    async def delete(self, plan: SecretPlan, uid: str) -> Literal["deleted", "gone"]:
         """Delete the Secret if it still has that uid."""
+        if not await self._ours(plan, uid):
+            return "gone"
         try:
-            await self._client.delete(secret_path(namespace, name), uid=uid)
+            await self._client.delete(secret_path(plan.namespace, plan.name), uid=uid)
         except (NotFoundError, ConflictError):
             return "gone"
         return "deleted"
+
+    async def _ours(self, plan: SecretPlan, uid: str) -> bool:
+        seen = await self.inspect(plan.namespace, plan.name)
+        return seen is not None and may_take_away(seen, plan, uid, self._owner_of)
 
     async def _perform(self, step: Request, plan: SecretPlan) -> AnyAnswer:
         try:
@@ -147,8 +157,8 @@ class SecretWriter:
                 return await self._client.patch(
                     path, {}, content_type=PatchType.MERGE, metadata_only=True, dry_run=True
                 )
-            case PutData(uid, _, marked):
-                return await self._put_data(plan.namespace, plan.name, _patch_of(uid, plan, marked=marked))
+            case PutData():
+                return await self._put_data(plan.namespace, plan.name, _patch_of(step, plan))
             case Label(body=patch) | Prepare(body=patch):
                 return await self._client.patch(path, patch, content_type=PatchType.MERGE, metadata_only=True)
             case Delete(uid):
@@ -168,22 +178,28 @@ def _manifest(plan: SecretPlan) -> JsonObject:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": plan.type, "data": _encoded(plan)}
 
 
-def _data_patch(uid: str, data: JsonObject, secret_type: str | None = None) -> list[JsonObject]:
-    patch: list[JsonObject] = [{"op": "test", "path": "/metadata/uid", "value": uid}]
-    if secret_type is not None:
+def _data_patch(uid: str, data: JsonObject, *more: JsonObject) -> list[JsonObject]:
+    test: JsonObject = {"op": "test", "path": "/metadata/uid", "value": uid}
+    return [test, *more, {"op": "add", "path": "/data", "value": data}]
+
+
+def _patch_of(step: PutData, plan: SecretPlan) -> list[JsonObject]:
+    more: list[JsonObject] = []
+    if step.of:
+        more.append({"op": "test", "path": f"/metadata/labels/{_pointer(OWNER_UID_LABEL)}", "value": step.of})
+    if plan.own:
         # Changes nothing when the type is right; otherwise the server says so, which no metadata does.
-        patch.append({"op": "add", "path": "/type", "value": secret_type})
-    return [*patch, {"op": "add", "path": "/data", "value": data}]
-
-
-def _patch_of(uid: str, plan: SecretPlan, *, marked: bool) -> list[JsonObject]:
-    patch = _data_patch(uid, _encoded(plan), plan.type if plan.own else None)
-    if marked and plan.mark is not None:
+        more.append({"op": "add", "path": "/type", "value": plan.type})
+    patch = _data_patch(step.uid, _encoded(plan), *more)
+    if step.marked and plan.mark is not None:
         # Annotations are there: the Secret was made with this one, or prepared for it.
         name, value = plan.mark
-        path = "/metadata/annotations/" + name.replace("~", "~0").replace("/", "~1")
-        patch.append({"op": "add", "path": path, "value": value})
+        patch.append({"op": "add", "path": f"/metadata/annotations/{_pointer(name)}", "value": value})
     return patch
+
+
+def _pointer(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
 
 
 def _encoded(plan: SecretPlan) -> JsonObject:

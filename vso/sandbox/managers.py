@@ -1,4 +1,4 @@
-"""Who set which label, annotation and piece of data: as much of `metadata.managedFields` as a client can act on.
+"""Who set which label, annotation, piece of data or status: as much of `metadata.managedFields` as a client can use.
 
 Invariant: a field belongs to the manager that gave it its present value by a write; a field that is
 gone belongs to nobody. A manager's time is that of its latest write that gave a field a value: one
@@ -14,7 +14,7 @@ from vso.sandbox.objects import JsonObject, dig, meta, timestamp
 
 _Field = tuple[tuple[str, ...], str]
 
-_PARTS: tuple[tuple[str, ...], ...] = (("metadata", "labels"), ("metadata", "annotations"), ("data",))
+_PARTS: tuple[tuple[str, ...], ...] = (("metadata", "labels"), ("metadata", "annotations"), ("data",), ("status",))
 
 
 def record(new: JsonObject, old: JsonObject | None, manager: str, now: datetime) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import tenacity
 
 from vso.core.clock import Clock
-from vso.core.errors import ConfigError, Reason, VsoError
+from vso.core.errors import Reason, VsoError
 from vso.core.sensitive import Sensitive
 from vso.runtime.attempts import attempt
 from vso.runtime.workqueue import Lane
@@ -39,7 +39,7 @@ from vso.vault.health import Health, health_in
 from vso.vault.json import JsonObject
 from vso.vault.limiter import LimiterStatistics
 from vso.vault.observer import VaultObserver
-from vso.vault.paths import encode_path
+from vso.vault.paths import check_namespace, encode_path
 from vso.vault.transport import Answer, Exchange, Transport
 
 MAX_BODY = 32 * 1024 * 1024
@@ -275,8 +275,7 @@ class VaultClient:
     def _exchange(self, request: VaultRequest) -> Exchange:
         headers = {**self._headers, **dict(request.headers)}
         namespace = request.namespace or self.config.namespace
-        if not namespace.isprintable():
-            raise ConfigError(Reason.VAULT_REQUEST_INVALID, "the Vault namespace holds a control character")
+        check_namespace(namespace)
         if namespace:
             headers["X-Vault-Namespace"] = namespace
         if request.token is not None:

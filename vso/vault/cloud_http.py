@@ -128,7 +128,10 @@ async def _ask(request: CloudRequest, env: Mapping[str, str]) -> CloudAnswer:
     async with (
         # Logins are rare: no socket is kept open between them.
         aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, resolver=screen), cookie_jar=aiohttp.DummyCookieJar()
+            connector=aiohttp.TCPConnector(ssl=tls, resolver=screen),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,
         ) as session,
         session.request(
             request.method,

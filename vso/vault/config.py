@@ -22,6 +22,13 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _OURS = frozenset({"x-vault-namespace", "x-vault-token", "x-vault-request"})
 _WRAPS = "x-vault-wrap-ttl"
+_FRAMING = frozenset(
+    {
+        *("host", "content-length", "transfer-encoding", "content-encoding", "accept-encoding", "connection"),
+        *("keep-alive", "proxy-connection", "te", "trailer", "upgrade", "expect"),
+    }
+)
+"""What says where a request goes, and where it ends on a socket that several tenants may share."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ def account_of(connection: ConnectionConfig, login: LoginConfig) -> tuple[str, .
 def check_headers(headers: Pairs, field: str = "spec.headers") -> None:
     """Refuse header names that are reserved or malformed, and values that HTTP has no place for."""
     for name, value in headers:
-        if name.lower() in _OURS:
+        if name.lower() in _OURS | _FRAMING:
             raise ConfigError(Reason.INVALID_SPEC, f"{field}: {name} cannot be overridden")
         if name.lower() == _WRAPS:
             raise ConfigError(Reason.INVALID_SPEC, f"{field}: {name} would have every answer wrapped, logins too")

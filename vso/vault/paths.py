@@ -17,8 +17,16 @@ def encode_path(path: str) -> str:
     if not segments:
         raise ConfigError(Reason.VAULT_REQUEST_INVALID, "the path is empty")
     if "." in segments or ".." in segments:
-        raise ConfigError(Reason.VAULT_REQUEST_INVALID, f"the path {path!r} has a segment . or ..")
+        raise ConfigError(Reason.VAULT_REQUEST_INVALID, f"the path {path!r} has a segment '.' or '..'")
     return "/".join(quote(segment, safe="") for segment in segments)
+
+
+def check_namespace(namespace: str) -> None:
+    """Refuse a Vault namespace that leads out of its place: it goes into a header and is part of the path there."""
+    if not namespace.isprintable():
+        raise ConfigError(Reason.VAULT_REQUEST_INVALID, "the Vault namespace holds a control character")
+    if {".", ".."}.intersection(namespace.split("/")):
+        raise ConfigError(Reason.VAULT_REQUEST_INVALID, f"the Vault namespace {namespace!r} has a segment '.' or '..'")
 
 
 def join(*parts: str) -> str:

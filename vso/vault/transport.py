@@ -232,7 +232,12 @@ class Transport:
             connector = aiohttp.TCPConnector(limit=self._config.max_concurrency, ssl=self._ssl)
             # Not trust_env: it reads the environment and ~/.netrc anew for each request, in a thread.
             self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), proxy=self._proxy
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                proxy=self._proxy,
+                # What is small on the wire is to be small here: nothing asks for packed answers, and none is unpacked.
+                headers={"Accept-Encoding": "identity"},
+                auto_decompress=False,
             )
             # It would send a PUT again, unasked, on a connection that was dropped: a second login, or lease.
             self._session._retry_connection = False  # noqa: SLF001

@@ -47,7 +47,6 @@ OWN_DEFAULTS = [
     (VC, "spec.clientCertSecretRef.keyKey", "tls.key"),
     (VC, "spec.maxConcurrency", 16),
     (VC, "spec.rateLimit.burst", 1),
-    (VSS, "spec.data[].remoteRef.decodingStrategy", "None"),
     (VSS, "spec.onSourceDeleted", "Keep"),
     (VDS, "spec.overlap", "5m"),
     (VPS, "spec.privateKey.source", "vault"),

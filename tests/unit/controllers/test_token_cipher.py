@@ -52,6 +52,17 @@ async def test_none_or_several_are_told(auths: dict[str, dict[str, str]], said: 
         assert said in caught.value.message
 
 
+async def test_a_label_in_another_namespace_counts_for_nothing() -> None:
+    async with house() as home:
+        forged = home.cluster.put(AUTH, "transit", auth_spec(storageEncryption=TRANSIT), "tenant", labels=LABELS)
+        home.watches.show(AUTH, forged)
+        with pytest.raises(ConfigError, match="it has none"):
+            await cipher(home).seal(Sensitive.of("hvs"))
+        auth(home, "transit", LABELS, storageEncryption=TRANSIT)
+        home.vault.on("PUT", "transit/encrypt/vso", Reply(200, {"data": {"ciphertext": "vault:v1:x"}}))
+        assert await cipher(home).seal(Sensitive.of("hvs")) == "vault:v1:x"
+
+
 async def test_one_without_a_key_is_told() -> None:
     async with house() as home:
         auth(home, "transit", LABELS)

@@ -105,9 +105,9 @@ def test_a_change_wakes_those_who_refer_to_it(
 OWNER = "uid-of-db"
 
 
-def secret(version: str = "7", uid: str = "secret-1", owner: str = OWNER) -> Record:
+def secret(version: str = "7", uid: str = "secret-1", owner: str = OWNER, namespace: str = "app") -> Record:
     labels = {"secrets.hashicorp.com/vso-ownerRefUID": owner}
-    meta = {"name": "db", "namespace": "app", "uid": uid, "resourceVersion": version, "labels": labels}
+    meta = {"name": "db", "namespace": namespace, "uid": uid, "resourceVersion": version, "labels": labels}
     return decode_secret_metadata({"metadata": meta})
 
 
@@ -128,6 +128,14 @@ def test_our_own_write_wakes_nobody(queue: WorkQueue[ObjectKey]) -> None:
     owners.trigger(None, secret("7"))
     owners.trigger(secret("5"), secret("6"))
     assert len(queue) == 0
+
+
+def test_a_label_in_another_namespace_names_nobody(queue: WorkQueue[ObjectKey]) -> None:
+    owners, forged = Owners(queue, written=7), secret("8", uid="forged", namespace="elsewhere")
+    owners.trigger(None, forged)
+    owners.trigger(forged, None)
+    assert len(queue) == 0
+    assert owners.notes.deleted_uid == ""
 
 
 def test_a_foreign_write_wakes_the_owner(queue: WorkQueue[ObjectKey]) -> None:

@@ -28,6 +28,7 @@ from vso.kube.secret_protocol import (
     advance,
     begin,
     judge,
+    may_take_away,
 )
 
 OURS = {"apiVersion": "secrets.hashicorp.com/v1beta1", "kind": "VaultStaticSecret", "name": "db", "uid": "cr-1"}
@@ -121,6 +122,33 @@ def test_what_a_dead_object_retained_is_adopted_by_its_successor() -> None:
         judge(THEIRS_RETAINED, PLAN, nobody)
 
 
+def test_of_what_was_written_before_the_owner_reference_is_enough() -> None:
+    bare, forged = replace(MINE, labels={}), replace(MINE, labels={**MINE.labels, OWNER_UID_LABEL: "of-nobody"})
+    assert judge(bare, PLAN, alive, "s-1") == "adopted"
+    assert judge(forged, PLAN, nobody, "s-1") == "adopted"
+    taken = replace(forged, labels=owner_labels("cr-2"))
+    for seen, known in ((taken, "s-1"), (bare, ""), (FOREIGN, "s-1"), (replace(RETAINED, labels={}), "s-1")):
+        with pytest.raises(ConfigError):
+            judge(seen, PLAN, alive, known)
+
+
+@pytest.mark.parametrize(
+    ("seen", "plan", "expected"),
+    [
+        pytest.param(MINE, PLAN, True, id="ours"),
+        pytest.param(replace(MINE, labels={}), PLAN, True, id="ours by its owner reference"),
+        pytest.param(replace(MINE, owners=()), RETAIN, True, id="ours by its label"),
+        pytest.param(replace(MINE, uid="s-2"), PLAN, False, id="another one of that name"),
+        pytest.param(FOREIGN, PLAN, False, id="nobody's"),
+        pytest.param(THEIRS, PLAN, False, id="another object's"),
+        pytest.param(FOREIGN, DATA_ONLY, True, id="nobody's, with create=false"),
+        pytest.param(THEIRS, DATA_ONLY, False, id="another object's, with create=false"),
+    ],
+)
+def test_what_may_be_taken_away(seen: Seen, plan: SecretPlan, *, expected: bool) -> None:
+    assert may_take_away(seen, plan, "s-1", alive) is expected
+
+
 @pytest.mark.parametrize("seen", [THEIRS, replace(MINE, deleting=True), replace(FOREIGN, deleting=True)])
 def test_what_is_about_to_go_is_waited_for(seen: Seen) -> None:
     with pytest.raises(TransientError):
@@ -137,9 +165,9 @@ def test_without_knowledge_every_owner_counts_as_alive() -> None:
     [
         (PLAN, None, Post()),
         (PLAN, Recorded("", ""), Post()),
-        (PLAN, Recorded("s-1", "5"), PutData("s-1", "patched")),
+        (PLAN, Recorded("s-1", "5"), PutData("s-1", "patched", of=PLAN.owner_uid)),
         (DATA_ONLY, None, Look()),
-        (DATA_ONLY, Recorded("s-1", "5"), PutData("s-1", "patched")),
+        (DATA_ONLY, Recorded("s-1", "5"), Look()),
     ],
 )
 def test_the_first_step(plan: SecretPlan, recorded: Recorded | None, expected: Step) -> None:

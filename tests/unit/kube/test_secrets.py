@@ -155,7 +155,7 @@ async def test_without_create_only_the_data_is_written(bench: Bench) -> None:
     )
     bench.server.requests.clear()
     await bench.writer.put(plan, recorded=Recorded(written.uid, ""), metadata_changed=False)
-    assert bench.sent == ["PATCH json"]
+    assert bench.sent == ["PATCH merge dry", "PATCH json"]
 
 
 async def test_without_create_a_missing_secret_is_reported(bench: Bench) -> None:
@@ -200,26 +200,26 @@ async def test_a_rejection_names_fields_and_no_values(bench: Bench) -> None:
 
 async def test_an_orphan_is_emptied_once(bench: Bench) -> None:
     first = await bench.writer.put(PLAN, recorded=None, metadata_changed=True)
-    assert await bench.writer.empty("app", "creds", "another") == "gone"
+    assert await bench.writer.empty(PLAN, "another") == "gone"
     assert bench.secrets.stored["creds"]["data"]
-    assert await bench.writer.empty("app", "creds", first.uid) == "emptied"
+    assert await bench.writer.empty(PLAN, first.uid) == "emptied"
     assert bench.secrets.stored["creds"]["data"] == {}
-    assert await bench.writer.empty("app", "nothing", "x") == "gone"
+    assert await bench.writer.empty(replace(PLAN, name="nothing"), "x") == "gone"
 
 
 async def test_an_orphan_of_a_demanding_type_keeps_empty_keys(bench: Bench) -> None:
     plan = replace(PLAN, type="kubernetes.io/tls", data={key: Sensitive(b"x") for key in ("tls.crt", "tls.key")})
     first = await bench.writer.put(plan, recorded=None, metadata_changed=True)
-    assert await bench.writer.empty("app", "creds", first.uid) == "emptied"
+    assert await bench.writer.empty(PLAN, first.uid) == "emptied"
     assert bench.secrets.stored["creds"]["data"] == {"tls.crt": "", "tls.key": ""}
 
 
 async def test_an_orphan_is_deleted_only_while_it_is_the_same(bench: Bench) -> None:
     first = await bench.writer.put(PLAN, recorded=None, metadata_changed=True)
-    assert await bench.deleting.delete("app", "creds", "another") == "gone"
+    assert await bench.deleting.delete(PLAN, "another") == "gone"
     assert "creds" in bench.secrets.stored
-    assert await bench.deleting.delete("app", "creds", first.uid) == "deleted"
-    assert await bench.deleting.delete("app", "creds", first.uid) == "gone"
+    assert await bench.deleting.delete(PLAN, first.uid) == "deleted"
+    assert await bench.deleting.delete(PLAN, first.uid) == "gone"
 
 
 async def test_every_write_asks_for_metadata_alone(bench: Bench) -> None:

@@ -1,0 +1,205 @@
+"""Every status that any custom resource has on the way, seen by a watch beside the scenarios, and judged.
+
+Invariant: one of each shape is kept until it is judged: by the contract and by Argo CD's Lua at the end of the scenario,
+by kstatus and Flux's CEL at the end of the module, in one run of the program for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
+import orjson
+import pytest
+
+from tests.conformance.chronicle import Chronicle, breaches, by_the_operator_alone
+from tests.conformance.contract import expected, flux_kustomizations, judge_by_argo
+from tests.conformance.stage import GROUP, Json
+from tests.testbed.bed import Bed
+from tests.testbed.build import KUSTOMIZE, VERDICTS
+from tests.testbed.gitops import FluxVerdict, flux_verdicts
+from tests.testbed.kube_admin import KubeAccess, object_path, tls_context
+from vso.core.keys import Kind
+
+_AGAIN = 0.2
+
+
+def shape(obj: Json) -> tuple[object, ...]:
+    """What a verdict may depend on: two objects with one shape are judged alike."""
+    meta, status = obj["metadata"], obj.get("status") or {}
+    generation = meta["generation"]
+    return (
+        obj["kind"],
+        "deletionTimestamp" in meta,
+        bool(obj.get("spec", {}).get("suspend")),
+        status.get("observedGeneration") == generation,
+        status.get("lastGeneration") == generation,
+        "lastSyncTime" in status,
+        tuple((c["type"], c["status"], c.get("reason")) for c in status.get("conditions", ())),
+    )
+
+
+@dataclass
+class Gathered:
+    """What was seen and is not judged yet; filled by the watch, emptied by the scenarios."""
+
+    judged: set[tuple[object, ...]] = field(default_factory=set)
+    fresh: list[Json] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    chronicle: Chronicle = field(default_factory=Chronicle)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def see(self, obj: Json) -> None:
+        """Take an object as it is now."""
+        with self._lock:
+            if not by_the_operator_alone(obj):
+                self.chronicle.forget(obj["metadata"]["uid"])
+                return
+            rules = [*self.chronicle.follows(obj)]
+            found = shape(obj)
+            if found not in self.judged:
+                self.judged.add(found)
+                rules += breaches(obj)
+                self.fresh.append(obj)
+            self.broken += [told(obj, rule) for rule in rules]
+
+    def gone(self, obj: Json) -> None:
+        """Forget an object."""
+        with self._lock:
+            self.chronicle.forget(obj["metadata"]["uid"])
+
+    def take(self) -> tuple[list[Json], list[str]]:
+        """Return what came since the last time."""
+        with self._lock:
+            taken = self.fresh, self.broken
+            self.fresh, self.broken = [], []
+        return taken
+
+
+def told(obj: Json, rule: str) -> str:
+    """Name a status that breaks a rule."""
+    meta = obj["metadata"]
+    return f"{obj['kind']} {meta['namespace']}/{meta['name']}: {rule}: generation {meta['generation']}, {obj.get('status')}"
+
+
+class Watch:
+    """Watches the ten kinds in a thread of its own until it is told to end."""
+
+    def __init__(self, access: KubeAccess, gathered: Gathered) -> None:
+        self._access = access
+        self._gathered = gathered
+        self._loop = asyncio.new_event_loop()
+        self._work: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="statuses", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End, and wait for it."""
+        self._loop.call_soon_threadsafe(self._end)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def _end(self) -> None:
+        assert self._work is not None
+        self._work.cancel()
+
+    def _run(self) -> None:
+        self._work = self._loop.create_task(self._watch())
+        with contextlib.suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._work)
+        self._loop.close()
+
+    async def _watch(self) -> None:
+        token = self._access.token
+        async with httpx.AsyncClient(
+            base_url=self._access.url,
+            verify=tls_context(self._access),
+            headers={"User-Agent": "testbed-statuses", **({"Authorization": f"Bearer {token}"} if token else {})},
+            timeout=httpx.Timeout(10, read=None),
+            trust_env=False,
+        ) as client:
+            await asyncio.gather(*(self._kind(client, kind.value) for kind in Kind))
+
+    async def _kind(self, client: httpx.AsyncClient, kind: str) -> None:
+        while True:
+            with contextlib.suppress(httpx.HTTPError, orjson.JSONDecodeError, KeyError):
+                await self._events(client, kind)
+            self._gathered.chronicle.forget()
+            await asyncio.sleep(_AGAIN)  # the server is away, or has no such kind now
+
+    async def _events(self, client: httpx.AsyncClient, kind: str) -> None:
+        """Follow one watch, which begins with what is there."""
+        path, rest = object_path(kind, None), b""
+        async with client.stream("GET", path, params={"watch": "true", "resourceVersion": "0"}) as response:
+            async for chunk in response.aiter_bytes():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    event = orjson.loads(line)
+                    obj = event["object"] | {"apiVersion": GROUP, "kind": kind}
+                    if event["type"] == "ERROR":
+                        return
+                    (self._gathered.gone if event["type"] == "DELETED" else self._gathered.see)(obj)
+
+
+@dataclass
+class Court:
+    """Judges what was gathered on a bed."""
+
+    bed: Bed
+    gathered: Gathered
+    for_flux: list[Json] = field(default_factory=list)
+
+    def judge(self) -> None:
+        """See that what came since the last time keeps the contract, and is read by Argo CD as it should be."""
+        fresh, broken = self.gathered.take()
+        for obj in fresh:
+            with contextlib.suppress(AssertionError):  # of no situation at all: told as broken already
+                wanted, said = expected(obj).argo, judge_by_argo(obj)
+                if said != wanted:
+                    broken.append(told(obj, f"Argo CD is to make {wanted} of it and makes {said}"))
+                self.for_flux.append(obj)
+        assert not broken, "\n".join(broken)
+
+    def judge_by_flux(self) -> None:
+        """The same by kstatus and Flux, where they are built."""
+        found, self.for_flux = self.for_flux, []
+        if not found or not (self.bed.name == "real" or (VERDICTS.built and KUSTOMIZE.built)):
+            return
+        pairs = zip(found, flux_verdicts(flux_kustomizations(), found), strict=True)
+        broken = [
+            told(obj, f"Flux makes {said} of it")
+            for obj, said in pairs
+            if said != FluxVerdict(expected(obj).kstatus, expected(obj).cel)
+        ]
+        assert not broken, "\n".join(broken)
+
+
+@pytest.fixture(scope="session")
+def court(prepared: Bed) -> Iterator[Court]:
+    """The watch over every status of the run."""
+    gathered = Gathered()
+    watch = Watch(prepared.kube.access, gathered)
+    yield Court(prepared, gathered)
+    watch.close()
+
+
+@pytest.fixture(scope="module")
+def court_of_the_module(court: Court) -> Iterator[Court]:
+    """The same, which has kstatus and Flux judge what the scenarios of a module have brought."""
+    yield court
+    court.judge_by_flux()
+
+
+@pytest.fixture(autouse=True)
+def _every_status_keeps_the_contract(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Judge what a scenario on a bed has brought, whatever it uses of it."""
+    if "prepared" not in request.fixturenames:
+        yield
+        return
+    court: Court = request.getfixturevalue("court_of_the_module")
+    yield
+    court.judge()
