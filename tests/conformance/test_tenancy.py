@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.audit import read_in
+from tests.conformance.audit import at_rest, passes, read_in
 from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
 from tests.testbed.bed import always, eventually
 from tests.testbed.endpoint import Asked, Endpoint, Said
@@ -244,7 +244,8 @@ def test_a_secret_that_claims_another_namespaces_object_wakes_nobody_and_is_left
     secret = victim.the_secret()
     # Without an owner reference: one to another namespace has the garbage collector take the Secret away at once.
     meta = {"name": "app", "namespace": team.ns, "labels": {**secret["metadata"]["labels"], "by": team.ns}}
-    mark = stage.bed.mark()
+    eventually(lambda: at_rest(stage, "vaultstaticsecrets"), message="the scenarios before have ended")
+    mark, before = stage.bed.mark(), passes(stage, "vaultstaticsecrets")
     forged = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"forged": "1"}}
     stage.bed.kube.apply(forged)
     for number in range(5):
@@ -252,6 +253,7 @@ def test_a_secret_that_claims_another_namespaces_object_wakes_nobody_and_is_left
         stage.bed.kube.apply(forged)
     stage.bed.kube.remove(forged)
     always(lambda: victim.the_secret() == secret, during=1.5, message="the Secret stays as it is")
+    assert passes(stage, "vaultstaticsecrets") == before
     assert [call for call in stage.bed.vault_audit(mark) if call.path.startswith(f"kv/data/{victim.ns}")] == []
     calls = [call for call in stage.bed.kube_audit(mark) if call.user == OPERATOR_USER and call.writes]
     secrets = {"secrets", "vaultstaticsecrets"}

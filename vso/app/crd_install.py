@@ -23,6 +23,7 @@ from vso.kube.paths import crd_path, schema_path
 _POLL: Final = 0.2
 _SERVED: Final = ".".join((*reversed(GROUP.split(".")), VERSION))
 _FIELDS: Final = ("spec", "status")
+_WORDS: Final = ("annotations", "labels")
 
 _log = structlog.get_logger("vso.crds")
 
@@ -47,7 +48,7 @@ class CrdInstall:
 
     async def _put(self, kind: Kind) -> JsonObject:
         wanted = self._wanted(kind)
-        ours: JsonObject = {"metadata": {"annotations": wanted["metadata"]["annotations"]}}
+        ours: JsonObject = {"metadata": {key: words for key, words in wanted["metadata"].items() if key in _WORDS}}
         spec: JsonObject = {"op": "replace", "path": "/spec", "value": wanted["spec"]}
         try:
             await self._client.patch(_path(kind), ours, content_type=PatchType.MERGE, metadata_only=True)
