@@ -33,4 +33,4 @@ def files() -> generated.Files:
 
 
 if __name__ == "__main__":
-    sys.exit(generated.main(sys.argv[1:], MODULE, files))
+    sys.exit(generated.main(sys.argv[1:], MODULE, files, alone=False))
