@@ -183,14 +183,14 @@ def test_the_panels_do_not_overlap_and_fill_no_more_than_the_width() -> None:
 
 
 def test_the_generated_files_are_as_they_would_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert generated.main(["--check", str(COMPONENTS)], MODULE, files) == 0
+    assert generated.main(["--check", str(COMPONENTS)], MODULE, files, alone=False) == 0
     copy = tmp_path / "components"
     shutil.copytree(COMPONENTS, copy)
     (copy / "dashboard" / "dashboard.json").write_text("{}")
-    assert generated.main(["--check", str(copy)], MODULE, files) == 1
+    assert generated.main(["--check", str(copy)], MODULE, files, alone=False) == 1
     assert "dashboard.json: differs" in capsys.readouterr().err
-    assert generated.main(["--write", str(copy)], MODULE, files) == 0
-    assert generated.main(["--check", str(copy)], MODULE, files) == 0
+    assert generated.main(["--write", str(copy)], MODULE, files, alone=False) == 0
+    assert generated.main(["--check", str(copy)], MODULE, files, alone=False) == 0
 
 
 def test_the_chart_and_the_manifests_have_the_same_alerts_and_dashboard() -> None:
