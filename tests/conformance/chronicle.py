@@ -22,9 +22,7 @@ _OLD_ROTATIONS = 5
 
 
 def by_the_operator_alone(obj: Json) -> bool:
-    """Tell whether nobody else has a hand in the status; its default is nobody's."""
-    if _unsaid(obj.get("status") or {}):
-        return True
+    """Tell whether nobody else has a hand in the status."""
     managed = obj["metadata"].get("managedFields", ())
     return {entry.get("manager") for entry in managed if "f:status" in entry.get("fieldsV1", {})} <= {OPERATOR}
 
@@ -35,7 +33,7 @@ def breaches(obj: Json) -> Iterator[str]:
     if status is None:
         yield "a status is defaulted in the CRD"
         return
-    if _unsaid(status):
+    if unsaid(status):
         return
     conditions = status.get("conditions", [])
     types = [condition["type"] for condition in conditions]
@@ -80,7 +78,7 @@ class Chronicle:
         uid, now = obj["metadata"]["uid"], obj.get("status") or {}
         before = self._last.get(uid)
         self._last[uid] = now
-        if before is None or _unsaid(before):
+        if before is None or unsaid(before) or unsaid(now):  # taken away, by whom no manager tells
             return
         if now.get("observedGeneration", -1) < before.get("observedGeneration", -1):
             yield "observedGeneration never goes back"
@@ -106,7 +104,8 @@ class Chronicle:
             self._last.pop(uid, None)
 
 
-def _unsaid(status: Json) -> bool:
+def unsaid(status: Json) -> bool:
+    """Tell whether it is the default of the CRD, or what the reference operator has left."""
     return bool(status.get("observedGeneration", -1) < 0)
 
 

@@ -188,6 +188,18 @@ def test_a_status_that_somebody_else_wrote_is_nobodys_promise(manager: str, *, c
     assert bool(gathered.take()[1]) is counts
 
 
+@pytest.mark.parametrize("managers", [[], [{"manager": "kubectl-edit", "fieldsV1": {"f:status": {}}}]])
+def test_a_status_that_somebody_else_took_away_begins_anew(managers: list[Json]) -> None:
+    gathered, gone = Gathered(), said()
+    gathered.see(said(READY, HEALTHY, lastSyncTime=WHEN))
+    gone["status"] = {"observedGeneration": -1}
+    gone["metadata"]["managedFields"] = managers
+    gathered.see(gone)
+    assert gathered.take()[1] == []
+    gathered.see(said(READY | {"lastTransitionTime": LATER}, HEALTHY))
+    assert gathered.take()[1] == []
+
+
 def test_what_argo_cd_makes_of_a_status_is_judged_at_the_end_of_the_scenario(prepared: Bed) -> None:
     gathered = Gathered()
     gathered.see(said(READY, HEALTHY))

@@ -50,6 +50,14 @@ def test_login_headers_cannot_override_the_namespace() -> None:
         replace(LOGIN, headers=(("X-Vault-Namespace", "other"),))
 
 
+@pytest.mark.parametrize(
+    "name", ["Host", "content-length", "Transfer-Encoding", "CONNECTION", "Expect", "Accept-Encoding"]
+)
+def test_no_header_frames_a_request(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} cannot be overridden"):
+        replace(LOGIN, headers=((name, "1"),))
+
+
 def test_fields_of_the_method_are_not_for_params_to_set() -> None:
     with pytest.raises(ConfigError, match=r"spec\.params may not set jwt or role") as caught:
         replace(LOGIN, params=(("jwt", "x"), ("role", "admin"), ("a", "b")))
