@@ -117,6 +117,7 @@ def test_as_many_keys_as_fit_into_a_megabyte_are_written_or_refused_by_name(team
     assert max(len(condition["message"]) for condition in told) < 2048
 
 
+@pytest.mark.beside("other")
 def test_an_answer_that_never_ends_holds_nobody_else_up(team: Team, stage: Stage, trap: Endpoint) -> None:
     def endless(_: Asked) -> Said:
         return Said(200, b"{", {"Content-Length": "1000000"})

@@ -13,7 +13,7 @@ from time import monotonic
 import pytest
 
 from tests.conformance.crowds import side_by_side
-from tests.conformance.stage import Stage, Team
+from tests.conformance.stage import Stage, Team, team_of
 from tests.testbed.bed import KubeAdmin, eventually
 from tests.testbed.proxy import Delay, Proxy, Status, path_has
 
@@ -29,15 +29,14 @@ SHARE = 2 * WORKERS
 """So many passes of the crowd at most before a neighbour's: what is in hand already, and what takes its turn while the
 watch and the answers of the servers arrive. Without turns it would be all that wait."""
 LOOKS = 5
-CROWD = "team-"
 SLOW = Delay(1.0)
 REFUSED = Status(500, {"errors": ["not today"]})
 
 
 @pytest.fixture
-def proxy(stage: Stage) -> Iterator[Proxy]:
+def proxy(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Proxy]:
     """Before the Vault that both share: it refuses whoever reads in the crowd's namespace, and takes its time for it."""
-    crowds = path_has(f"/v1/kv/data/{CROWD}")
+    crowds = path_has(f"/v1/kv/data/{team_of(request.node)}/")
     with stage.bed.vault_proxy() as inner, Proxy(inner.url) as proxy:
         inner.fault(REFUSED, crowds)
         proxy.fault(SLOW, crowds)
@@ -45,9 +44,9 @@ def proxy(stage: Stage) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def other(stage: Stage, proxy: Proxy) -> Iterator[Team]:
+def other(stage: Stage, proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[Team]:
     """The neighbour, in order; the VaultConnection is its."""
-    team = stage.team("neighbour")
+    team = stage.team(f"{team_of(request.node)}-neighbour")
     team.ready(address=proxy.url, refreshAfter="1h")
     yield team
     team.disband()
@@ -104,6 +103,7 @@ def middle(looks: list[tuple[float, int]], place: int) -> float:
 @pytest.mark.parametrize(
     "size", [pytest.param(500, id="five hundred"), pytest.param(5_000, id="five thousand", marks=pytest.mark.long)]
 )
+@pytest.mark.beside("neighbour")
 def test_a_crowd_that_fails_costs_a_neighbour_no_more_than_its_share(
     team: Team, other: Team, proxy: Proxy, size: int
 ) -> None:

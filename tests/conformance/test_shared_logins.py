@@ -26,6 +26,8 @@ METHODS: dict[str, Json] = {
 }
 
 
+@pytest.mark.refused("get secrets")
+@pytest.mark.beside("victim")
 @pytest.mark.parametrize("given", ["VaultAuth", "VaultAuthGlobal"])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_secret_of_a_shared_login_is_the_consumers_own(team: Team, stage: Stage, method: str, given: str) -> None:
@@ -66,6 +68,7 @@ FRAMING = {
 
 
 @pytest.mark.parametrize("name", FRAMING)
+@pytest.mark.beside("victim")
 def test_no_header_of_a_login_says_where_a_request_goes_or_ends_on_a_shared_socket(
     team: Team, stage: Stage, name: str
 ) -> None:
@@ -84,6 +87,7 @@ def holds(password: str, data: dict[str, str]) -> bool:
     return data["password"] == password
 
 
+@pytest.mark.beside("victim")
 def test_a_login_that_vault_does_not_even_answer_shuts_no_neighbour_out(team: Team, stage: Stage) -> None:
     victim = stage.team(f"{team.ns}-victim")
     victim.ready()

@@ -177,6 +177,7 @@ def test_a_redirect_leads_to_no_address_inside(team: Team, trap: Endpoint, statu
     [{"caCertSecretRef": "{victim}/ca"}, {"caCertConfigMapRef": {"name": "{victim}/ca"}}],
     ids=["Secret", "ConfigMap"],
 )
+@pytest.mark.beside("victim")
 def test_another_tenants_ca_is_not_fetched_for_a_connection(
     team: Team, stage: Stage, trap: Endpoint, source: Json
 ) -> None:
@@ -193,6 +194,7 @@ def test_another_tenants_ca_is_not_fetched_for_a_connection(
     victim.disband()
 
 
+@pytest.mark.beside("victim")
 def test_headers_and_ca_of_another_tenants_connection_go_to_its_own_address_alone(
     team: Team, stage: Stage, trap: Endpoint
 ) -> None:
@@ -236,6 +238,7 @@ def test_no_path_and_no_vault_namespace_leads_out_of_its_place(team: Team, trap:
     assert {asked.headers.get("x-vault-namespace") for asked in trap.asked} == {None}
 
 
+@pytest.mark.beside("victim")
 def test_a_secret_that_claims_another_namespaces_object_wakes_nobody_and_is_left_alone(
     team: Team, stage: Stage
 ) -> None:
