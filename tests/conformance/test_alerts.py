@@ -11,7 +11,7 @@ from tests.conformance.stage import Stage, Team
 from tests.promql import question
 from tests.testbed.bed import eventually
 from tests.testbed.faults import Status
-from tests.testbed.operator import Operator, Setting
+from tests.testbed.operator import Setting
 from tests.testbed.proxy import Proxy, path_has
 from vso.app.chart.alerts import ALERTS
 from vso.app.chart.panels import ROWS
@@ -78,8 +78,8 @@ def test_every_metric_that_is_asked_for_is_told(holder: Team, proxy: Proxy) -> N
 
 
 def test_an_operator_without_an_election_says_that_it_leads(team: Team) -> None:
-    stage, args = team.stage, ("--secrets-access=full", "--leader-elect=false")
-    alone = Operator(stage.bed, *args, setting=Setting(name="alone"))
+    stage = team.stage
+    alone = stage.other("--leader-elect=false", setting=Setting(name="alone"))
     stage.operator.stop()
     alone.start()
     try:
