@@ -215,12 +215,39 @@ def test_a_secret_id_in_a_file_logs_everybody_in_at_once(team: Team, stage: Stag
     team.put("app", {"password": "v1"})
     other = stage.team(f"{team.ns}-b")
     for one in (team, other):
-        one.static(vaultAuthRef="vso-system/filed", path=f"../{team.ns}/app" if one is other else "app")
-    works(team)
+        spec = {**one.secret_spec(), "vaultAuthRef": "vso-system/filed", "path": f"{team.ns}/app"}
+        one.apply("VaultStaticSecret", "app", spec)
+    for one in (team, other):
+        works(one)
     assert logins(team, mark, "approle") == 1
     other.disband()
     for kind in ("VaultAuth", "VaultConnection"):
         team.bed.kube.remove(operators.manifest(kind, "filed", {}))
+
+
+@pytest.mark.beside("listed")
+def test_a_file_of_the_default_login_serves_whom_its_list_names(
+    team: Team, stage: Stage, vault: RealBed, files: Path
+) -> None:
+    """Whoever names no VaultAuth uses the default one; as themselves they all may, as the operator those it lists."""
+    listed, operators = stage.team(f"{team.ns}-listed"), Team(stage, "vso-system")
+    role_id, secret = approle(listed)
+    (files / "default").write_text(secret)
+    operators.apply("VaultConnection", "default", {"address": team.bed.vault.url})
+    block = {"roleId": role_id, "secretIDPath": str(files / "default")}
+    spec = {"vaultConnectionRef": "default", "method": "appRole", "mount": "approle", "appRole": block}
+    operators.apply("VaultAuth", "default", {**spec, "allowedNamespaces": [listed.ns]})
+    listed.put("app", {"password": "v1"})
+    for one in (team, listed):
+        spec = {key: value for key, value in one.secret_spec().items() if key != "vaultAuthRef"}
+        one.apply("VaultStaticSecret", "app", {**spec, "path": f"{listed.ns}/app"})
+    works(listed)
+    told = team.wait_condition("Stalled", reason="NamespaceNotAllowed")
+    assert "VaultAuth vso-system/default does not admit" in told["message"]
+    assert team.secret() is None
+    listed.disband()
+    for kind in ("VaultAuth", "VaultConnection"):
+        team.bed.kube.remove(operators.manifest(kind, "default", {}))
 
 
 def test_a_tenant_cannot_have_a_file_of_the_operator_read(team: Team, vault: RealBed, files: Path) -> None:

@@ -19,7 +19,7 @@ from vso.controllers.ways import login_config
 from vso.core.durations import parse_duration
 from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.keys import Kind, ObjectKey
-from vso.decide.references import allowed, connection_allowed, parse_ref
+from vso.decide.references import allowed, connection_allowed, parse_ref, shared_login_allowed
 from vso.vault.auth.certificate import CertificateWay
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig
@@ -89,7 +89,7 @@ class Resolver:
         key = self.auth_key(reference, namespace)
         auth = self._auth(key, namespace)
         if not allowed(namespace, key, auth.spec.allowed_namespaces, self._operator_namespace):
-            raise ConfigError(Reason.NAMESPACE_NOT_ALLOWED, f"VaultAuth {key} does not admit namespace {namespace}")
+            raise _not_admitted(key, namespace)
         completed = self.completed(auth)
         return Path(completed, self.connection_of(completed.auth))
 
@@ -125,6 +125,9 @@ class Resolver:
     async def session(self, path: Path, consumer: str) -> Session:
         """Return the session of a consumer's namespace on that path; no request is made yet."""
         login = login_config(path.auth, consumer, path.completed.name)
+        own = ObjectKey(path.auth.metadata.namespace, path.auth.metadata.name)
+        if not login.way.personal and not shared_login_allowed(consumer, own, path.auth.spec.allowed_namespaces):
+            raise _not_admitted(own, consumer)
         if isinstance(login.way, CertificateWay) and login.way.secret:
             client = await self._client_showing(path.connection, ObjectKey(consumer, login.way.secret))
         else:
@@ -162,6 +165,10 @@ class Resolver:
         if auth is None:
             raise self._caches.missing(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
         return auth
+
+
+def _not_admitted(auth: ObjectKey, namespace: str) -> ConfigError:
+    return ConfigError(Reason.NAMESPACE_NOT_ALLOWED, f"VaultAuth {auth} does not admit namespace {namespace}")
 
 
 def _named(kind: Kind, key: ObjectKey, error: ConfigError) -> ConfigError:

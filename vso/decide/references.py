@@ -50,6 +50,14 @@ def allowed(
     return _admitted(target_namespace, key, allowed_namespaces or ())
 
 
+def shared_login_allowed(target_namespace: str, key: ObjectKey, allowed_namespaces: Sequence[str] | None) -> bool:
+    """Tell whether a login that is the operator's own, and not the consumer's, may serve a namespace that is admitted.
+
+    A list that is given holds then for the operator's default too, which anybody uses who names no VaultAuth.
+    """
+    return not allowed_namespaces or _admitted(target_namespace, key, allowed_namespaces)
+
+
 def connection_allowed(
     target_namespace: str, key: ObjectKey, allowed_namespaces: Sequence[str] | None, *, certified: bool
 ) -> bool:

@@ -10,6 +10,7 @@ from vso.decide.references import (
     missing_reference,
     parse_ref,
     prefixed_twin,
+    shared_login_allowed,
     vault_namespace,
 )
 
@@ -61,6 +62,13 @@ AUTH = ObjectKey("team-a", "va")
 )
 def test_allowed(target: str, key: ObjectKey, listed: tuple[str, ...] | None, expected: bool) -> None:
     assert allowed(target, key, listed, OPERATOR) is expected
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"), [(None, True), ((), True), (("*",), True), (("team-b",), True), (("team-c",), False)]
+)
+def test_a_login_of_the_operators_own_serves_whom_a_list_names(listed: tuple[str, ...] | None, expected: bool) -> None:
+    assert shared_login_allowed("team-b", ObjectKey(OPERATOR, "default"), listed) is expected
 
 
 @pytest.mark.parametrize(
