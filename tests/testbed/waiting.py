@@ -44,10 +44,11 @@ def eventually(
 
 
 def always(check: Callable[[], object], during: float, message: Message = "", *, interval: float = LATEST) -> None:
-    """Look again and again for `during` seconds: the check must be true each time (or pass its own assertions)."""
+    """Look again and again for `during` seconds: the check must be true each time (or be None, with its own assertions)."""
     deadline = time.monotonic() + during
     while True:
-        if check() is False:
+        found = check()
+        if found is not None and not found:
             raise AssertionError(f"did not stay: {_text(message, check)}")
         if time.monotonic() >= deadline:
             return
