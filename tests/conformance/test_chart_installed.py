@@ -177,6 +177,19 @@ def test_an_upgrade_to_an_image_that_is_not_there_fails_and_is_taken_back(releas
     team.wait_data(lambda data: data["password"] == "v4")
 
 
+def test_an_upgrade_whose_hook_has_no_image_ends_there_and_leaves_the_deployment_as_it_is(
+    release: Release, team: Team
+) -> None:
+    before = release.kube.find("Deployment", OPERATOR_NAMESPACE, NAME)
+    with pytest.raises(HelmError, match="pre-upgrade hooks failed"):
+        release.upgrade("--set", "controller.manager.image.tag=missing", "--timeout", "8s")
+    assert release.kube.find("Deployment", OPERATOR_NAMESPACE, NAME)["spec"] == before["spec"]
+    release.cluster.helm("rollback", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
+    assert release.kube.find("Deployment", OPERATOR_NAMESPACE, NAME)["spec"] == before["spec"]
+    team.put("app", {"password": "v4-after-the-hook"})
+    team.wait_data(lambda data: data["password"] == "v4-after-the-hook")
+
+
 def lease(team: Team) -> AnyDatabase:
     """Have the team hold credentials of a database, in order."""
     database = team.bed.database()

@@ -34,6 +34,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def team(cluster: Cluster) -> Team:
     """A team that holds credentials of a database, under the operator of the manifests."""
     run(cluster, "kubectl apply --server-side -k manifests/install/full")
+    run(cluster, "kubectl apply --server-side -k manifests/rbac/metrics-auth")  # as an overlay with secure-metrics does
     stage = Stage(cluster.bed)
     stage.wait_for_crds()
     eventually(
