@@ -16,6 +16,7 @@ from tests.conformance.statuses import (  # noqa: F401  fixtures, one of which e
     _every_status_keeps_the_contract,
     court,
     court_of_the_module,
+    watch_over_statuses,
 )
 from tests.testbed.bed import Bed
 from tests.testbed.operator import Operator, Setting

@@ -19,7 +19,7 @@ import pytest
 from tests.conformance.chronicle import Chronicle, breaches, by_the_operator_alone, unsaid
 from tests.conformance.contract import expected, flux_kustomizations, judge_by_argo
 from tests.conformance.stage import GROUP, Json
-from tests.testbed.bed import Bed
+from tests.testbed.bed import Bed, eventually
 from tests.testbed.build import KUSTOMIZE, VERDICTS
 from tests.testbed.gitops import FluxVerdict, flux_verdicts
 from tests.testbed.kube_admin import KubeAccess, object_path, tls_context
@@ -92,11 +92,21 @@ class Watch:
 
     def __init__(self, access: KubeAccess, gathered: Gathered) -> None:
         self._access = access
-        self._gathered = gathered
+        self.gathered = gathered
+        self._shut = {kind.value: "it was not asked yet" for kind in Kind}
         self._loop = asyncio.new_event_loop()
         self._work: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="statuses", daemon=True)
         self._thread.start()
+
+    def shut(self) -> dict[str, str]:
+        """The kinds of which nothing is seen now, and why."""
+        assert self._thread.is_alive(), "the watch is over"
+        return dict(self._shut)
+
+    def wait_open(self, timeout: float = 30) -> None:
+        """Wait until no kind goes unseen: of one that is refused nothing would ever be judged."""
+        eventually(lambda: not self.shut(), timeout, message=lambda: f"a watch of every kind: {self.shut()}")
 
     def close(self) -> None:
         """End, and wait for it."""
@@ -127,15 +137,21 @@ class Watch:
 
     async def _kind(self, client: httpx.AsyncClient, kind: str) -> None:
         while True:
-            with contextlib.suppress(httpx.HTTPError, orjson.JSONDecodeError, KeyError):
+            try:
                 await self._events(client, kind)
-            self._gathered.chronicle.forget()
+            except (httpx.HTTPError, orjson.JSONDecodeError) as error:
+                self._shut[kind] = repr(error)
+            else:
+                self._shut[kind] = "it ended"
+            self.gathered.chronicle.forget()
             await asyncio.sleep(_AGAIN)  # the server is away, or has no such kind now
 
     async def _events(self, client: httpx.AsyncClient, kind: str) -> None:
         """Follow one watch, which begins with what is there."""
         path, rest = object_path(kind, None), b""
         async with client.stream("GET", path, params={"watch": "true", "resourceVersion": "0"}) as response:
+            response.raise_for_status()
+            self._shut.pop(kind, None)
             async for chunk in response.aiter_bytes():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
@@ -143,7 +159,7 @@ class Watch:
                     obj = event["object"] | {"apiVersion": GROUP, "kind": kind}
                     if event["type"] == "ERROR":
                         return
-                    (self._gathered.gone if event["type"] == "DELETED" else self._gathered.see)(obj)
+                    (self.gathered.gone if event["type"] == "DELETED" else self.gathered.see)(obj)
 
 
 @dataclass
@@ -165,11 +181,11 @@ class Court:
                 self.for_flux.append(obj)
         assert not broken, "\n".join(broken)
 
-    def judge_by_flux(self) -> None:
-        """The same by kstatus and Flux, where they are built."""
+    def judge_by_flux(self) -> int:
+        """The same by kstatus and Flux, and how many they judged: on the real bed all, on the sandbox where both are built."""
         found, self.for_flux = self.for_flux, []
         if not found or not (self.bed.name == "real" or (VERDICTS.built and KUSTOMIZE.built)):
-            return
+            return 0
         pairs = zip(found, flux_verdicts(flux_kustomizations(), found), strict=True)
         broken = [
             told(obj, f"Flux makes {said} of it")
@@ -177,22 +193,30 @@ class Court:
             if said != FluxVerdict(expected(obj).kstatus, expected(obj).cel)
         ]
         assert not broken, "\n".join(broken)
+        return len(found)
 
 
 @pytest.fixture(scope="session")
-def court(prepared: Bed) -> Iterator[Court]:
+def watch_over_statuses(prepared: Bed) -> Iterator[Watch]:
     """The watch over every status of the run."""
-    gathered = Gathered()
-    watch = Watch(prepared.kube.access, gathered)
-    yield Court(prepared, gathered)
+    watch = Watch(prepared.kube.access, Gathered())
+    yield watch
     watch.close()
 
 
+@pytest.fixture(scope="session")
+def court(prepared: Bed, watch_over_statuses: Watch) -> Court:
+    """What judges every status of the run."""
+    return Court(prepared, watch_over_statuses.gathered)
+
+
 @pytest.fixture(scope="module")
-def court_of_the_module(court: Court) -> Iterator[Court]:
-    """The same, which has kstatus and Flux judge what the scenarios of a module have brought."""
+def court_of_the_module(court: Court, watch_over_statuses: Watch) -> Iterator[Court]:
+    """The same, which sees every kind, and has kstatus and Flux judge what the scenarios of a module have brought."""
+    watch_over_statuses.wait_open()
     yield court
     court.judge_by_flux()
+    watch_over_statuses.wait_open()
 
 
 @pytest.fixture(autouse=True)

@@ -40,6 +40,8 @@ LASTS = 40
 RESTRICTED = "restricted"
 # What these ask for is not restricted, or of this cluster.
 UNRESTRICTED = {"host-network", "sidecars", "scheduling"}
+# The cases that name the operator, and how.
+NAMES = {"names": ("vault", "vso-blue"), "name": (NAMESPACE, "vso-green")}
 MONITORING_CRDS = [
     {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -198,9 +200,7 @@ def test_names_are_constant_and_every_subject_is_there(rendered: dict[str, list[
     objects = rendered[case]
     (deployment,) = of_kind(objects, "Deployment")
     meta = deployment["metadata"]
-    assert (meta["namespace"], meta["name"]) == (
-        ("vault", "vso-blue") if case == "names" else (NAMESPACE, "vault-secrets-operator")
-    )
+    assert (meta["namespace"], meta["name"]) == NAMES.get(case, (NAMESPACE, "vault-secrets-operator"))
     accounts = {(a["metadata"]["namespace"], a["metadata"]["name"]) for a in of_kind(objects, "ServiceAccount")}
     roles = {
         (r["kind"], r["metadata"].get("namespace"), r["metadata"]["name"])

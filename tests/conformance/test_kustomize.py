@@ -336,7 +336,12 @@ def test_argo_cd_is_given_keys_and_keeps_its_own(installer: Installer) -> None:
 def test_argo_cds_applications_are_built(installer: Installer) -> None:
     assert "ignoreDifferences" in installer.type("example/argocd/application")
     built = list(yaml.safe_load_all(installer.type("example/argocd/applications")))
-    assert named(built, "Application") == sorted(named(built, "Application"))
+    waves = {
+        obj["metadata"]["name"]: int(obj["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"])
+        for obj in built
+        if obj["kind"] == "Application"
+    }
+    assert waves == {NAME: -3, "app-access": -2, "app-secrets": -1, "app-workload": 0}
 
 
 def test_every_flux_kustomization_of_a_build_waits(installer: Installer) -> None:

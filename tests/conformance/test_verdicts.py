@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.chronicle import Chronicle, breaches, by_the_operator_alone
 from tests.conformance.contract import Expected, argo, expected, flux_kustomizations, judge_by_argo, situation
 from tests.conformance.stage import GROUP, Json, Team
-from tests.conformance.statuses import Court, Gathered
+from tests.conformance.statuses import Court, Gathered, Watch
 from tests.testbed.bed import Bed, eventually
 from tests.testbed.gitops import FluxVerdict, flux_verdicts
 from vso.core.keys import Kind
@@ -215,6 +215,27 @@ def test_every_status_of_the_scenarios_is_seen(team: Team, court: Court) -> None
     now = team.get()
     seen = court.gathered.chronicle.last
     eventually(lambda: seen(now["metadata"]["uid"]) == now["status"], message="the watch shows the status")
+
+
+def test_a_kind_that_may_not_be_watched_is_no_silence(prepared: Bed, watch_over_statuses: Watch) -> None:
+    watch_over_statuses.wait_open()
+    nobody = Watch(replace(prepared.kube.access, token="of-nobody", certificate=None), Gathered())
+    kinds = {kind.value for kind in Kind}
+    eventually(
+        lambda: {kind for kind, why in nobody.shut().items() if "401" in why} == kinds, message="all are refused"
+    )
+    with pytest.raises(AssertionError, match=r"a watch of every kind: .*VaultStaticSecret.*401"):
+        nobody.wait_open(timeout=0)
+    nobody.close()
+
+
+@pytest.mark.real
+def test_on_the_real_bed_flux_judges_whatever_was_seen(prepared: Bed) -> None:
+    court = Court(prepared, Gathered())
+    court.gathered.see(said(READY, HEALTHY))
+    court.judge()
+    assert court.judge_by_flux() == 1
+    assert court.judge_by_flux() == 0
 
 
 @pytest.mark.real
