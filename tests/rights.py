@@ -38,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     lines = (
         "only_in(*installs, because): what the scenario tells is so in these installs alone",
         "beside(*names): the scenario founds teams in these namespaces beside that of its team",
-        "refused(*rights): the operator lacks these, each a verb and a resource, and asks all the same",
+        "refused(*rights): the operator lacks these, each a verb and a resource, and asks all the same; without any named, "
+        "whatever it asks for",
     )
     for line in lines:
         config.addinivalue_line("markers", line)

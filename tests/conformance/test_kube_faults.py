@@ -183,6 +183,7 @@ def test_our_own_status_writes_are_never_taken_for_a_strangers(team: Team, opera
 
 
 @pytest.mark.real
+@pytest.mark.refused  # an API server that starts has not read its roles yet
 def test_a_restarted_api_server_finds_the_operator_where_it_was(
     team: Team, real_bed: RealBed, operator: Operator
 ) -> None:
