@@ -92,7 +92,10 @@ def news_of(look: StaticLook, synced: Synced) -> News | None:
         return News(
             "Warning",
             Reason.ORPHANED_SECRET,
-            f"Secret {landed.orphan} was emptied after the rename to {name}; delete it",
+            f"Secret {landed.orphan} was emptied after the rename to {name}; delete it"
+            if landed.emptied
+            else f"Secret {landed.orphan} has what was written before the rename to {name}, and bears no name of ours: "
+            "it is left as it is; delete it, or take the data out",
         )
     if synced.restarted is not None and synced.restarted.failed:
         return News(
