@@ -21,8 +21,10 @@ from vso.api.secrets import (
 from vso.controllers.cache import ObjectCache
 from vso.controllers.looks import Look
 from vso.controllers.memory import version_number
+from vso.core.errors import Reason
 from vso.core.keys import Kind, ObjectKey, OwnerRef
 from vso.core.sensitive import Sensitive
+from vso.decide.assess import News
 from vso.decide.schedule import phase
 from vso.decide.sync import SyncPlan
 from vso.kube.secret_plan import Recorded, SecretPlan, Seen, Written
@@ -59,6 +61,16 @@ class Landed:
     """The Secret still has the recorded resourceVersion: whatever the digests say, its data is what it was."""
     overtaken: bool = False
     """The watch shows already that somebody changed or deleted it after us."""
+
+
+def orphaned(landed: Landed) -> News:
+    """Return the event for the old Secret of a rename that is still there."""
+    old, name = landed.orphan, landed.written.name
+    text = f"Secret {old} was emptied after the rename to {name}; delete it"
+    if not landed.emptied:
+        text = f"Secret {old} has what was written before the rename to {name}, and bears no name of ours: "
+        text += "it is left as it is; delete it, or take the data out"
+    return News("Warning", Reason.ORPHANED_SECRET, text)
 
 
 class Destinations:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from vso.api.secrets import PendingLease, VaultDynamicSecretSpec, VaultDynamicSecretStatus
 from vso.controllers import debts, dynamic_status
-from vso.controllers.destinations import Destinations, DynamicLook, Landed
+from vso.controllers.destinations import Destinations, DynamicLook, Landed, orphaned
 from vso.controllers.dynamic_status import Grant, Settled
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.leases import Door, LeaseDesk
@@ -275,7 +275,10 @@ class LeaseActs:
         recorded, name = look.status.destination, look.cr.spec.destination.name
         renamed = recorded.name if recorded is not None and recorded.name != name else ""
         plan = sync.SyncPlan(write=True, metadata=True, data_changed=changed, orphan=renamed)
-        return await self._destinations.apply(look, plan, data, mark)
+        landed = await self._destinations.apply(look, plan, data, mark)
+        if landed.orphan:
+            self._reporter.tell(look, orphaned(landed))
+        return landed
 
     async def restart(self, look: DynamicLook, work: Unsettled) -> Restarted | None:
         """Restart the consumers if that is owed; None when it is not."""

@@ -127,6 +127,17 @@ async def test_while_the_secret_cannot_be_written_no_further_credentials_are_iss
     assert house.vault.live == [house.lease]
 
 
+async def test_the_old_secret_of_a_rename_that_is_not_deleted_is_named() -> None:
+    async with dynamic_house(full=False) as house:
+        await house.pass_over()
+        house.wants(destination={**house.spec["destination"], "name": "renamed"})
+        await house.pass_over()
+        assert house.home.cluster.secret_data("db") == {}
+        assert await house.told(Reason.ORPHANED_SECRET) == [
+            "Secret db was emptied after the rename to renamed; delete it"
+        ]
+
+
 async def test_a_lease_that_is_gone_is_replaced_in_the_same_pass(house: DynamicHouse) -> None:
     await house.pass_over()
     house.vault.take_back(house.lease)
