@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.conformance.crd_cases import CHECKS, MINIMAL, RULES, VA, VC, VDS, VPS, VSS, VST, Case, Json, changed
 from tests.conformance.crd_reference import REFERENCE
-from tests.testbed.bed import Bed, KubeError
+from tests.testbed.bed import Bed, KubectlError, KubeError
 from vso.api.access import VaultAuthStatus, VaultConnectionStatus
 from vso.api.meta import Condition, Status
 from vso.api.rules import ALL_RULES
@@ -29,6 +30,8 @@ from vso.api.secrets import (
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
 from vso.api.transformation import SecretTransformationStatus
 from vso.core.keys import API_VERSION, GROUP, Kind
+from vso.kube.errors import Asked, ForbiddenError, error_for
+from vso.kube.paths import schema_path, target_of
 
 pytestmark = [
     pytest.mark.real,
@@ -159,6 +162,14 @@ def test_the_api_server_keeps_every_field_of_a_status(bed: Bed, kind: Kind, stat
     bed.kubectl("patch", kind.plural, name, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch)
     found = json.loads(bed.kubectl("get", kind.plural, name, "-n", NAMESPACE, "-o", "json"))
     assert found["status"] == dump_status(status)
+
+
+def test_who_may_not_read_the_schemas_is_told_so_in_the_words_that_the_operator_knows(bed: Bed) -> None:
+    words = f'forbidden: User "system:anonymous" cannot get path "{schema_path()}"'
+    with pytest.raises(KubectlError, match=re.escape(words)):
+        bed.kubectl("get", "--raw", schema_path(), "--as=system:anonymous")
+    asked = Asked("get", target_of(schema_path()))
+    assert isinstance(error_for(403, {"message": words}, asked), ForbiddenError)
 
 
 def test_kubectl_shows_columns_and_explains_fields(bed: Bed) -> None:

@@ -66,6 +66,32 @@ def test_on_delete_retain_keeps_the_secret_when_the_object_goes(team: Team) -> N
     always(lambda: team.secret() is not None, during=2, message="a retained Secret stays")
 
 
+def test_a_retained_secret_that_lost_its_owner_label_is_written_again_once_that_is_put_back(team: Team) -> None:
+    ready(team, destination={"onDelete": "Retain"}, refreshAfter="1s")
+    label, uid = "secrets.hashicorp.com/vso-ownerRefUID", team.get()["metadata"]["uid"]
+    team.bed.kube.patch("Secret", team.ns, "app", {"metadata": {"labels": {label: None}}})
+    team.put("app", {"password": "v2"})
+    told = team.wait_condition("Stalled", reason="DestinationConflict")
+    assert f"its label {label}={uid} is missing: put it back" in told["message"]
+    assert (team.data() or {})["password"] == "v1"
+    team.bed.kube.patch("Secret", team.ns, "app", {"metadata": {"labels": {label: uid}}})
+    team.wait_data(lambda data: data["password"] == "v2", timeout=40)
+    team.wait_ready()
+
+
+def test_a_rename_away_from_a_secret_of_somebody_elses_leaves_that_and_names_it(team: Team) -> None:
+    team.access()
+    team.put("app", {"password": "v1"})
+    team.bed.kube.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "app", "namespace": team.ns}})
+    team.static(destination={"create": False})
+    team.wait_ready()
+    team.patch({"spec": {"destination": {"name": "renamed", "create": True}}})
+    team.wait_data(lambda data: data["password"] == "v1", name="renamed")
+    eventually(lambda: team.events(reason="OrphanedSecret"), message="the old Secret is named")
+    assert "it is left as it is" in team.events(reason="OrphanedSecret")[0]["message"]
+    assert (team.data() or {})["password"] == "v1"
+
+
 def test_a_foreign_secret_is_not_overwritten_and_the_conflict_is_reported(team: Team) -> None:
     team.access()
     team.put("app", {"password": "v1"})

@@ -209,6 +209,7 @@ def test_a_restarted_api_server_finds_the_operator_where_it_was(
 
 
 @pytest.mark.real
+@pytest.mark.refused
 def test_a_gap_that_etcd_has_compacted_is_healed_by_a_list(
     team: Team, real_bed: RealBed, operator: Operator, kube_proxy: Proxy
 ) -> None:

@@ -51,6 +51,7 @@ class Process:
     sessions: Sessions
     desk: LeaseDesk
     deadlines: LeaseScheduler[ObjectKey]
+    times: LeaseTimes
     reconciler: DynamicSecretReconciler
     events: EventRecorder
     freshness: Freshness
@@ -70,20 +71,20 @@ def process(home: House, *, full: bool = True, shelf: Shelf | None = None) -> Pr
     writer = SecretWriter(home.kube, delete_allowed=full)
     destinations = Destinations(DYNAMIC, writer, home.caches.secrets, may_delete=full, drift_interval=600.0)
     deadlines: LeaseScheduler[ObjectKey] = LeaseScheduler(home.clock, lambda key: None)
-    leaked: list[int] = []
+    times, leaked = LeaseTimes(home.clock, deadlines), list[int]()
     acts = LeaseActs(desk, destinations, home.restarts, finalizers, reporter, config)
     rooms = DynamicRooms(
         desk=desk,
         destinations=destinations,
         acts=acts,
-        deadlines=LeaseTimes(home.clock, deadlines),
+        deadlines=times,
         static_creds=StaticCreds(acts, reporter, config, MAC_KEY),
         leaving=Leaving(desk, finalizers, reporter, home.clock, leaked.append),
         retired=Retired(home.kube, desk, reporter),
     )
     parts = PassParts(home.caches[DYNAMIC], memories, reporter, home.clock)
     reconciler = DynamicSecretReconciler(parts, rooms)
-    return Process(memories, sessions, desk, deadlines, reconciler, events, freshness, leaked)
+    return Process(memories, sessions, desk, deadlines, times, reconciler, events, freshness, leaked)
 
 
 @dataclass

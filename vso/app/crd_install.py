@@ -14,6 +14,7 @@ import structlog
 
 from vso.api.crds import crd
 from vso.core.clock import Clock
+from vso.core.errors import TransientError
 from vso.core.keys import GROUP, VERSION, Kind
 from vso.kube.client import KubeClient, PatchType
 from vso.kube.errors import ForbiddenError, NotFoundError
@@ -65,17 +66,28 @@ class CrdInstall:
         while not _is_true(found, "Established"):
             self.awaited = f"the CRD {kind.plural}.{GROUP} to be established{_refusal(found)}"
             await self._clock.sleep(_POLL)
-            found = await self._client.get(_path(kind))
+            found = await self._get(_path(kind))
 
     async def _served(self, kinds: list[Kind]) -> None:
         """Wait until the schema that the API server tells clients of has the fields of ours, no more and no less."""
+        self.awaited = _schemas_of(kinds)
         while stale := [kind for kind, fields in (await self._told(kinds)).items() if fields != _fields_of(kind)]:
-            self.awaited = f"the API server to serve the new schema of {', '.join(stale)}"
+            self.awaited = _schemas_of(stale)
             await self._clock.sleep(_POLL)
+
+    async def _get(self, path: str) -> JsonObject:
+        """Return what is there; an API server that has no time is asked again for as long as there is."""
+        awaited = self.awaited
+        while True:
+            try:
+                return await self._client.get(path)
+            except TransientError as error:
+                self.awaited = f"{awaited} ({error.message})"
+                await self._clock.sleep(max(_POLL, error.retry_after or 0.0))
 
     async def _told(self, kinds: list[Kind]) -> dict[Kind, object]:
         try:
-            told = await self._client.get(schema_path())
+            told = await self._get(schema_path())
         except NotFoundError:  # not one of the kinds is served yet
             return dict.fromkeys(kinds)
         except ForbiddenError as error:
@@ -83,6 +95,10 @@ class CrdInstall:
             return {}
         schemas = child(child(told, "components"), "schemas")
         return {kind: _fields(child(schemas, f"{_SERVED}.{kind}")) for kind in kinds}
+
+
+def _schemas_of(kinds: Iterable[Kind]) -> str:
+    return f"the API server to serve the new schema of {', '.join(kinds)}"
 
 
 def _path(kind: Kind) -> str:

@@ -70,11 +70,7 @@ class Metrics:
         self._retries = Counter(
             "workqueue_retries", "Keys that came back after a failure.", ("name",), registry=self._registry
         )
-        self._bugs = Counter(
-            "controller_runtime_reconcile_panics", "Passes that met a bug.", ("controller",), registry=self._registry
-        )
-        for kind in Kind:  # from zero on, so that the first bug is seen as an increase
-            self._bugs.labels(kind.plural)
+        self._bugs = _bugs(self._registry)
         self._relists = Counter("vso_informer_relists", "Lists taken over.", ("informer",), registry=self._registry)
         self._interruptions = Counter(
             "vso_informer_interruptions",
@@ -277,6 +273,14 @@ class VaultMetrics:
         """The VaultAuth is gone."""
         for result in self._results.pop(auth, ()):
             self._logins.remove(auth, result)
+
+
+def _bugs(registry: CollectorRegistry) -> Counter:
+    """Return the counter of bugs, from zero on, so that the first one is seen as an increase."""
+    bugs = Counter("controller_runtime_reconcile_panics", "Passes that met a bug.", ("controller",), registry=registry)
+    for kind in Kind:
+        bugs.labels(kind.plural)
+    return bugs
 
 
 def _describe(registry: CollectorRegistry, settings: Settings) -> None:

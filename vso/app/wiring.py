@@ -134,8 +134,8 @@ class _Builder:
         self.waker = Waker(self.queues, self.memories, self.relations, rng, lambda: self.reader, lambda: self.streams)
         self.clients = ClientPool(clock, self._vault_client, self.waker.breaker, self._on_replaced, self.waker.trial)
         materials = Materials(base.kube, FilePolicy(settings.namespace, settings.allowed_file_prefixes))
-        ambient, allows = bool(settings.allowed_file_prefixes), settings.allows_vault_address
-        admits = allows if settings.vault_address_allow else None
+        ambient = bool(settings.allowed_file_prefixes)
+        admits = settings.allows_vault_address if settings.vault_address_allow else None
         around = Surroundings(os.environ, settings.namespace, ambient, admits)
         credentials = Credentials(TokenMinter(base.kube), materials, around)
         cipher = TransitCipher(self.caches[Kind.VAULT_AUTH], lambda: self.resolver, settings.namespace)
@@ -143,12 +143,7 @@ class _Builder:
         self.deadlines = lease_timers(clock, self.queues[Kind.VAULT_DYNAMIC_SECRET], base.metrics.timer_lost)
         bereaved = self.deadlines.bereaved
         self.sessions = Sessions(clock, credentials, base.metrics.vault, self.waker.logins, self.shelf, bereaved)
-        policy = TrustPolicy(settings.forbid_insecure_tls, allows, settings.connection_check_interval)
-        trust = TrustStore(materials, clock, policy)
-        lenient = settings.allow_default_globals
-        self.resolver = Resolver(
-            self.caches, trust, self.clients, self.sessions, settings.namespace, allow_default_globals=lenient
-        )
+        self.resolver = self._resolver(materials)
         self.reader = SourceReader(clock, base.mac_key.reveal())
         self.poller: Poller[Source, ObjectKey] = Poller(
             clock,
@@ -210,6 +205,15 @@ class _Builder:
         # As many passes as a connection has sockets: a Vault that never answers cannot take every worker.
         group = partial(self.relations.vault_of, kind)
         return WorkQueue(base.clock, limiter, name=kind.plural, group=group, share=attrgetter("namespace"))
+
+    def _resolver(self, materials: Materials) -> Resolver:
+        base, settings = self._base, self._base.settings
+        interval = settings.connection_check_interval
+        policy = TrustPolicy(settings.forbid_insecure_tls, settings.allows_vault_address, interval)
+        trust, lenient = TrustStore(materials, base.clock, policy), settings.allow_default_globals
+        return Resolver(
+            self.caches, trust, self.clients, self.sessions, settings.namespace, allow_default_globals=lenient
+        )
 
     def _vault_client(self, config: ConnectionConfig) -> VaultClient:
         base = self._base

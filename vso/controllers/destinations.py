@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from vso.api.secrets import (
     VaultDynamicSecret,
@@ -21,8 +21,10 @@ from vso.api.secrets import (
 from vso.controllers.cache import ObjectCache
 from vso.controllers.looks import Look
 from vso.controllers.memory import version_number
+from vso.core.errors import Reason
 from vso.core.keys import Kind, ObjectKey, OwnerRef
 from vso.core.sensitive import Sensitive
+from vso.decide.assess import News
 from vso.decide.schedule import phase
 from vso.decide.sync import SyncPlan
 from vso.kube.secret_plan import Recorded, SecretPlan, Seen, Written
@@ -52,11 +54,23 @@ class Landed:
     moved: bool
     """The Secret has another resourceVersion than was known: this write, or somebody before it, changed it."""
     orphan: str
-    """The old Secret of a rename that could only be emptied."""
+    """The old Secret of a rename that is still there and nobody's."""
+    emptied: bool = False
+    """Our data was taken out of that; else it could not be told from somebody else's."""
     untouched: bool = False
     """The Secret still has the recorded resourceVersion: whatever the digests say, its data is what it was."""
     overtaken: bool = False
     """The watch shows already that somebody changed or deleted it after us."""
+
+
+def orphaned(landed: Landed) -> News:
+    """Return the event for the old Secret of a rename that is still there."""
+    old, name = landed.orphan, landed.written.name
+    text = f"Secret {old} was emptied after the rename to {name}; delete it"
+    if not landed.emptied:
+        text = f"Secret {old} has what was written before the rename to {name}, and bears no name of ours: "
+        text += "it is left as it is; delete it, or take the data out"
+    return News("Warning", Reason.ORPHANED_SECRET, text)
 
 
 class Destinations:
@@ -112,9 +126,7 @@ class Destinations:
     ) -> Landed:
         """Write the destination, with the annotation that marks its data; then see to what a rename left behind."""
         status = look.status.destination
-        recorded = None
-        if status is not None and status.name == look.cr.spec.destination.name:
-            recorded = Recorded(uid=status.uid, resource_version=status.resource_version)
+        recorded = self._recorded(look)
         before = self._watched(look)
         look.notes.writing = True
         try:
@@ -127,13 +139,22 @@ class Destinations:
         moved = version_number(written.resource_version) > known
         look.notes.written_version = version_number(written.resource_version)
         overtaken = self._overtaken(look, written)
-        orphan = await self._leave(look, plan.orphan) if plan.orphan else ""
+        left = await self._leave(look, plan.orphan) if plan.orphan else "gone"
+        orphan = plan.orphan if left in {"emptied", "left"} else ""
         unasked = recorded is not None and moved and not plan.data_changed and not plan.metadata
         # With other data than recorded it may as well be our own write, which a crash kept from the status.
         repaired = plan.repair and not plan.data_changed and before != Recorded(written.uid, written.resource_version)
         drifted = repaired or unasked or (written.outcome == "created" and recorded is not None)
         untouched = recorded is not None and recorded == Recorded(written.uid, written.resource_version)
-        return Landed(written, drifted=drifted, moved=moved, orphan=orphan, untouched=untouched, overtaken=overtaken)
+        return Landed(
+            written,
+            drifted=drifted,
+            moved=moved,
+            orphan=orphan,
+            emptied=left == "emptied",
+            untouched=untouched,
+            overtaken=overtaken,
+        )
 
     def _overtaken(self, look: SecretLook, written: Written) -> bool:
         """Tell whether what the watch showed while the answer was on its way was more than our own echo."""
@@ -142,6 +163,11 @@ class Destinations:
         look.notes.deleted_uid = ""
         seen = self._watched(look)
         return seen is not None and version_number(seen.resource_version) > look.notes.written_version
+
+    async def check(self, look: SecretLook) -> None:
+        """Raise what a write would meet that can be known before; one request."""
+        recorded = self._recorded(look)
+        await self._writer.check(self._plan(look, {}), "" if recorded is None else recorded.uid)
 
     async def inspect(self, look: SecretLook) -> Seen | None:
         """Return the destination's metadata as it is now; one request."""
@@ -166,6 +192,12 @@ class Destinations:
             look.notes.written_version = version_number(written.resource_version)
         return written
 
+    def _recorded(self, look: SecretLook) -> Recorded | None:
+        status = look.status.destination
+        if status is None or status.name != look.cr.spec.destination.name:
+            return None
+        return Recorded(uid=status.uid, resource_version=status.resource_version)
+
     def _watched(self, look: SecretLook) -> Recorded | None:
         """Return the destination as the watch shows it: a foreign label moves its version, and asks for no repair."""
         key = ObjectKey(look.key.namespace, look.cr.spec.destination.name)
@@ -178,15 +210,14 @@ class Destinations:
         if status is not None:
             await self._leave(look, status.name)
 
-    async def _leave(self, look: SecretLook, name: str) -> str:
-        """Delete the Secret of that name if it is still the recorded one; else empty it and name it."""
+    async def _leave(self, look: SecretLook, name: str) -> Literal["deleted", "emptied", "gone", "left"]:
+        """Delete the Secret of that name if it is still the recorded one, or empty it; tell what became of it."""
         recorded = look.status.destination
         uid = recorded.uid if recorded is not None else ""
         plan = replace(self._plan(look, {}), name=name)
         if self._may_delete and plan.own:
-            await self._writer.delete(plan, uid)
-            return ""
-        return name if await self._writer.empty(plan, uid) == "emptied" else ""
+            return await self._writer.delete(plan, uid)
+        return await self._writer.empty(plan, uid)
 
     def _plan(self, look: SecretLook, data: Mapping[str, Sensitive], mark: tuple[str, str] | None = None) -> SecretPlan:
         return secret_plan(self._kind, look, data, mark)

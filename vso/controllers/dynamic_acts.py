@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from vso.api.secrets import PendingLease, VaultDynamicSecretSpec, VaultDynamicSecretStatus
 from vso.controllers import debts, dynamic_status
-from vso.controllers.destinations import Destinations, DynamicLook, Landed
+from vso.controllers.destinations import Destinations, DynamicLook, Landed, orphaned
 from vso.controllers.dynamic_status import Grant, Settled
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.leases import Door, LeaseDesk
@@ -37,6 +37,7 @@ from vso.vault.parents import Parent
 
 RESYNC_ANNOTATIONS = ("vso.hashicorp.com/resync", "reconcile.fluxcd.io/requestedAt")
 DEFAULT_OVERLAP = timedelta(minutes=5)
+_NO_PLACE = frozenset({Reason.DESTINATION_CONFLICT, Reason.DESTINATION_MISSING})
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class LeaseActs:
 
     async def ask(self, look: DynamicLook, door: Door, because: Because) -> tuple[DynamicLook, Issued, Grant]:
         """Ask Vault for credentials, with room made for them."""
+        if _refused(look):  # else each new attempt would issue credentials and give them back
+            await self._destinations.check(look)
         look, crowd = await self._make_room(look, door, because)
         issued, grant = await self._desk.issue(door, look.cr.spec)
         if crowd is not None:
@@ -272,7 +275,10 @@ class LeaseActs:
         recorded, name = look.status.destination, look.cr.spec.destination.name
         renamed = recorded.name if recorded is not None and recorded.name != name else ""
         plan = sync.SyncPlan(write=True, metadata=True, data_changed=changed, orphan=renamed)
-        return await self._destinations.apply(look, plan, data, mark)
+        landed = await self._destinations.apply(look, plan, data, mark)
+        if landed.orphan:
+            self._reporter.tell(look, orphaned(landed))
+        return landed
 
     async def restart(self, look: DynamicLook, work: Unsettled) -> Restarted | None:
         """Restart the consumers if that is owed; None when it is not."""
@@ -301,6 +307,11 @@ class LeaseActs:
         if not lease.id and status.secret_mac:
             return status.secret_mac
         return self._desk.digest(lease.id or lease.request_id)
+
+
+def _refused(look: DynamicLook) -> bool:
+    """Tell whether the last pass found no place for the Secret."""
+    return any(condition.reason in _NO_PLACE for condition in look.status.conditions)
 
 
 def _version(look: DynamicLook) -> str:

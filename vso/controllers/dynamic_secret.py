@@ -98,11 +98,12 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         if ends is None:
             return Telling()
         remaining = ends - look.now
-        if isinstance(look.cr, VaultDynamicSecret) and remaining > timedelta(0):
+        if isinstance(look.cr, VaultDynamicSecret):
             lease = dynamic.lease_of(look.cr.spec, look.status, None, look.now)
             if lease is not None:
                 life = lease.ends - look.now
-                self._rooms.deadlines.set(look.key, retry_in(lease, look.now), life, lease.id, failing=True)
+                wait = retry_in(lease, look.now) if life > timedelta(0) else None  # then the back-off is soon enough
+                self._rooms.deadlines.set(look.key, wait, life, lease.id, failing=True)
         return Telling(remaining=remaining)
 
     def rest(self, key: ObjectKey) -> None:

@@ -47,18 +47,24 @@ class LeaseTimes:
     def set(
         self,
         key: ObjectKey,
-        wait: timedelta,
+        wait: timedelta | None,
         life: timedelta | None = None,
         lease_id: str = "",
         *,
         failing: bool = False,
     ) -> None:
-        """Look at the object after `wait`; what it holds ends after `life`, or nobody knows when."""
+        """Look at the object after `wait`, at no time of its own without; what it holds ends after `life`, if known.
+
+        A life below zero is over: nothing hurries any more, but it is told of until there is another.
+        """
         now = self._clock.monotonic()
-        due = now + max(0.0, wait.total_seconds())
-        ends = math.inf if life is None else now + max(0.0, life.total_seconds())
+        due = math.inf if wait is None else now + max(0.0, wait.total_seconds())
+        ends = math.inf if life is None else now + life.total_seconds()
         self._times[key] = _Known(due, ends, lease_id, failing)
-        self._timers.set(key, due)
+        if wait is None:
+            self._timers.cancel(key)
+        else:
+            self._timers.set(key, due)
 
     def cancel(self, key: ObjectKey) -> None:
         """Nothing is due any more."""

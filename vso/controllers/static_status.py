@@ -12,7 +12,7 @@ from datetime import datetime
 from vso.api.secrets import VaultStaticSecretStatus
 from vso.api.shared import DestinationStatus, HistoryEntry, VaultClientMeta
 from vso.controllers import debts
-from vso.controllers.destinations import Landed, StaticLook
+from vso.controllers.destinations import Landed, StaticLook, orphaned
 from vso.controllers.restarts import Restarted
 from vso.core.errors import Reason
 from vso.decide.assess import News
@@ -89,11 +89,7 @@ def news_of(look: StaticLook, synced: Synced) -> News | None:
     if landed is None:
         return debts.news_of(synced.restarted)
     if landed.orphan:
-        return News(
-            "Warning",
-            Reason.ORPHANED_SECRET,
-            f"Secret {landed.orphan} was emptied after the rename to {name}; delete it",
-        )
+        return orphaned(landed)
     if synced.restarted is not None and synced.restarted.failed:
         return News(
             "Warning",

@@ -202,7 +202,7 @@ class KubeClient:
         self, method: str, path: str, params: dict[str, str], body: bytes | None, headers: dict[str, str]
     ) -> bytes:
         target, began, code = target_of(path), self._clock.monotonic(), 0
-        verb = _VERBS.get(method) or ("get" if target.name else "list")
+        verb = _VERBS.get(method) or ("get" if target.name or target.is_path else "list")
         timeout = aiohttp.ClientTimeout(total=self._timeout, sock_connect=_CHUNK_TIMEOUT)
         try:
             async with self._answer(method, path, params, body, headers, timeout) as response:

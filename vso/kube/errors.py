@@ -28,7 +28,7 @@ _POLICY: Final = re.compile(
 )
 _FAILED_WEBHOOK: Final = re.compile(r'failed calling webhook "([^"]+)"')
 _QUOTA: Final = re.compile(r"(?:exceeded|failed) quota.*", re.DOTALL)
-_RBAC: Final = re.compile(r'cannot [a-z]+ resource "')
+_RBAC: Final = re.compile(r'cannot [a-z]+ (?:resource|path) "')
 _LONGEST: Final = 600
 
 
@@ -133,6 +133,8 @@ def error_for(status: int, body: JsonObject | None, asked: Asked, retry_after: f
 def missing_rule(asked: Asked) -> str:
     """Return the RBAC rule that a request needs, as one line of YAML; by name where a rule for one name is of use."""
     target = asked.target
+    if target.is_path:
+        return f'nonResourceURLs: ["{target}"], verbs: ["{asked.verb}"]'
     named = target.name and asked.verb != "create" and target.resource != "events" and target.group != GROUP
     names = f', resourceNames: ["{target.name}"]' if named or target.subresource == "token" else ""
     return f'apiGroups: ["{target.group}"], resources: ["{target.full_resource}"], verbs: ["{asked.verb}"]{names}'

@@ -14,6 +14,7 @@ from vso.core.keys import GROUP, VERSION, Kind
 from vso.decide.names import object_name
 
 _APPS: Final = "/apis/apps/v1"
+_RESOURCES: Final = ("api", "apis")
 _WORKLOADS: Final = {
     "Deployment": (_APPS, "deployments"),
     "StatefulSet": (_APPS, "statefulsets"),
@@ -24,7 +25,7 @@ _WORKLOADS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a path addresses, in the words of RBAC."""
+    """What a path addresses, in the words of RBAC: a resource, or else the path itself."""
 
     group: str
     resource: str
@@ -36,6 +37,11 @@ class Target:
     def full_resource(self) -> str:
         """The resource with its subresource, as a Role spells it."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
+
+    @property
+    def is_path(self) -> bool:
+        """Whether it is no resource: a rule for it names its URL."""
+        return self.resource.startswith("/")
 
     def __str__(self) -> str:
         place = f"{self.namespace}/{self.name}".strip("/")
@@ -113,6 +119,8 @@ def workload_path(kind: str, namespace: str, name: str) -> str | None:
 def target_of(path: str) -> Target:
     """Return what a path made by this module addresses."""
     parts = path.strip("/").split("/")
+    if parts[0] not in _RESOURCES:
+        return Target("", path)
     group, rest = ("", parts[2:]) if parts[0] == "api" else (parts[1] if len(parts) > 1 else "", parts[3:])
     namespace = ""
     if len(rest) > 2 and rest[0] == "namespaces":

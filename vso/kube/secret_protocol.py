@@ -144,9 +144,7 @@ def advance(step: Step, answer: AnyAnswer, task: Task) -> Step:
             return Look()
         case Answer.Absent():
             if not task.plan.own:
-                raise ConfigError(
-                    Reason.DESTINATION_MISSING, f"{task.plan} does not exist, and destination.create is false"
-                )
+                raise missing(task.plan)
             return Post()
         case Answer.Another():
             # Somebody re-created it: what is recorded means nothing any more, begin again.
@@ -220,7 +218,7 @@ def judge(seen: Seen, plan: SecretPlan, owner_of: OwnerOf = somebody, known_uid:
     if seen.uid == known_uid and _owned(seen, plan.owner_uid):
         return "adopted"
     if not claimant:
-        return _judge_unclaimed(seen, plan)
+        return _judge_unclaimed(seen, plan, _lost(seen, plan) if seen.uid == known_uid else "")
     if seen.owners:
         raise TransientError(
             Reason.KUBERNETES_CONFLICT, f"{plan} is of an object that is gone; the garbage collector takes it away"
@@ -230,8 +228,20 @@ def judge(seen: Seen, plan: SecretPlan, owner_of: OwnerOf = somebody, known_uid:
     return _take_over(plan, "was retained by an object that is gone")
 
 
-def _judge_unclaimed(seen: Seen, plan: SecretPlan) -> Outcome:
-    return "adopted" if _is_ours(seen, plan) else _take_over(plan, "exists and is not ours")
+def _judge_unclaimed(seen: Seen, plan: SecretPlan, lost: str) -> Outcome:
+    return "adopted" if _is_ours(seen, plan) else _take_over(plan, f"exists and is not ours{lost}")
+
+
+def _lost(seen: Seen, plan: SecretPlan) -> str:
+    """Return what makes a Secret ours again that we wrote, where its labels are all that says whose it is."""
+    if plan.owner is not None or seen.owners:
+        return ""
+    labels = [f"{key}={value}" for key, value in owner_labels(plan.owner_uid).items() if seen.labels.get(key) != value]
+    those = f"label {labels[0]} is" if len(labels) == 1 else f"labels {', '.join(labels)} are"
+    again = "it" if len(labels) == 1 else "them"
+    return (
+        f": by the status it is this object's, but its {those} missing: put {again} back, or set destination.overwrite"
+    )
 
 
 def belongs(seen: Seen, plan: SecretPlan) -> bool:
@@ -257,6 +267,14 @@ def may_take_away(seen: Seen, plan: SecretPlan, uid: str, owner_of: OwnerOf = so
     return _owned(seen, plan.owner_uid) or seen.labels.get(OWNER_UID_LABEL) == plan.owner_uid
 
 
+def is_left(seen: Seen, plan: SecretPlan, uid: str) -> bool:
+    """Tell whether a Secret that may not be taken away still has what was written: it never bore our name.
+
+    So one that had its data from us with create=false, before the object asked for a Secret of its own.
+    """
+    return seen.uid == uid and not _other_claimant(seen, plan)
+
+
 def _owned(seen: Seen, owner_uid: str) -> bool:
     """Tell whether the Secret's one owner is the object with that uid: its labels somebody may have taken off."""
     return [ref.get("uid") for ref in seen.owners] == [owner_uid]
@@ -279,6 +297,11 @@ def _other_claimant(seen: Seen, plan: SecretPlan) -> str:
 
 def _conflict(plan: SecretPlan, whose: str) -> NoReturn:
     raise ConfigError(Reason.DESTINATION_CONFLICT, f"{plan} {whose}; nothing was written")
+
+
+def missing(plan: SecretPlan) -> ConfigError:
+    """Return what prevents a write into a Secret that is not ours to create."""
+    return ConfigError(Reason.DESTINATION_MISSING, f"{plan} does not exist, and destination.create is false")
 
 
 def _unchangeable(plan: SecretPlan) -> ConfigError:

@@ -36,7 +36,10 @@ from vso.kube.secret_protocol import (
     Task,
     advance,
     begin,
+    is_left,
+    judge,
     may_take_away,
+    missing,
     somebody,
 )
 
@@ -85,6 +88,14 @@ class SecretWriter:
             return None
         return seen_in(found)
 
+    async def check(self, plan: SecretPlan, known_uid: str) -> None:
+        """Raise the VsoError that is known to prevent a write, by a request that changes nothing."""
+        seen = await self.inspect(plan.namespace, plan.name)
+        if seen is not None:
+            judge(seen, plan, self._owner_of, known_uid)
+        elif not plan.own:
+            raise missing(plan)
+
     async def relabel(self, plan: SecretPlan, uid: str) -> Written | None:
         """Make our own metadata right and leave the data alone; None when the Secret with that uid is gone."""
         seen = await self.inspect(plan.namespace, plan.name)
@@ -96,10 +107,10 @@ class SecretWriter:
             seen = seen_in(await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True))
         return Written(plan.name, seen.uid, seen.resource_version, "patched", meta_digest(plan), seen.set_at)
 
-    async def empty(self, plan: SecretPlan, uid: str) -> Literal["emptied", "gone"]:
+    async def empty(self, plan: SecretPlan, uid: str) -> Literal["emptied", "gone", "left"]:
         """Take our data out of the Secret with that uid; its other keys, if any, went with our writes."""
-        if not await self._ours(plan, uid):
-            return "gone"
+        if (kept_from := await self._kept_from(plan, uid)) is not None:
+            return kept_from
         try:
             try:
                 await self._put_data(plan.namespace, plan.name, _data_patch(uid, {}))
@@ -116,19 +127,24 @@ class SecretWriter:
             raise
         return "emptied"
 
-    async def delete(self, plan: SecretPlan, uid: str) -> Literal["deleted", "gone"]:
+    async def delete(self, plan: SecretPlan, uid: str) -> Literal["deleted", "gone", "left"]:
         """Delete the Secret if it still has that uid."""
-        if not await self._ours(plan, uid):
-            return "gone"
+        if (kept_from := await self._kept_from(plan, uid)) is not None:
+            return kept_from
         try:
             await self._client.delete(secret_path(plan.namespace, plan.name), uid=uid)
         except (NotFoundError, ConflictError):
             return "gone"
         return "deleted"
 
-    async def _ours(self, plan: SecretPlan, uid: str) -> bool:
+    async def _kept_from(self, plan: SecretPlan, uid: str) -> Literal["gone", "left"] | None:
+        """Tell why the Secret may not be taken away: it is another's now, or left as it is; None if it may."""
         seen = await self.inspect(plan.namespace, plan.name)
-        return seen is not None and may_take_away(seen, plan, uid, self._owner_of)
+        if seen is None:
+            return "gone"
+        if may_take_away(seen, plan, uid, self._owner_of):
+            return None
+        return "left" if is_left(seen, plan, uid) else "gone"
 
     async def _perform(self, step: Request, plan: SecretPlan) -> AnyAnswer:
         try:

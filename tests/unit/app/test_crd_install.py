@@ -90,8 +90,15 @@ async def test_the_new_schema_is_waited_for() -> None:
 
 
 async def test_where_the_schema_may_not_be_read_it_is_not_waited_for() -> None:
-    made = await asked(*PATCHED, status(403, "Forbidden"))
+    made = await asked(*PATCHED, status(403, "Forbidden", f'forbidden: User "x" cannot get path "{SCHEMAS}"'))
     assert [r.path for r in made[2:]] == [SCHEMAS]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+async def test_an_api_server_that_has_no_time_is_waited_for(code: int) -> None:
+    busy = status(code, "TooManyRequests")
+    made = await asked(Reply(200, {}), Reply(200, {}), busy, busy, Reply(200, ESTABLISHED), busy, served())
+    assert [r.path for r in made[2:]] == [ONE] * 3 + [SCHEMAS] * 2
 
 
 @pytest.mark.parametrize(
@@ -103,6 +110,10 @@ async def test_where_the_schema_may_not_be_read_it_is_not_waited_for() -> None:
             "the CRD vaultauths.secrets.hashicorp.com to be established (ListKindConflict: taken)",
         ),
         ((*PATCHED, OLD), "the API server to serve the new schema of VaultAuth"),
+        (
+            (*PATCHED, status(503, "ServiceUnavailable")),
+            f"the API server to serve the new schema of VaultAuth (get {SCHEMAS}: answer 503)",
+        ),
     ],
 )  # fmt: skip
 async def test_what_is_waited_for_can_be_told(replies: tuple[Reply, ...], awaited: str) -> None:

@@ -71,6 +71,16 @@ async def test_a_deadline_without_an_end_has_a_minute() -> None:
     await bench.stop()
 
 
+async def test_what_has_ended_has_no_deadline_that_could_be_missed() -> None:
+    bench = Bench()
+    bench.timers.times.set(KEY, timedelta(seconds=5), timedelta(seconds=8), "db/1")
+    bench.timers.times.set(KEY, None, timedelta(seconds=-7), "db/1", failing=True)
+    await bench.clock.advance(600)
+    assert bench.lost == []
+    assert bench.timers.statistics() == LeaseStatistics(failing=1, first_end=-607)
+    await bench.stop()
+
+
 # A token that is no more before its time.
 
 
@@ -128,5 +138,7 @@ async def test_the_leases_that_fail_are_counted_with_the_end_of_the_first_while_
     assert bench.timers.statistics() == LeaseStatistics(in_order=1, failing=2, first_end=59)
     bench.timers.times.set(others[0], timedelta(seconds=40), MINUTE, "db/2")  # renewed
     assert bench.timers.statistics() == LeaseStatistics(in_order=2, failing=1, first_end=119)
+    bench.timers.times.set(KEY, None, timedelta(seconds=-7), "db/1", failing=True)
+    assert bench.timers.statistics() == LeaseStatistics(in_order=2, failing=1, first_end=-7)
     await bench.stop()
     assert bench.timers.statistics() == LeaseStatistics()

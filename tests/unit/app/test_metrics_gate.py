@@ -150,29 +150,75 @@ async def test_strangers_take_four_requests_at_a_time_and_the_same_token_one() -
     assert len(bench.reviews.asked) == 20
 
 
+async def test_no_more_than_sixty_four_wait_and_all_others_are_told_at_once() -> None:
+    bench = Bench()
+    assert await bench.status(PROMETHEUS) == 200
+    bench.reviews.hangs.clear()
+    asking = [asyncio.ensure_future(bench.status(f"Bearer guess-{number}")) for number in range(64)]
+    await settle()
+    telling = asyncio.ensure_future(bench.gate.admit("Bearer one-more"))
+    await settle()
+    assert telling.done()
+    verdict = await telling
+    assert (verdict.status, verdict.headers) == (503, {"Retry-After": "10"})
+    assert await bench.status(PROMETHEUS) == 200, "who was let in before waits for nobody"
+    asking[63].cancel()
+    await settle()
+    asking.append(asyncio.ensure_future(bench.status("Bearer one-more")))
+    await settle()
+    assert not asking[64].done(), "who goes away makes room"
+    bench.reviews.hangs.set()
+    assert [await one for one in asking[:63]] == [401] * 63
+    assert await asking[64] == 401
+    assert await bench.status(STRANGER) == 403
+
+
 async def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
     bench = Bench()
+    bench.reviews.tokens |= {f"scraper-{number}": "prometheus" for number in range(256)}
+    for first, others, status in ((PROMETHEUS, "scraper", 200), (STRANGER, "guess", None)):
+        token = first.removeprefix("Bearer ")
+        await bench.status(first)
+        for number in range(255):
+            assert await bench.status(f"Bearer {others}-{number}") == (status or 401)
+        await bench.status(first)
+        assert bench.reviews.asked.count(token) == 1
+        await bench.status(f"Bearer {others}-255")
+        await bench.status(first)
+        assert bench.reviews.asked.count(token) == 2
+
+
+async def test_strangers_do_not_make_the_gate_forget_whom_it_let_in() -> None:
+    bench = Bench()
     await bench.status(PROMETHEUS)
-    for number in range(255):
+    for number in range(600):
         await bench.status(f"Bearer guess-{number}")
     await bench.status(PROMETHEUS)
     assert bench.reviews.asked.count("prometheus-token") == 1
-    await bench.status("Bearer one-more")
+
+
+async def test_who_may_not_any_more_is_not_let_in_on_what_was_remembered() -> None:
+    bench = Bench()
     await bench.status(PROMETHEUS)
-    assert bench.reviews.asked.count("prometheus-token") == 2
+    bench.reviews.allowed.clear()
+    await bench.clock.advance(11)
+    assert [await bench.status(PROMETHEUS) for _ in range(2)] == [403, 403]
+    bench.reviews.allowed.add("prometheus")
+    await bench.clock.advance(11)
+    assert [await bench.status(PROMETHEUS) for _ in range(2)] == [200, 200]
 
 
 async def test_who_was_asked_about_again_is_not_the_oldest_any_more() -> None:
     bench = Bench()
-    await bench.status(PROMETHEUS)
+    await bench.status(STRANGER)
     for number in range(100):
         await bench.status(f"Bearer guess-{number}")
     await bench.clock.advance(11)
-    await bench.status(PROMETHEUS)
+    await bench.status(STRANGER)
     for number in range(100, 300):
         await bench.status(f"Bearer guess-{number}")
-    await bench.status(PROMETHEUS)
-    assert bench.reviews.asked.count("prometheus-token") == 2
+    await bench.status(STRANGER)
+    assert bench.reviews.asked.count("stranger-token") == 2
 
 
 async def test_no_token_is_kept_or_told() -> None:
@@ -182,5 +228,5 @@ async def test_no_token_is_kept_or_told() -> None:
         verdicts: list[Verdict] = [await bench.gate.admit(PROMETHEUS)]
         bench.reviews.error = None
         verdicts.append(await bench.gate.admit(PROMETHEUS))
-    assert bench.gate._remembered
+    assert bench.gate._welcomed._verdicts
     assert "prometheus-token" not in f"{lines} {verdicts} {vars(bench.gate)}"

@@ -24,6 +24,7 @@ from vso.core.records import Record
 from vso.core.sensitive import Sensitive
 from vso.decide.schedule import phase
 from vso.decide.sync import Compared, SyncPlan, Why, plan_sync
+from vso.kube.labels import owner_labels
 from vso.kube.secrets import SecretWriter
 from vso.runtime.store import StoreWriter
 
@@ -233,7 +234,7 @@ async def test_a_rename_without_it_empties_the_old_secret_and_names_it(narrow: D
     await narrow.write()
     narrow.asks(name="new")
     landed = await narrow.write(why=Why.SPEC_CHANGED)
-    assert landed.orphan == "db"
+    assert (landed.orphan, landed.emptied) == ("db", True)
     assert narrow.cluster.secret_data("db") == {}
     assert narrow.cluster.secret_data("new") == {"password": "one"}
 
@@ -246,6 +247,26 @@ async def test_of_a_rename_only_our_own_old_secret_is_touched(mode: bool) -> Non
         made.asks(name="new")
         await made.write(why=Why.SPEC_CHANGED)
         assert made.cluster.secret_data("db") == {"x": "y"}
+
+
+@pytest.mark.parametrize("mode", [True, False], ids=["full", "write-only"])
+async def test_of_a_rename_a_secret_that_was_never_ours_by_name_is_left_and_named(mode: bool) -> None:
+    async with desk(full=mode) as made:
+        made.cluster.secrets.put("db")
+        made.asks(create=False)
+        await made.write()
+        made.asks(name="new")
+        landed = await made.write(why=Why.SPEC_CHANGED)
+        assert (landed.orphan, landed.emptied) == ("db", False)
+        assert made.cluster.secret_data("db") == {"password": "one"}
+
+
+async def test_of_a_rename_the_secret_that_another_object_took_over_is_no_orphan(narrow: Desk) -> None:
+    await narrow.write()
+    narrow.cluster.secrets.stored["db"]["metadata"] |= {"labels": owner_labels("of-another"), "ownerReferences": []}
+    narrow.asks(name="new")
+    assert (await narrow.write(why=Why.SPEC_CHANGED)).orphan == ""
+    assert narrow.cluster.secret_data("db") == {"password": "one"}
 
 
 async def test_a_secret_that_is_not_ours_is_never_deleted(full: Desk) -> None:

@@ -9,7 +9,8 @@ import pytest
 from tests.fakes.dynamic_house import DynamicHouse, dynamic_house
 from tests.fakes.lease_vault import CREDS, Fault
 from tests.fakes.vault_server import Reply, errors
-from vso.core.errors import TransientError, VsoError
+from vso.controllers.lease_times import LeaseStatistics
+from vso.core.errors import Reason, TransientError, VsoError
 
 WEB = "/apis/apps/v1/namespaces/app/deployments"
 
@@ -89,6 +90,52 @@ async def test_a_failed_renewal_is_tried_again_while_life_remains(house: Dynamic
     ready = next(c for c in house.status["conditions"] if c["type"] == "Ready")
     assert ready["status"] == "True"
     assert asked(house, CREDS) == 1
+
+
+async def test_a_lease_that_has_ended_is_told_until_there_is_another(house: DynamicHouse) -> None:
+    await house.pass_over()
+    house.home.vault.on("PUT", "sys/leases/renew", errors(500, "internal error"))
+    house.home.vault.on("GET", CREDS, errors(500, "internal error"))
+    for seconds, left in ((590, 10), (20, -10), (600, -610)):
+        await house.home.clock.advance(seconds)
+        await refused(house)
+        assert house.running.times.statistics() == LeaseStatistics(failing=1, first_end=left)
+    assert house.due_in() is None, "the back-off alone says when it is tried again"
+    house.restart()
+    await refused(house)
+    assert house.running.times.statistics() == LeaseStatistics(failing=1, first_end=-610)
+
+
+@pytest.mark.parametrize("create", [True, False], ids=["somebody-elses", "not-there"])
+async def test_while_the_secret_cannot_be_written_no_further_credentials_are_issued(
+    house: DynamicHouse, *, create: bool
+) -> None:
+    stored = house.home.cluster.secrets
+    if create:
+        stored.put("db", uid="foreign", data={"x": "eQ=="})
+    house.wants(destination={**house.spec["destination"], "create": create})
+    reasons = [(await refused(house)).reason for _ in range(4)]
+    assert reasons == [Reason.DESTINATION_CONFLICT if create else Reason.DESTINATION_MISSING] * 4
+    assert asked(house, CREDS) == 1
+    assert house.vault.live == []
+    if create:
+        del stored.stored["db"]
+    else:
+        stored.put("db", uid="foreign")
+    await house.pass_over()
+    assert house.lease == f"{CREDS}/2"
+    assert house.vault.live == [house.lease]
+
+
+async def test_the_old_secret_of_a_rename_that_is_not_deleted_is_named() -> None:
+    async with dynamic_house(full=False) as house:
+        await house.pass_over()
+        house.wants(destination={**house.spec["destination"], "name": "renamed"})
+        await house.pass_over()
+        assert house.home.cluster.secret_data("db") == {}
+        assert await house.told(Reason.ORPHANED_SECRET) == [
+            "Secret db was emptied after the rename to renamed; delete it"
+        ]
 
 
 async def test_a_lease_that_is_gone_is_replaced_in_the_same_pass(house: DynamicHouse) -> None:

@@ -171,3 +171,14 @@ def test_a_failed_restart_is_told_in_a_condition_of_its_own() -> None:
 def test_what_is_worth_an_event(status: VaultStaticSecretStatus, synced: Synced, reason: Reason | None) -> None:
     news = news_of(look(status), synced)
     assert (news and news.reason) == reason
+
+
+def test_of_an_orphan_it_is_told_whether_it_holds_anything() -> None:
+    told = [
+        news_of(look(BEFORE), replace(ROTATED, landed=replace(landed(orphan="old"), emptied=emptied)))
+        for emptied in (True, False)
+    ]
+    emptied, left = [news.message for news in told if news is not None]
+    assert emptied.startswith("Secret old was emptied")
+    assert "it is left as it is" in left
+    assert "emptied" not in left

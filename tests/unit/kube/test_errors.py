@@ -18,11 +18,13 @@ from vso.kube.errors import (
     missing_rule,
 )
 from vso.kube.json import JsonObject
-from vso.kube.paths import Target, cr_path, event_path, secret_path, service_account_path, target_of
+from vso.kube.paths import Target, cr_path, event_path, schema_path, secret_path, service_account_path, target_of
 
 SECRET = Asked("create", Target("", "secrets", "app"))
 PATCH = Asked("patch", target_of(secret_path("app", "creds")))
 RBAC = 'secrets is forbidden: User "x" cannot create resource "secrets" in API group "" in the namespace "app"'
+UNREAD = 'forbidden: User "x" cannot get path "/openapi/v3/apis/secrets.hashicorp.com/v1beta1"'
+SCHEMA = Asked("get", target_of(schema_path()))
 QUOTA = 'secrets "creds" is forbidden: exceeded quota: q, requested: secrets=1, used: secrets=1, limited: secrets=1'
 WEBHOOK = 'admission webhook "w.example.com" denied the request: no'
 POLICY = "secrets \"creds\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no"
@@ -39,6 +41,7 @@ def said(message: str = "", reason: str = "", **details: object) -> JsonObject:
         (401, said("Unauthorized"), SECRET, UnauthorizedError, Reason.KUBERNETES_UNAVAILABLE),
         (403, said(RBAC), SECRET, ForbiddenError, Reason.KUBERNETES_FORBIDDEN),
         (403, None, SECRET, ForbiddenError, Reason.KUBERNETES_FORBIDDEN),
+        (403, said(UNREAD), SCHEMA, ForbiddenError, Reason.KUBERNETES_FORBIDDEN),
         (403, said(QUOTA), SECRET, ConfigError, Reason.QUOTA_EXCEEDED),
         (403, said("failed quota: q: must specify"), SECRET, ConfigError, Reason.QUOTA_EXCEEDED),
         (403, said("pods are forbidden: violates PodSecurity"), SECRET, ConfigError, Reason.KUBERNETES_REJECTED),
@@ -75,6 +78,14 @@ def test_a_missing_right_names_the_rule() -> None:
     error = error_for(403, said(RBAC), SECRET)
     assert 'apiGroups: [""], resources: ["secrets"], verbs: ["create"]' in error.message
     assert "namespace app" in error.message
+
+
+def test_a_missing_right_to_a_path_names_the_rule() -> None:
+    path = "/openapi/v3/apis/secrets.hashicorp.com/v1beta1"
+    rule = f'{{nonResourceURLs: ["{path}"], verbs: ["get"]}}'
+    assert error_for(403, said(UNREAD), SCHEMA).message == (
+        f"get {path}: a right is missing in the whole cluster; the rule is {rule}"
+    )
 
 
 @pytest.mark.parametrize(

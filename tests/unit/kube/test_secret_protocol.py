@@ -132,6 +132,23 @@ def test_of_what_was_written_before_the_owner_reference_is_enough() -> None:
             judge(seen, PLAN, alive, known)
 
 
+def test_a_retained_secret_that_lost_its_labels_is_told_apart_from_a_foreign_one() -> None:
+    lost = f"by the status it is this object's, but its label {OWNER_UID_LABEL}=cr-1 is missing: put it back, "
+    for seen, known, told in (
+        (replace(RETAINED, labels=CONSTANT_LABELS), "s-1", lost),
+        (replace(RETAINED, labels=CONSTANT_LABELS), "", ""),
+        (replace(RETAINED, labels=CONSTANT_LABELS), "s-0", ""),
+        (replace(RETAINED, labels=CONSTANT_LABELS, owners=(DEPLOYMENT,)), "s-1", ""),
+    ):
+        with pytest.raises(ConfigError, match="exists and is not ours") as caught:
+            judge(seen, RETAIN, alive, known)
+        assert (lost in caught.value.message) is bool(told)
+    with pytest.raises(ConfigError) as caught:
+        judge(replace(RETAINED, labels={}), RETAIN, alive, "s-1")
+    assert all(f"{key}={value}" in caught.value.message for key, value in owner_labels("cr-1").items())
+    assert "its labels " in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("seen", "plan", "expected"),
     [
