@@ -183,14 +183,22 @@ class Destinations:
         look.notes.written_version = version_number(seen.resource_version)
         look.notes.deleted_uid = ""
 
-    async def relabel(self, look: SecretLook, mark: tuple[str, str] | None) -> Written | None:
-        """Make our labels, annotations and owner right without the data; None when the Secret is not there."""
+    async def relabel(self, look: SecretLook, mark: tuple[str, str] | None) -> Recorded | None:
+        """Make our labels, annotations and owner right without the data; return the Secret as it is to be recorded.
+
+        None when it is not there, or when somebody else has written to it since: the next look has to see that.
+        """
         recorded = look.status.destination
         plan = self._plan(look, {}, mark)
-        written = None if recorded is None else await self._writer.relabel(plan, recorded.uid)
-        if written is not None:
-            look.notes.written_version = version_number(written.resource_version)
-        return written
+        done = None if recorded is None else await self._writer.relabel(plan, recorded.uid)
+        if recorded is None or done is None:
+            return None
+        before, after = done
+        moved = before.resource_version != recorded.resource_version
+        if moved or after.foreign_since(look.status.last_sync_time):
+            return None
+        look.notes.written_version = version_number(after.resource_version)
+        return Recorded(after.uid, after.resource_version)
 
     def _recorded(self, look: SecretLook) -> Recorded | None:
         status = look.status.destination

@@ -25,7 +25,7 @@ from vso.core.keys import Kind, ObjectKey
 from vso.core.sensitive import Sensitive
 from vso.decide import dynamic, sync
 from vso.decide.assess import News
-from vso.decide.lease import Because, Lease, truncated
+from vso.decide.lease import SPARE, Because, Lease, truncated
 from vso.decide.schedule import duration_of
 from vso.decide.transform import build_whole
 from vso.decide.values import KvAnswer
@@ -172,16 +172,28 @@ class LeaseActs:
         """Take over what the reference operator keeps, if it is there: lease, Secret and consumers stay as they are."""
         seen = await self._destinations.left_behind(look)
         if seen is None:
-            return look
+            return await self.disown(look)
         lease_id, token_ends, gone = look.status.secret_lease.id, None, False
+        lived = dynamic.last_sign_of_the_reference(look.status)
         try:
-            token_ends = await self._desk.sure_until(door, lease_id) if lease_id else None
+            token_ends = await self._desk.sure_until(door, lease_id, lived) if lease_id else None
         except LeaseGoneError:
             gone = True
+        if token_ends is not None and token_ends <= look.now + SPARE:
+            # It may live much longer than is sure, and is left to its consumers until they have restarted.
+            return await self.issue(await self.disown(look), door, Because.TOKEN_ENDS)
         self._destinations.accept(look, seen)
-        found = dynamic_status.Found(seen, dynamic.shape_of(look.cr.spec), self.digest_of(look.status), token_ends)
+        resync = look.resync_wanted(RESYNC_ANNOTATIONS)
+        digest = self.digest_of(look.status)
+        found = dynamic_status.Found(seen, dynamic.shape_of(look.cr.spec), digest, token_ends, resync)
         look = await self.jot(look, dynamic_status.adopted(look.status, look.cr.spec.destination.name, found))
         return await self.issue(look, door, Because.GONE) if gone else look
+
+    async def disown(self, look: DynamicLook) -> DynamicLook:
+        """Have credentials issued in the place of those of the reference operator, and their consumers restarted."""
+        digest = look.status.rolled_out_digest or self.digest_of(look.status)
+        disowned = dynamic_status.disowned(look.status, digest)
+        return look if disowned == look.status else await self.jot(look, disowned)
 
     async def heal(self, look: DynamicLook, door: Door) -> DynamicLook:
         """Settle a lease that an earlier pass was cut off with: the Secret holds it, or it is given back."""
@@ -218,9 +230,11 @@ class LeaseActs:
         grant = await self._told_of(door, pending)
         if grant is None:
             return None
-        self._destinations.accept(look, seen)
-        name = look.cr.spec.destination.name
-        return grant, Written(name, seen.uid, seen.resource_version, "patched", "", seen.set_at)
+        version = ""  # of data that somebody has written over since: the next look has to find that out
+        if not seen.foreign_since(seen.set_at):
+            self._destinations.accept(look, seen)
+            version = seen.resource_version
+        return grant, Written(look.cr.spec.destination.name, seen.uid, version, "patched", "", seen.set_at)
 
     async def _told_of(self, door: Door, pending: PendingLease) -> Grant | None:
         """Return the lease as it was granted; None where it has ended, or nobody may know when it does."""

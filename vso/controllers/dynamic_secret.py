@@ -72,6 +72,12 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
             self.forget(look.key)
             return Result()
         spec = look.cr.spec
+        left = dynamic.left_by_the_reference(look.status)
+        if left and not dynamic.applied_by_the_reference(look.status, look.record.generation):
+            try:  # before anything else can fail: a verdict of ours takes the place of the conditions that tell
+                look = await self._rooms.acts.disown(look)
+            except VsoError as error:
+                return error
         check_destination(spec.destination)
         door = await self._rooms.desk.open(look.key, spec)
         look.notes.failing_on = door.connection
@@ -80,8 +86,10 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         if spec.suspend:
             return await self._rest(look, door)
         look, restarted = await self._take_up(look, door)
-        if dynamic.left_by_the_reference(look.status, look.record.generation):
+        left = dynamic.left_by_the_reference(look.status)
+        if left and dynamic.applied_by_the_reference(look.status, look.record.generation):
             look = await self._rooms.acts.adopt(look, door)
+            restarted = restarted and look.notes.unsettled is None  # what was issued in its place waits for company
         if restarted:
             parent = await door.parent(look.status)
             look = await self._act(look, door, parent)
@@ -177,11 +185,13 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         recorded, seen = look.status.destination, await self._rooms.destinations.inspect(look)
         if recorded is None or seen is None or seen.uid != recorded.uid:
             return True, False
-        if seen.resource_version == recorded.resource_version:
+        marked = seen.annotations.get(LEASE_ANNOTATION)
+        if marked is None and seen.resource_version == recorded.resource_version:
             self._rooms.destinations.accept(look, seen)
             return False, False  # nobody has written since; one that was adopted has its data of the reference
         mark = self._rooms.acts.mark(look.status.secret_lease.id)
-        foreign = seen.foreign_data or (mark is not None and seen.annotations.get(LEASE_ANNOTATION, mark[1]) != mark[1])
+        foreign = seen.foreign_since(look.status.last_sync_time)
+        foreign = foreign or (mark is not None and marked is not None and marked != mark[1])
         if not foreign:
             self._rooms.destinations.accept(look, seen)
         return False, foreign

@@ -19,7 +19,7 @@ from vso.decide.assess import News
 from vso.decide.conditions import Finding
 from vso.decide.lease import SHORT_LIFE, Because
 from vso.decide.outcome import InOrder
-from vso.kube.secret_plan import Seen, Written
+from vso.kube.secret_plan import Recorded, Seen, Written
 
 HISTORY = 5
 MOST_RETIRED = 5
@@ -72,7 +72,9 @@ class Found:
     shape: str
     digest: str
     token_ends: datetime | None
-    """Until when the token of its lease lives at least; None where it does not end, or nobody knows."""
+    """Until when the token of its lease lives at least; None where it does not end."""
+    resync: str
+    """What was asked for by annotation before: it is handled already."""
 
 
 def pending(status: VaultDynamicSecretStatus, grant: Grant, now: datetime) -> VaultDynamicSecretStatus:
@@ -120,12 +122,20 @@ def adopted(status: VaultDynamicSecretStatus, name: str, found: Found) -> VaultD
         "destination": DestinationStatus(name=name, uid=seen.uid, resource_version=seen.resource_version),
         "source_version": found.shape,
         "rolled_out_digest": found.digest,
+        "last_handled_resync": found.resync,
+        # What was written in that very second is taken over, what is written later is a stranger's.
+        "last_sync_time": seen.data_at + timedelta(seconds=1) if seen.data_at else None,
     }
     if lease.id and lease.duration:
         update["expires"] = _whole(min(own, found.token_ends or own))
         told = _whole(found.token_ends) if found.token_ends else None
         update["secret_lease"] = lease.model_copy(update={"token_expire_time": told})
     return status.model_copy(update=update)
+
+
+def disowned(status: VaultDynamicSecretStatus, digest: str) -> VaultDynamicSecretStatus:
+    """Say that what the reference operator has issued is not taken over; consumers run with it until they restart."""
+    return status.model_copy(update={"last_generation": 0, "rolled_out_digest": digest})
 
 
 def retired(
@@ -169,7 +179,7 @@ def prolonged(status: VaultDynamicSecretStatus, grant: Grant) -> Grant:
 
 
 def followed(
-    status: VaultDynamicSecretStatus, written: Written | None, restarted: Restarted | None, digest: str, asked: str
+    status: VaultDynamicSecretStatus, written: Recorded | None, restarted: Restarted | None, digest: str, asked: str
 ) -> VaultDynamicSecretStatus:
     """Say that the Secret's metadata follows the spec, and that what was owed to its consumers is paid."""
     update: dict[str, object] = {"last_handled_restart": asked}

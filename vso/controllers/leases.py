@@ -6,7 +6,9 @@ whether an act is due.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -136,16 +138,18 @@ class LeaseDesk:
         ends = parent.ends if parent else lease.token_expire_time
         return Grant(lease.id, found.duration, found.renewable, found.request_id, ends, found.age, lease.client_id)
 
-    async def sure_until(self, door: Door, lease_id: str) -> datetime | None:
+    async def sure_until(self, door: Door, lease_id: str, lived: datetime) -> datetime | None:
         """Return until when the token surely lives that the reference operator got a lease with; None for no end.
 
-        LeaseGoneError where there is no such lease. Nobody renews that token any more; ours has the same life.
+        It renewed that token when it `lived` last, and nobody does any more; ours has the same life. LeaseGoneError
+        where there is no such lease.
         """
-        try:
-            life = (await leases.lookup(door.session, lease_id, namespace=door.namespace)).token_life
-        except PermissionDeniedError:  # a policy of one's own may leave the right out
+        with suppress(PermissionDeniedError):  # a policy of one's own may leave the right out
+            await self.probe(door, lease_id)
+        life = door.session.token_life
+        if math.isinf(life):
             return None
-        return None if life is None else self._clock.now() + life * _LEFT_OF_LIFE
+        return min(lived, self._clock.now()) + timedelta(seconds=life * _LEFT_OF_LIFE)
 
     async def probe(self, door: Door, lease_id: str) -> None:
         """Ask whether a lease is there; LeaseGoneError when it is not."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import orjson
 
 from vso.api.secrets import VaultDynamicSecretSpec, VaultDynamicSecretStatus
+from vso.decide.conditions import HEALTHY, SECRET_SYNCED
 from vso.decide.lease import Because, Lease
 from vso.decide.schedule import duration_of
 
@@ -81,9 +82,26 @@ def plan_issue(facts: Facts) -> Because | None:
     return next((because for because, holds in _CHECKS if holds(facts)), None)
 
 
-def left_by_the_reference(status: VaultDynamicSecretStatus, generation: int) -> bool:
-    """Tell whether the status is the reference operator's, of credentials that are what this generation asks for."""
-    return status.destination is None and status.last_renewal_time > 0 and status.last_generation == generation
+def left_by_the_reference(status: VaultDynamicSecretStatus) -> bool:
+    """Tell whether the credentials that the status tells of are the reference operator's, and not taken over yet."""
+    return status.destination is None and status.last_renewal_time > 0
+
+
+def applied_by_the_reference(status: VaultDynamicSecretStatus, generation: int) -> bool:
+    """Tell whether the reference operator's credentials are what this generation asks for.
+
+    It writes `lastGeneration` after a failure as well, so its conditions have to say that all went well. Where the
+    conditions are ours already, they were looked at before, and `lastGeneration` was taken back if they said no.
+    """
+    if status.last_generation != generation:
+        return False
+    good = {c.type for c in status.conditions if c.status == "True" and c.observed_generation in (0, generation)}
+    return status.observed_generation > 0 or good >= {HEALTHY, SECRET_SYNCED}
+
+
+def last_sign_of_the_reference(status: VaultDynamicSecretStatus) -> datetime:
+    """Return when the reference operator surely lived still; it never tells `expires`, which we do with a renewal."""
+    return datetime.fromtimestamp(0 if status.expires else status.last_renewal_time, UTC)
 
 
 def lease_of(

@@ -78,8 +78,21 @@ class Seen:
     set_annotations: frozenset[str] = frozenset()
     foreign_data: bool = False
     """The server's record names somebody else as the last to set a key of the data."""
+    foreign_at: datetime | None = None
+    """When those others last gave anything a value; None when that is not told of each."""
+    data_at: datetime | None = None
+    """The same of all whose data is there, us included."""
     set_at: datetime | None = None
     """When we last gave a piece of data, or a label or annotation, a value; None when no data is ours."""
+
+    def foreign_since(self, moment: datetime | None) -> bool:
+        """Tell whether somebody else may have set data since that moment; times are told in whole seconds.
+
+        A value that a write of ours left as it was stays another's for good, and is no sign of anybody.
+        """
+        if not self.foreign_data or moment is None or self.foreign_at is None:
+            return self.foreign_data
+        return self.foreign_at >= moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +148,8 @@ def seen_in(answer: JsonObject) -> Seen:
     managed: list[JsonObject] = meta.get("managedFields") or []
     entries = [entry for entry in managed if _is_ours(entry)]
     mine = [child(entry, "fieldsV1", "f:metadata") for entry in entries]
+    holders = [entry for entry in managed if _owns_data(entry)]
+    strangers = [entry for entry in holders if not _is_ours(entry)]
     return Seen(
         uid=str(meta.get("uid", "")),
         resource_version=str(meta.get("resourceVersion", "")),
@@ -145,7 +160,9 @@ def seen_in(answer: JsonObject) -> Seen:
         set_labels=_field_names(mine, "f:labels"),
         set_annotations=_field_names(mine, "f:annotations"),
         set_at=max(filter(None, (moment(entry.get("time")) for entry in entries if _owns_data(entry))), default=None),
-        foreign_data=any(_owns_data(entry) and not _is_ours(entry) for entry in managed),
+        foreign_data=bool(strangers),
+        foreign_at=_latest(strangers),
+        data_at=_latest(holders),
     )
 
 
@@ -155,6 +172,11 @@ def _is_ours(entry: JsonObject) -> bool:
 
 def _owns_data(entry: JsonObject) -> bool:
     return bool(child(entry, "fieldsV1", "f:data"))
+
+
+def _latest(entries: list[JsonObject]) -> datetime | None:
+    times = [moment(entry.get("time")) for entry in entries]
+    return max(filter(None, times), default=None) if all(times) else None
 
 
 def _field_names(entries: list[JsonObject], part: str) -> frozenset[str]:

@@ -20,7 +20,7 @@ from vso.kube.errors import AlreadyExistsError, ConflictError, InvalidError, Not
 from vso.kube.json import JsonObject
 from vso.kube.labels import OWNER_UID_LABEL
 from vso.kube.paths import secret_path
-from vso.kube.secret_plan import Recorded, SecretPlan, Seen, Written, meta_digest, metadata_patch, seen_in
+from vso.kube.secret_plan import Recorded, SecretPlan, Seen, Written, metadata_patch, seen_in
 from vso.kube.secret_protocol import (
     Answer,
     AnyAnswer,
@@ -96,16 +96,19 @@ class SecretWriter:
         elif not plan.own:
             raise missing(plan)
 
-    async def relabel(self, plan: SecretPlan, uid: str) -> Written | None:
-        """Make our own metadata right and leave the data alone; None when the Secret with that uid is gone."""
+    async def relabel(self, plan: SecretPlan, uid: str) -> tuple[Seen, Seen] | None:
+        """Make our own metadata right and leave the data alone; return the Secret as it was and as it is now.
+
+        None when the Secret with that uid is gone.
+        """
         seen = await self.inspect(plan.namespace, plan.name)
         if seen is None or not may_take_away(seen, plan, uid, self._owner_of):
             return None
         body = metadata_patch(seen, plan) if plan.own else None
-        if body is not None:
-            path = secret_path(plan.namespace, plan.name)
-            seen = seen_in(await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True))
-        return Written(plan.name, seen.uid, seen.resource_version, "patched", meta_digest(plan), seen.set_at)
+        if body is None:
+            return seen, seen
+        path = secret_path(plan.namespace, plan.name)
+        return seen, seen_in(await self._client.patch(path, body, content_type=PatchType.MERGE, metadata_only=True))
 
     async def empty(self, plan: SecretPlan, uid: str) -> Literal["emptied", "gone", "left"]:
         """Take our data out of the Secret with that uid; its other keys, if any, went with our writes."""

@@ -6,7 +6,6 @@ that is not there any more is told apart from every other refusal, since only th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -73,8 +72,6 @@ class Granted:
     request_id: str = ""
     age: timedelta = timedelta(0)
     """How much of that life is over."""
-    token_life: timedelta | None = None
-    """How long the token of a login lives that asked; None where it does not end."""
 
 
 async def issue(session: Session, request: IssueRequest, *, namespace: str = "") -> Issued:
@@ -119,12 +116,11 @@ async def renew(session: Session, lease_id: str, asked: timedelta, *, namespace:
 
 async def lookup(session: Session, lease_id: str, *, namespace: str = "") -> Granted:
     """Return a lease as it was granted last, and how old that is; LeaseGoneError when there is none."""
-    answer, held = await _about_lease(session, "sys/leases/lookup", {"lease_id": lease_id}, namespace)
+    answer, _ = await _about_lease(session, "sys/leases/lookup", {"lease_id": lease_id}, namespace)
     data: JsonObject = answer.body.get("data") or {}
     left = _seconds(data.get("ttl"))
     duration = max(left, _life(data) or left)
-    token_life = timedelta(seconds=held.token.ttl) if math.isfinite(held.token.ttl) else None
-    return Granted(duration, data.get("renewable") is True, answer.request_id, duration - left, token_life)
+    return Granted(duration, data.get("renewable") is True, answer.request_id, duration - left)
 
 
 async def revoke(session: Session, lease_id: str, *, namespace: str = "") -> None:

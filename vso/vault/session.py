@@ -87,6 +87,11 @@ class Session:
         failing = self._logins.failing and (held is None or not held.usable(self._clock.monotonic()))
         return Standing(failing=failing) if token is None else Standing(token.cautions, token.type, failing)
 
+    @property
+    def token_life(self) -> float:
+        """Seconds that a token of its logins lives; infinite for one without an end, 0 where nobody can tell."""
+        return 0.0 if self._latest is None else self._latest.token.life
+
     def goes_over(self, config: ConnectionConfig) -> bool:
         """Tell whether that is the connection, in another shape perhaps, that the session takes, to the same Vault."""
         return _way_to(self._client.config) == _way_to(config)
@@ -181,11 +186,8 @@ class Session:
         if self._latest is None:
             return "", ""
         key, accessor = self.key, self._latest.token.accessor
-        told = (
-            f"{key.auth_uid}-{key.auth_generation}.{key.connection_uid}-{key.connection_generation}"
-            f".{self._latest.provider_uid}"
-        )
-        digest = hashlib.sha256(told.encode()).digest()
+        objects = f"{key.auth_uid}-{key.auth_generation}.{key.connection_uid}-{key.connection_generation}"
+        digest = hashlib.sha256(f"{objects}.{self._latest.provider_uid}".encode()).digest()
         cache_key = f"{self.login.method}-{(digest[:7] + digest[28:]).hex()}".lower()
         if namespace and namespace != self.login.namespace:
             cache_key = f"{cache_key}-{namespace}"

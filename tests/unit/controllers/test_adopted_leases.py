@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.clock import T0
 from tests.fakes.cluster import Json
 from tests.fakes.dynamic_house import DynamicHouse, dynamic_house
-from tests.fakes.lease_vault import CREDS
+from tests.fakes.lease_vault import CREDS, Fault
 from tests.fakes.vault_server import errors
 
 LEASE = f"{CREDS}/1"
@@ -35,7 +35,8 @@ def leave(house: DynamicHouse, **changes: Any) -> None:
     cluster = house.home.cluster
     stored = cluster.objects[PATH]
     lease = {"id": LEASE, "duration": 600, "renewable": True, "requestID": "r1"}
-    conditions = [{"type": name, "status": "True", "reason": name, "message": name} for name in ("Healthy", "Ready")]
+    good = ("Healthy", "Ready", "SecretSynced")
+    conditions = [{"type": name, "status": "True", "reason": name, "message": name} for name in good]
     status: Json = {
         "lastRenewalTime": int(T0.timestamp()),
         "lastGeneration": stored["metadata"]["generation"],
@@ -49,6 +50,24 @@ def leave(house: DynamicHouse, **changes: Any) -> None:
     meta = cluster.secrets.stored["db"]["metadata"]
     meta.pop("annotations", None)
     meta["managedFields"][0]["manager"] = "theirs"
+
+
+def label(house: DynamicHouse, at: str = "") -> None:
+    """Have somebody else put a label on, or write data at that time."""
+    meta = house.home.cluster.secrets.stored["db"]["metadata"]
+    meta["labels"]["foreign"] = "yes"
+    meta["resourceVersion"] = str(int(meta["resourceVersion"]) + 5000)
+    if at:
+        meta["managedFields"].append({"manager": "kubectl", "operation": "Update", "time": at,
+                                      "fieldsV1": {"f:data": {"f:password": {}}}})  # fmt: skip
+
+
+def stamp(house: DynamicHouse) -> str:
+    return house.home.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def deployments(house: DynamicHouse) -> int:
+    return len([line for line in writes(house) if "deployments" in line])
 
 
 def writes(house: DynamicHouse) -> list[str]:
@@ -123,12 +142,6 @@ async def test_one_that_is_gone_is_replaced_at_once_and_its_consumers_restart(ho
     assert len([line for line in writes(house)[restarts:] if "deployments" in line]) == 1
 
 
-async def test_a_policy_that_lets_nobody_look_leases_up_does_not_stand_in_the_way(house: DynamicHouse) -> None:
-    house.home.vault.on("PUT", "sys/leases/lookup", errors(403, "permission denied"))
-    await house.pass_over()
-    assert (house.lease, house.status["rolledOutDigest"]) == (LEASE, house.digest(LEASE))
-
-
 async def test_while_vault_is_away_all_stays_and_is_taken_over_afterwards(house: DynamicHouse) -> None:
     secret = house.home.cluster.secrets.stored["db"]
     house.home.vault.on("PUT", "sys/leases/lookup", errors(503, "Vault is sealed"))
@@ -170,3 +183,117 @@ async def test_nobody_who_wrote_before_the_change_counts_as_a_stranger_afterward
         await house.home.clock.advance(700)
         await house.pass_over()
     assert (house.vault.live, house.lease) == ([LEASE], LEASE)
+
+
+def long_lease(house: DynamicHouse, **changes: Any) -> None:
+    """A lease of days, under a token of an hour."""
+    house.home.tokens.ttl = 3600
+    leave(house, secretLease={"id": LEASE, "duration": 500_000, "renewable": True, "requestID": "r1"}, **changes)
+    house.vault.lent[LEASE].ends = 500_000
+
+
+async def test_where_leases_may_not_be_looked_up_it_is_replaced_before_its_token_can_end(house: DynamicHouse) -> None:
+    long_lease(house)
+    house.home.vault.on("PUT", "sys/leases/lookup", errors(403, "permission denied"))
+    await house.pass_over()
+    assert (house.lease, house.status["rolledOutDigest"]) == (LEASE, house.digest(LEASE))
+    assert await until_replaced(house) <= 900
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(800, True), (890, False), (2000, False)])
+async def test_the_life_of_its_token_counts_from_the_last_sign_of_the_reference(
+    house: DynamicHouse, seconds: float, kept: bool
+) -> None:
+    long_lease(house)
+    await house.home.clock.advance(seconds)
+    await house.pass_over()
+    assert (house.lease == LEASE) is kept
+    if kept:
+        assert await until_replaced(house) <= 900 - seconds
+        return
+    assert LEASE in house.vault.live, "its consumers use it until they have restarted"
+    assert house.status["history"][0]["reason"] == "VaultTokenRotated"
+    assert house.status["retiredLeases"][0]["id"] == LEASE
+    assert deployments(house) == 1
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        pytest.param([], id="none"),
+        pytest.param([{"type": "Healthy", "status": "True"}, {"type": "SecretSynced", "status": "False"}], id="failed"),
+        pytest.param([{"type": "Healthy", "status": "False"}, {"type": "SecretSynced", "status": "True"}], id="ill"),
+        pytest.param(
+            [
+                {"type": "Healthy", "status": "True", "observedGeneration": 1},
+                {"type": "SecretSynced", "status": "True", "observedGeneration": 7},
+            ],
+            id="of-another-generation",
+        ),
+    ],
+)
+@pytest.mark.parametrize("away", [False, True])
+async def test_an_edit_that_the_reference_failed_with_brings_new_credentials(
+    house: DynamicHouse, conditions: list[Json], away: bool
+) -> None:
+    leave(house, conditions=[{"reason": "x", "message": "x", "lastTransitionTime": None, **c} for c in conditions])
+    if away:
+        house.vault.fate.strike(1, Fault.BROKEN)
+        await house.attempt()
+        await house.home.clock.advance(60)
+    await house.pass_over()
+    assert house.lease == f"{CREDS}/2"
+    assert house.status["retiredLeases"][0]["id"] == LEASE
+    assert deployments(house) == 1
+
+
+async def test_what_was_asked_for_by_annotation_before_is_handled(house: DynamicHouse) -> None:
+    house.wants(metadata={"annotations": {"vso.hashicorp.com/resync": "long ago"}})
+    leave(house)
+    await house.pass_over()
+    await house.pass_over()
+    assert (house.lease, house.status["lastHandledResync"]) == (LEASE, "long ago")
+
+
+async def test_a_foreign_label_on_what_was_taken_over_is_no_reason_for_new_credentials(house: DynamicHouse) -> None:
+    await house.pass_over()
+    label(house)
+    house.restart()
+    await house.pass_over()
+    assert house.lease == LEASE
+
+
+async def test_new_labels_of_its_own_are_no_reason_for_new_credentials_either(house: DynamicHouse) -> None:
+    await house.pass_over()
+    house.wants(destination={**house.spec["destination"], "labels": {"team": "a"}})
+    await house.pass_over()
+    label(house)
+    house.restart()
+    await house.pass_over()
+    assert house.lease == LEASE
+
+
+async def test_a_foreign_write_to_what_was_taken_over_is_replaced(house: DynamicHouse) -> None:
+    await house.pass_over()
+    await house.home.clock.advance(5)
+    label(house, stamp(house))
+    house.restart()
+    await house.pass_over()
+    await house.home.clock.advance(700)
+    await house.pass_over()
+    assert house.status["history"][-1]["reason"] == "SecretDataDrift"
+
+
+async def test_one_that_is_replaced_at_once_is_replaced_once_while_its_restart_waits_for_company() -> None:
+    async with dynamic_house(company=5.0) as house:
+        house.wants(rolloutRestartTargets=[{"kind": "Deployment", "name": "web"}])
+        house.home.cluster.workload(WEB, "web")
+        await house.pass_over()
+        house.restart()
+        long_lease(house)
+        await house.home.clock.advance(2000)
+        await house.pass_over()
+        for _ in range(3):
+            await house.until_due()
+        assert list(house.vault.lent) == [LEASE, f"{CREDS}/2"]
+        assert [entry["reason"] for entry in house.status["history"]] == ["VaultTokenRotated"]

@@ -142,3 +142,14 @@ async def test_one_that_cannot_be_given_back_holds_up_no_renewal(house: DynamicH
     house.home.vault.on("PUT", "sys/leases/revoke", house.vault.revoke)
     await house.until_due()
     assert house.named == {house.lease}
+
+
+async def test_one_whose_credentials_somebody_has_written_over_since_is_replaced(house: DynamicHouse) -> None:
+    await cut_off(house, Fault.CRASH_BEFORE)
+    meta = house.home.cluster.secrets.stored["db"]["metadata"]
+    meta["managedFields"].append({"manager": "kubectl", "operation": "Update", "time": moment(50),
+                                  "fieldsV1": {"f:data": {"f:password": {}}}})  # fmt: skip
+    meta["resourceVersion"] = str(int(meta["resourceVersion"]) + 5000)
+    await house.pass_over()
+    await house.pass_over()
+    assert [entry["reason"] for entry in house.status["history"]] == ["SecretDataDrift", "PendingFound"]

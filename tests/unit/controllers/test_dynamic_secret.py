@@ -211,6 +211,23 @@ async def test_a_foreign_label_is_no_reason_for_new_credentials(house: DynamicHo
     assert len(house.home.requests("PATCH", "app/secrets/db")) == 1
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_data_that_somebody_wrote_before_a_change_of_labels_is_replaced(
+    house: DynamicHouse, restarted: bool
+) -> None:
+    await house.pass_over()
+    meta = house.home.cluster.secrets.stored["db"]["metadata"]
+    meta["managedFields"].append({"manager": "kubectl", "operation": "Update", "time": "2099-01-01T00:00:00Z",
+                                  "fieldsV1": {"f:data": {"f:password": {}}}})  # fmt: skip
+    meta["resourceVersion"] = str(int(meta["resourceVersion"]) + 5000)
+    house.wants(destination={**house.spec["destination"], "labels": {"team": "a"}})
+    await house.pass_over()
+    if restarted:
+        house.restart()
+    await house.pass_over()
+    assert house.status["history"][0]["reason"] == "SecretDataDrift"
+
+
 async def test_after_a_restart_a_living_lease_is_adopted(house: DynamicHouse) -> None:
     await house.pass_over()
     await house.home.clock.advance(60)

@@ -17,7 +17,7 @@ from vso.controllers.dynamic_status import HISTORY, Grant, Settled
 from vso.controllers.restarts import Restarted
 from vso.core.errors import Reason, TransientError
 from vso.decide.lease import Because
-from vso.kube.secret_plan import Written
+from vso.kube.secret_plan import Recorded, Written
 
 NOW = T0 + timedelta(seconds=0.75)
 """Between two seconds: what a status tells is cut to whole ones."""
@@ -227,7 +227,7 @@ def test_a_renewal_moves_the_ends_and_nothing_else(grant: Grant, changes: dict[s
     )
 
 
-MOVED = replace(DONE.written, uid="other", resource_version="8")
+MOVED = Recorded("other", "8")
 HELD = OLD.model_copy(update={"destination": DestinationStatus(name="db", uid="uid", resource_version="7")})
 
 
@@ -249,7 +249,7 @@ HELD = OLD.model_copy(update={"destination": DestinationStatus(name="db", uid="u
 )
 def test_what_follows_the_spec_leaves_the_lease_alone(
     status: VaultDynamicSecretStatus,
-    written: Written | None,
+    written: Recorded | None,
     restarted: Restarted | None,
     changes: dict[str, object],
 ) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.fakes.clock import T0
 from vso.api.secrets import SecretLease, VaultDynamicSecretSpec, VaultDynamicSecretStatus
+from vso.decide import dynamic
 from vso.decide.dynamic import Asked, Facts, lease_of, plan_issue, request_of, shape_of
 from vso.decide.lease import Because, Lease
 
@@ -129,3 +130,10 @@ def test_the_lease_that_the_status_tells_of(
     changes: dict[str, Any], status: VaultDynamicSecretStatus, parent: Any, expected: Lease | None
 ) -> None:
     assert lease_of(spec(**changes), status, parent, T0) == expected
+
+
+def test_a_renewal_of_ours_is_no_sign_of_the_reference() -> None:
+    theirs = VaultDynamicSecretStatus(last_renewal_time=1000)
+    assert dynamic.last_sign_of_the_reference(theirs) == datetime.fromtimestamp(1000, UTC)
+    ours = theirs.model_copy(update={"expires": datetime.fromtimestamp(2000, UTC)})
+    assert dynamic.last_sign_of_the_reference(ours) == datetime.fromtimestamp(0, UTC)

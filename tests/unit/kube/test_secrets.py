@@ -377,15 +377,17 @@ async def test_new_labels_are_put_on_without_the_data(bench: Bench) -> None:
     first = await bench.writer.put(marked, recorded=None, metadata_changed=True)
     bench.server.requests.clear()
     bare = replace(marked, data={}, labels={"team": "b"})
-    moved = await bench.writer.relabel(bare, first.uid)
+    done = await bench.writer.relabel(bare, first.uid)
     stored = bench.secrets.stored["creds"]
-    assert moved is not None
+    assert done is not None
+    before, moved = done
+    assert (before.uid, before.resource_version) == (first.uid, first.resource_version)
     assert (moved.uid, moved.resource_version) == (first.uid, stored["metadata"]["resourceVersion"])
     assert (stored["data"], stored["metadata"]["labels"]["team"]) == ({"password": CODED}, "b")
     assert stored["metadata"]["annotations"] == {"vso.hashicorp.com/lease": "l1"}
     assert bench.sent == ["PATCH merge dry", "PATCH merge"]
     again = await bench.writer.relabel(bare, first.uid)
-    assert again == moved
+    assert again == (moved, moved)
     assert bench.sent[2:] == ["PATCH merge dry"]
 
 

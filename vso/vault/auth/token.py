@@ -29,6 +29,11 @@ class Token:
     """How many requests it is good for; 0 is without limit."""
 
     @property
+    def life(self) -> float:
+        """Seconds; 0 where nobody can tell: one that was given and may not look at itself has not even an accessor."""
+        return 0.0 if math.isinf(self.ttl) and not self.accessor else self.ttl
+
+    @property
     def cautions(self) -> tuple[str, ...]:
         """What its role's administrator should know: it works, at a price."""
         found = []
