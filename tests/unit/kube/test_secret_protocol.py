@@ -354,7 +354,7 @@ def test_seen_reads_the_metadata_and_who_set_it() -> None:
     ],
 )
 def test_a_stranger_is_told_by_the_time_of_the_data(time: str | None, since: datetime | None, foreign: bool) -> None:
-    entry = {"manager": "kubectl", "operation": "Update", "time": time, "fieldsV1": {"f:data": {"f:a": {}}}}
+    entry: JsonObject = {"manager": "kubectl", "operation": "Update", "time": time, "fieldsV1": {"f:data": {"f:a": {}}}}
     assert seen_in({"metadata": {"managedFields": [entry]}}).foreign_since(since) is foreign
 
 
