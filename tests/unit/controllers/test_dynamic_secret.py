@@ -212,20 +212,26 @@ async def test_a_foreign_label_is_no_reason_for_new_credentials(house: DynamicHo
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_data_that_somebody_wrote_before_a_change_of_labels_is_replaced(
-    house: DynamicHouse, restarted: bool
-) -> None:
-    await house.pass_over()
-    meta = house.home.cluster.secrets.stored["db"]["metadata"]
-    meta["managedFields"].append({"manager": "kubectl", "operation": "Update", "time": "2099-01-01T00:00:00Z",
-                                  "fieldsV1": {"f:data": {"f:password": {}}}})  # fmt: skip
-    meta["resourceVersion"] = str(int(meta["resourceVersion"]) + 5000)
-    house.wants(destination={**house.spec["destination"], "labels": {"team": "a"}})
-    await house.pass_over()
-    if restarted:
-        house.restart()
-    await house.pass_over()
-    assert house.status["history"][0]["reason"] == "SecretDataDrift"
+async def test_data_that_somebody_wrote_before_a_change_of_labels_is_replaced(restarted: bool) -> None:
+    async with dynamic_house(full=False, ttl=100_000, token_ttl=1_000_000) as house:
+        await house.pass_over()
+        meta = house.home.cluster.secrets.stored["db"]["metadata"]
+        stranger = {"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:data": {"f:password": {}}}}
+        meta["managedFields"].append({**stranger, "time": "2099-01-01T00:00:00Z"})
+        meta["resourceVersion"] = str(int(meta["resourceVersion"]) + 5000)
+        house.wants(destination={**house.spec["destination"], "labels": {"team": "a"}})
+        await house.pass_over()
+        assert house.home.cluster.secrets.stored["db"]["metadata"]["labels"]["team"] == "a"
+        # The fake keeps one entry alone: the server keeps them all.
+        house.home.cluster.secrets.stored["db"]["metadata"]["managedFields"].append(
+            {**stranger, "time": "2099-01-01T00:00:00Z"}
+        )
+        if restarted:
+            house.restart()
+        await house.pass_over()
+        await house.home.clock.advance(700)
+        await house.pass_over()
+        assert house.status["history"][0]["reason"] == "SecretDataDrift"
 
 
 async def test_after_a_restart_a_living_lease_is_adopted(house: DynamicHouse) -> None:

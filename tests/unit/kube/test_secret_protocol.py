@@ -357,7 +357,22 @@ def test_seen_reads_the_metadata_and_who_set_it() -> None:
         set_labels=frozenset({"team"}),
         set_annotations=frozenset({"note"}),
         set_at=datetime(2026, 1, 1, 12, tzinfo=UTC),
+        data_at=datetime(2026, 1, 1, 12, tzinfo=UTC),
     )
+
+
+@pytest.mark.parametrize(
+    ("time", "since", "foreign"),
+    [
+        pytest.param("2026-01-01T12:00:00Z", datetime(2026, 1, 1, 12, tzinfo=UTC), True, id="in-that-second"),
+        pytest.param("2026-01-01T12:00:00Z", datetime(2026, 1, 1, 12, 0, 1, tzinfo=UTC), False, id="before"),
+        pytest.param("2026-01-01T12:00:00Z", None, True, id="since-nobody-knows-when"),
+        pytest.param(None, datetime(2026, 1, 1, 13, tzinfo=UTC), True, id="nobody-knows-when"),
+    ],
+)
+def test_a_stranger_is_told_by_the_time_of_the_data(time: str | None, since: datetime | None, foreign: bool) -> None:
+    entry: JsonObject = {"manager": "kubectl", "operation": "Update", "time": time, "fieldsV1": {"f:data": {"f:a": {}}}}
+    assert seen_in({"metadata": {"managedFields": [entry]}}).foreign_since(since) is foreign
 
 
 OURS_ENTRY: JsonObject = {
