@@ -100,9 +100,8 @@ def middle(looks: list[tuple[float, int]], place: int) -> float:
     return sorted(look[place] for look in looks)[len(looks) // 2]
 
 
-@pytest.mark.parametrize(
-    "size", [pytest.param(500, id="five hundred"), pytest.param(5_000, id="five thousand", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("size", [pytest.param(500, id="five hundred"), pytest.param(5_000, id="five thousand")])
 @pytest.mark.beside("neighbour")
 def test_a_crowd_that_fails_costs_a_neighbour_no_more_than_its_share(
     team: Team, other: Team, proxy: Proxy, size: int
@@ -119,4 +118,9 @@ def test_a_crowd_that_fails_costs_a_neighbour_no_more_than_its_share(
     now = neighbour.reads()
     eventually(
         lambda: neighbour.reads() > now + size / 10, timeout=60, message="all the while the crowd goes on failing"
+    )
+    # What comes next finds the API server at rest.
+    team.disband()
+    eventually(
+        lambda: team.bed.kube.list("VaultStaticSecret", team.ns) == [], timeout=200, message="the crowd has gone"
     )

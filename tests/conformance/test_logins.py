@@ -157,6 +157,7 @@ def test_a_secret_id_in_a_secret_logs_in_and_a_new_one_is_taken_within_seconds(t
     works(team)
 
 
+@pytest.mark.refused("get secrets")
 def test_without_the_right_to_read_the_secret_the_rule_is_spelled_out(team: Team, vault: RealBed) -> None:
     role_id, secret = approle(team)
     meta = {"name": "approle", "namespace": team.ns}

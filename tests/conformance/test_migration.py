@@ -24,6 +24,7 @@ from tests.testbed.real import RealBed
 from tests.testbed.rollouts import Workload
 
 LASTS = 60
+pytestmark = pytest.mark.long
 
 DYNAMIC, STATIC = "VaultDynamicSecret", "VaultStaticSecret"
 SECRETS = {"app": STATIC, "db": DYNAMIC, "turning": DYNAMIC}

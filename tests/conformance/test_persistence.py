@@ -308,7 +308,11 @@ def test_without_the_secrets_the_operator_works_and_says_once_what_is_missing(
     operator = keeping(stage, "direct-unencrypted")
     data = ready(team, role)
     stays(team, database, data, 3)
-    told = [line for line in operator.log_text().splitlines() if "no Vault token is kept over a restart" in line]
+    told = [
+        line
+        for line in operator.log_text(since_start=True).splitlines()
+        if "no Vault token is kept over a restart" in line
+    ]
     assert len(told) == 1
     assert "manifests/rbac/client-cache" in told[0]
     assert not any(stage.bed.kube.exists("Secret", OPERATOR_NAMESPACE, d["metadata"]["name"]) for d in SECRETS)

@@ -135,6 +135,7 @@ def test_a_token_for_somebody_else_than_the_api_server_is_none(monitoring: Monit
     assert monitoring.scrape(monitoring.token("prometheus", "vault")).status_code == 401
 
 
+@pytest.mark.long
 def test_the_token_of_a_deleted_service_account_is_refused_soon(monitoring: Monitoring) -> None:
     kube = monitoring.bed.kube
     token = monitoring.token("leaver")

@@ -99,6 +99,8 @@ class AuditLog(Generic[C]):
     def _catch_up(self) -> None:
         if not self._path.exists():
             return
+        if self._path.stat().st_size < self._read:
+            raise RuntimeError(f"{self._path} begins anew: marks in it tell nothing any more")
         with self._path.open("rb") as log:
             log.seek(self._read)
             for line in log:

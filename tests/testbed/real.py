@@ -290,6 +290,7 @@ class RealBed(Bed):
             "--disable-admission-plugins=ServiceAccount",
             f"--audit-policy-file={policy}",
             f"--audit-log-path={self.directory / 'kube-audit.log'}",
+            "--audit-log-maxsize=100000",  # one file for all: marks are places in it
         )
 
     def _controller_manager(self) -> Process:
