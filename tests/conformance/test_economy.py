@@ -156,6 +156,7 @@ def test_many_identities_of_an_auth_cost_it_one_status_write_and_are_counted(tea
         other.disband()
 
 
+@pytest.mark.long
 def test_many_objects_whose_credential_is_missing_ask_for_it_seldom_and_all_work_when_one_has_found_it(
     team: Team, stage: Stage
 ) -> None:

@@ -16,6 +16,7 @@ from tests.testbed.bed import eventually
 from tests.testbed.endpoint import Answer, Asked, Endpoint, Said
 
 LASTS = 20
+pytestmark = pytest.mark.long  # on the sandbox: `make test` has the other attacks
 OPERATOR_ARGS = ("--backoff-initial-interval=1s", "--backoff-max-interval=2s")
 MIB = 1024 * 1024
 ROOM = 150 * MIB
