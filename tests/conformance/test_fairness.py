@@ -101,7 +101,9 @@ def middle(looks: list[tuple[float, int]], place: int) -> float:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("size", [pytest.param(500, id="five hundred"), pytest.param(5_000, id="five thousand")])
+@pytest.mark.parametrize(
+    "size", [pytest.param(500, id="five hundred"), pytest.param(5_000, id="five thousand", marks=pytest.mark.real)]
+)
 @pytest.mark.beside("neighbour")
 def test_a_crowd_that_fails_costs_a_neighbour_no_more_than_its_share(
     team: Team, other: Team, proxy: Proxy, size: int
