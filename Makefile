@@ -86,7 +86,7 @@ unit: $(DEV_STAMP)
 	@nice $(PYTEST) $(UNIT) -m "not real"
 
 sandbox: $(DEV_STAMP)
-	@$(PYTEST) -n 8 tests/conformance --bed sandbox -m "not real and not bench and not long"
+	@$(PYTEST) -n 6 tests/conformance --bed sandbox -m "not real and not bench and not long"
 
 lowest: $(LOWEST_STAMP) ## the unit tests on the lowest supported versions of the dependencies
 	@$(LOWEST)/bin/python -m pytest -q -n 2 --dist loadfile tests/unit -m "not real"
