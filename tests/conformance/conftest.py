@@ -19,6 +19,7 @@ from tests.conformance.statuses import (  # noqa: F401  fixtures, one of which e
     watch_over_statuses,
 )
 from tests.testbed.bed import Bed
+from tests.testbed.cluster import Cluster
 from tests.testbed.operator import Operator, Setting
 from tests.testbed.proxy import Proxy
 from tests.testbed.vault_admin import VaultAdmin
@@ -70,6 +71,16 @@ def prepared(bed: Bed) -> Bed:
     """The bed with the CRDs and the shipped Roles installed."""
     Stage(bed).set_up()
     return bed
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of a module's own, whose pods run; a crash or a bug in what they log fails the module."""
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+        log = cluster.kubelet.logs()
+    assert "Traceback" not in log, log[-4000:]
+    assert "InternalError" not in log, log[-4000:]
 
 
 @pytest.fixture(scope="module")

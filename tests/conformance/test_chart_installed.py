@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -46,15 +45,6 @@ class Release:
         """The operator's pods that are not going."""
         found = self.kube.list("Pod", OPERATOR_NAMESPACE, labelSelector="app.kubernetes.io/component=controller")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
-        log = cluster.kubelet.logs()
-    assert "Traceback" not in log, log[-4000:]
-    assert "InternalError" not in log, log[-4000:]
 
 
 @pytest.fixture(scope="module")

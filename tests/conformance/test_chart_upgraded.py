@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,15 +48,6 @@ LATER = {
     "vault-tls",
     "vault-tls-secret",
 }
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
-        log = cluster.kubelet.logs()
-    assert "Traceback" not in log, log[-4000:]
-    assert "InternalError" not in log, log[-4000:]
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.conformance.chart_readme import run, snippet
@@ -19,15 +17,6 @@ NAME = "vault-secrets-operator"
 KIND = "VaultDynamicSecret"
 FINALIZER = "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
 README = (MANIFESTS / "README.md").read_text()
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
-        log = cluster.kubelet.logs()
-    assert "Traceback" not in log, log[-4000:]
-    assert "InternalError" not in log, log[-4000:]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ SYNCED_BY = pytest.mark.parametrize("server_side", [False, True], ids=["client-s
 def workload(team: Team) -> Json:
     """A Deployment of no replicas: its template is what matters."""
     labels = {"app": "app"}
-    template = {"metadata": {"labels": labels, "annotations": {"note": "x"}}}
-    template["spec"] = {"containers": [{"name": "app", "image": "app:1"}]}  # type: ignore[dict-item]
+    containers = [{"name": "app", "image": "app:1"}]
+    template = {"metadata": {"labels": labels, "annotations": {"note": "x"}}, "spec": {"containers": containers}}
     spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
     return {
         "apiVersion": "apps/v1",
@@ -102,10 +103,9 @@ def dynamic(team: Team) -> Json:
     return team.manifest("VaultDynamicSecret", "db", spec)
 
 
-def application(team: Team, *, server_side: bool = False, **changes: object) -> ArgoApplication:
+def application(team: Team, **changes: Any) -> ArgoApplication:
     """The Application of the example, for the team's namespace."""
-    made = {"server_side": server_side, "ignored_managers": MANAGERS, **changes}
-    return ArgoApplication(team.bed, "app", team.ns, **made)  # type: ignore[arg-type]
+    return ArgoApplication(team.bed, "app", team.ns, **{"ignored_managers": MANAGERS, **changes})
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from vso.decide.dynamic import Asked, Facts, lease_of, plan_issue, request_of, s
 from vso.decide.lease import Because, Lease
 
 MINUTE = timedelta(minutes=1)
-BASE = {"mount": "database", "path": "creds/app", "destination": {"name": "db", "create": True}}
+BASE: dict[str, Any] = {"mount": "database", "path": "creds/app", "destination": {"name": "db", "create": True}}
 IN_ORDER = Facts(
     issued=True, shape="a", recorded_shape="a", resync_asked=False, secret_missing=False, secret_drifted=False
 )
@@ -50,7 +50,7 @@ def test_the_request(changes: dict[str, Any], expected: Asked) -> None:
         pytest.param({"overlap": "1m"}, True, id="overlap"),
         pytest.param({"suspend": True}, True, id="suspended"),
         pytest.param({"rolloutRestartTargets": [{"kind": "Deployment", "name": "web"}]}, True, id="targets"),
-        pytest.param({"destination": {**BASE["destination"], "labels": {"a": "b"}}}, True, id="labels"),  # type: ignore[dict-item]
+        pytest.param({"destination": {**BASE["destination"], "labels": {"a": "b"}}}, True, id="labels"),
         pytest.param({"path": "creds/other"}, False, id="path"),
         pytest.param({"mount": "other"}, False, id="mount"),
         pytest.param({"namespace": "team"}, False, id="namespace"),
@@ -59,7 +59,7 @@ def test_the_request(changes: dict[str, Any], expected: Asked) -> None:
         pytest.param({"paramsJSON": {"ttl": "5m"}}, False, id="nested-parameters"),
         pytest.param({"destination": {"name": "other", "create": True}}, False, id="name"),
         pytest.param(
-            {"destination": {**BASE["destination"], "transformation": {"excludeRaw": True}}},  # type: ignore[dict-item]
+            {"destination": {**BASE["destination"], "transformation": {"excludeRaw": True}}},
             False,
             id="transformation",
         ),

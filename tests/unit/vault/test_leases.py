@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 from aiohttp import web
@@ -73,11 +74,13 @@ async def test_a_request_shows_its_path_and_no_parameter() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-async def test_what_may_have_made_a_lease_is_not_repeated(session: Session, server: VaultServer, method: str) -> None:
+async def test_what_may_have_made_a_lease_is_not_repeated(
+    session: Session, server: VaultServer, method: Literal["GET", "PUT"]
+) -> None:
     server.on(method, CREDS, Drop())
     body = {"ttl": "5m"} if method == "PUT" else None
     with pytest.raises(TransientError):
-        await leases.issue(session, IssueRequest("database", "creds/app", method, body))  # type: ignore[arg-type]
+        await leases.issue(session, IssueRequest("database", "creds/app", method, body))
     assert len(server.asked(CREDS)) == 1
 
 
