@@ -85,6 +85,8 @@ INSTALLS: Mapping[str, Install] = {
     for install in (Install(True, namespaced), Install(False, namespaced))
 }
 FULL = INSTALLS["full"]
+ADDITIONS = ("client-cache", "metrics-auth")
+"""Folders of manifests/rbac with what single features need beside an install's roles."""
 
 
 def chosen(config: pytest.Config) -> Install:

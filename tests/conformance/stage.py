@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conformance.install import (
+    ADDITIONS,
     FULL,
     INSTALLS,
     MANIFESTS,
@@ -22,6 +23,7 @@ from tests.conformance.install import (
     Json,
     chosen,
     documents,
+    shipped,
 )
 from tests.conformance.team import AUDIENCE, GROUP, Team
 from tests.testbed.bed import Bed, KubeError, eventually
@@ -52,20 +54,30 @@ def team_of(item: pytest.Item) -> str:
 class Stage:
     """A bed with the operator installed in one way."""
 
-    def __init__(self, bed: Bed, install: Install = FULL, *watched: Sequence[str]) -> None:
+    def __init__(
+        self, bed: Bed, install: Install = FULL, *watched: Sequence[str], additions: Sequence[str] = ()
+    ) -> None:
         """Each of the lists of namespaces is watched in its turn, from the first on."""
         self.bed = bed
         self.install = install
+        self.additions = additions
         self._turns = watched if install.namespaced else ()
         self.watched = tuple(self._turns[0]) if self._turns else ()
         self._operator: Operator | None = None
         self._started: tuple[tuple[str, ...], Setting | None] = ((), None)
 
     @classmethod
-    def of(cls, request: pytest.FixtureRequest, bed: Bed, *namespaces: str, at_once: int = 100) -> Stage:
+    def of(
+        cls,
+        request: pytest.FixtureRequest,
+        bed: Bed,
+        *namespaces: str,
+        at_once: int = 100,
+        additions: Sequence[str] = (),
+    ) -> Stage:
         """The stage of a fixture: the install of the run, with the namespaces of the scenarios that share the fixture.
 
-        No more scenarios than `at_once` have their namespaces watched at one time: each costs eleven watches.
+        The additions are folders of roles that a feature needs beside it. No more scenarios than `at_once` have their namespaces watched at one time: each costs eleven watches.
         """
         mode = getattr(request.module, "SECRETS_ACCESS", None)
         install = chosen(request.config)
@@ -73,7 +85,7 @@ class Stage:
         items = [i for i in request.session.items if i is request.node or (not alone and _module(i) is request.module)]
         turns = [items[first : first + at_once] for first in range(0, max(len(items), 1), at_once)]
         watched = [(OPERATOR_NAMESPACE, *namespaces, *_namespaces(turn)) for turn in turns]
-        return cls(bed, install.in_mode(mode) if mode else install, *watched)
+        return cls(bed, install.in_mode(mode) if mode else install, *watched, additions=additions)
 
     def turn_to(self, item: pytest.Item) -> None:
         """Have the operator watch the namespaces of a scenario, in place of those of scenarios before it."""
@@ -113,8 +125,8 @@ class Stage:
         eventually(served, timeout=20, message="the API server serves the ten kinds")
 
     def use_roles(self) -> None:
-        """Bind the operator's ServiceAccount to exactly the shipped roles of the install."""
-        wanted = self.install.roles(self.watched)
+        """Bind the operator's ServiceAccount to exactly the shipped roles of the install, and those of the additions."""
+        wanted = [*self.install.roles(self.watched), *(d for folder in self.additions for d in shipped(folder))]
         for document in _stale(wanted):
             self.bed.kube.remove(document)
         for namespace in self.watched:
@@ -184,10 +196,11 @@ def _namespaces(items: Sequence[pytest.Item]) -> Iterator[str]:
 
 
 def _stale(wanted: Sequence[Json]) -> Iterator[Json]:
-    """The roles of other installs that would give the operator more; those in other namespaces go with them."""
+    """What an earlier stage left that would give the operator more; roles in other namespaces go with them."""
     kept = {_identity(document) for document in wanted}
-    for install in INSTALLS.values():
-        yield from (d for d in install.roles([OPERATOR_NAMESPACE]) if _identity(d) not in kept)
+    left = [install.roles([OPERATOR_NAMESPACE]) for install in INSTALLS.values()]
+    left += [shipped(folder) for folder in ADDITIONS]
+    yield from (document for roles in left for document in roles if _identity(document) not in kept)
 
 
 def _identity(document: Json) -> tuple[str, str, str]:

@@ -31,20 +31,15 @@ ELECTION = (
     "--leader-elect-retry-period=500ms",
 )
 SECRETS = documents(MANIFESTS / "rbac/client-cache/secrets.yaml")
-ROLE = documents(MANIFESTS / "rbac/client-cache/role.yaml")
 MODELS = ("accessor", "direct-unencrypted", "direct-encrypted")
 
 
 @pytest.fixture
 def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The bed with the place for kept tokens, and no operator yet."""
-    stage = Stage.of(request, prepared)
-    for document in (*SECRETS, *ROLE):
-        prepared.kube.apply(document)
+    stage = Stage.of(request, prepared, additions=["client-cache"])
     yield stage
     stage.close()
-    for document in (*SECRETS, *ROLE):
-        prepared.kube.remove(document)
 
 
 @pytest.fixture
@@ -303,8 +298,7 @@ def test_nothing_stays_behind_when_nothing_is_to_be_kept_any_more(team: Team, ro
 def test_without_the_secrets_the_operator_works_and_says_once_what_is_missing(
     team: Team, role: str, database: AnyDatabase, stage: Stage
 ) -> None:
-    for document in (*SECRETS, *ROLE):
-        stage.bed.kube.remove(document)
+    stage.additions = ()
     operator = keeping(stage, "direct-unencrypted")
     data = ready(team, role)
     stays(team, database, data, 3)

@@ -89,15 +89,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Pa
 @pytest.fixture(scope="module")
 def stage(request: pytest.FixtureRequest, prepared: Bed, kube_proxy: Proxy, folder: Path) -> Iterator[Stage]:
     """The bed with an operator that guards its metrics."""
-    stage = Stage.of(request, prepared)
-    for document in RIGHTS:
-        prepared.kube.apply(document)
+    stage = Stage.of(request, prepared, additions=["metrics-auth"])
     args = ("--metrics-secure", "--metrics-auth", f"--metrics-cert-dir={folder}")
     stage.start_operator(*args, setting=Setting(name="guarded", server=kube_proxy.url))
     yield stage
     stage.close()
-    for document in RIGHTS:
-        prepared.kube.remove(document)
 
 
 @pytest.fixture(scope="module")
