@@ -21,7 +21,6 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import License
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -113,6 +112,9 @@ def _needs(name: str) -> Iterator[str]:
 
 def text_of(bom: Bom) -> str:
     """Return the bill as JSON; raise ValueError where it is not of the schema."""
+    # It compiles 39 grammars as it is imported: three seconds, which each process that collects tests would pay.
+    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415
+
     text = JsonV1Dot6(bom).output_as_string(indent=2)
     problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
     if problem:

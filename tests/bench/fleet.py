@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.bench.cost import Cost
 from tests.conformance.crowds import side_by_side
 from tests.conformance.stage import OPERATOR_USER, Json, Stage, Team
 from tests.testbed.bed import Mark, always, eventually
@@ -26,14 +26,6 @@ CROWD = 100
 LONG = "720h"
 KIND = "VaultStaticSecret"
 CONNECTION = "bench-00/vault"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What the operator has used from one moment to another."""
-
-    wall: float
-    cpu: float
 
 
 class Fleet:
@@ -72,6 +64,10 @@ class Fleet:
             for number in range(EACH):
                 name = f"app-{number}"
                 yield team.manifest(KIND, name, team.secret_spec(name, name=name, refreshAfter=LONG))
+
+    def paths(self) -> list[str]:
+        """Where the Vault secrets are read."""
+        return [f"kv/data/{team.ns}/app-{number}" for team in self.teams for number in range(EACH)]
 
     def crowd(self) -> Iterator[Json]:
         """A hundred VaultStaticSecrets on one Vault secret, under one identity."""

@@ -27,7 +27,7 @@ ACCOUNT = "app"
 
 def documents(path: Path) -> list[Json]:
     """The objects of a YAML file."""
-    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+    return [document for document in yaml.load_all(path.read_text(), yaml.CSafeLoader) if document]
 
 
 def shipped(folder: str) -> list[Json]:

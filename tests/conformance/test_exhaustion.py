@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -54,20 +54,24 @@ def asks(team: Team, trap: Endpoint, answer: Answer) -> None:
     team.static()
 
 
-ANSWERS = {
-    "thirty-three megabytes": (Said(200, b" " * (33 * MIB)), "VaultAnswerInvalid"),
-    "a gigabyte in a megabyte": (Said(200, bomb(), {"Content-Encoding": "gzip"}), "VaultAnswerInvalid"),
-    "deeper than can be read": (Said(200, secret(deep(200_000))), "VaultAnswerInvalid"),
-    "deeper than can be walked": (Said(200, secret(deep(3_000))), "VaultAnswerInvalid"),
-    "deep with a lone surrogate": (Said(200, secret(deep(3_000, '"\\ud800"'))), "VaultAnswerInvalid"),
-    "a thousand and a hundred levels": (Said(200, secret(deep(1_100))), "VaultAnswerInvalid"),
-    "an error of ten megabytes": (Said(400, {"errors": ["x" * 10 * MIB]}), "VaultRequestInvalid"),
-    "fifty thousand errors": (Said(403, {"errors": ["no"] * 50_000}), "VaultPermissionDenied"),
-    "errors that are none": (Said(403, {"errors": {"a": [1, None]}}), "VaultPermissionDenied"),
-    "a header of a megabyte": (Said(200, secret("{}"), {"X-Long": "x" * MIB}), "VaultUnavailable"),
-    "a version that is none": (Said(200, {"data": {"data": {"a": "b"}, "metadata": {"version": {"x": 1}}}}), ""),
+# Made where they are needed: every process that collects scenarios would hold them.
+ANSWERS: Mapping[str, tuple[Callable[[], Said], str]] = {
+    "thirty-three megabytes": (lambda: Said(200, b" " * (33 * MIB)), "VaultAnswerInvalid"),
+    "a gigabyte in a megabyte": (lambda: Said(200, bomb(), {"Content-Encoding": "gzip"}), "VaultAnswerInvalid"),
+    "deeper than can be read": (lambda: Said(200, secret(deep(200_000))), "VaultAnswerInvalid"),
+    "deeper than can be walked": (lambda: Said(200, secret(deep(3_000))), "VaultAnswerInvalid"),
+    "deep with a lone surrogate": (lambda: Said(200, secret(deep(3_000, '"\\ud800"'))), "VaultAnswerInvalid"),
+    "a thousand and a hundred levels": (lambda: Said(200, secret(deep(1_100))), "VaultAnswerInvalid"),
+    "an error of ten megabytes": (lambda: Said(400, {"errors": ["x" * 10 * MIB]}), "VaultRequestInvalid"),
+    "fifty thousand errors": (lambda: Said(403, {"errors": ["no"] * 50_000}), "VaultPermissionDenied"),
+    "errors that are none": (lambda: Said(403, {"errors": {"a": [1, None]}}), "VaultPermissionDenied"),
+    "a header of a megabyte": (lambda: Said(200, secret("{}"), {"X-Long": "x" * MIB}), "VaultUnavailable"),
+    "a version that is none": (
+        lambda: Said(200, {"data": {"data": {"a": "b"}, "metadata": {"version": {"x": 1}}}}),
+        "",
+    ),
     "a version beyond all numbers": (
-        Said(200, f'{{"data":{{"data":{{"a":"b"}},"metadata":{{"version":{VAST}}}}}}}'),
+        lambda: Said(200, f'{{"data":{{"data":{{"a":"b"}},"metadata":{{"version":{VAST}}}}}}}'),
         "",
     ),
 }
@@ -75,10 +79,10 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("answer", "reason"), ANSWERS.values(), ids=ANSWERS)
 def test_what_no_vault_would_answer_is_named_and_costs_little(
-    team: Team, stage: Stage, trap: Endpoint, answer: Said, reason: str
+    team: Team, stage: Stage, trap: Endpoint, answer: Callable[[], Said], reason: str
 ) -> None:
     before = stage.operator.rss()
-    asks(team, trap, answer)
+    asks(team, trap, answer())
     if reason:
         told = team.wait_condition("Ready", "False", reason, timeout=30)
         assert len(told["message"]) < 2048

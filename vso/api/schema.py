@@ -38,8 +38,9 @@ _LENGTHS = {
 
 def object_schema(model: type[ApiModel]) -> Schema:
     """Return the schema of a model with all that it contains."""
-    properties = {alias: schema for alias, schema, _ in _fields(model)}
-    required = [alias for alias, _, needed in _fields(model) if needed]
+    fields = _fields(model)
+    properties = {alias: schema for alias, schema, _ in fields}
+    required = [alias for alias, _, needed in fields if needed]
     schema: Schema = {"description": class_description(model), "type": "object"}
     if properties:
         schema["properties"] = properties
