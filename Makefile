@@ -13,7 +13,7 @@ install = $(UV) $(1) || $(PIP) install --quiet --no-compile $(1)
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 UNIT := tests/unit tests/properties tests/cancellation tests/testbed
 # What the scenarios play under beside mode full for the whole cluster. On the real servers only those that show soonest
-# what a role lacks (Secrets, tokens, restarts, leases, references), under the install that has least.
+# what a role lacks: Secrets, tokens, restarts, leases, references.
 INSTALLS := write-only namespaced-full namespaced-write-only
 SOON := destination kinds leader leases references restarts tenancy tokens values write_only
 ARGS ?=
@@ -97,7 +97,7 @@ e2e: $(DEV_STAMP) lowest ## the conformance suite on the real servers, built onc
 	@$(PYTEST) -n 4 tests/conformance --bed sandbox -m "long and not real"
 	@$(MAKE) --no-print-directory $(INSTALLS:%=sandbox-%)
 	@$(PYTEST) tests/testbed tests/conformance --bed real -m "not bench and not sandbox" --every-right
-	@$(MAKE) --no-print-directory real-namespaced-write-only
+	@$(MAKE) --no-print-directory $(INSTALLS:%=real-%)
 
 sandbox-%: $(DEV_STAMP)
 	@$(PYTEST) -n 8 tests/conformance --bed sandbox -m "not real and not bench and not long" --install $* --every-right
