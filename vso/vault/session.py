@@ -1,8 +1,7 @@
 """A token's life: logged in once for everyone who shares it, replaced before it ends.
 
 Invariant: one login in flight per session, however many wait for it; no request carries a token
-past its end; a 403 leads to at most one login a minute for each of its two meanings (the token is
-gone, or the role's policies may have changed).
+past its end, or one that Vault has disowned; `relogins` says how often a 403 leads to a login.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpen
 from vso.vault.keeping import client_id
 from vso.vault.logins import Held, LoginParts, Logins
 from vso.vault.parents import Keeping, Parent, Parents
+from vso.vault.relogins import Relogins
 from vso.vault.standing import Standing
 from vso.vault.subscription import Subscription
 from vso.vault.wrapping import opened
 
-_FORCED_EVERY = 60.0
 _NEW = 2.0
 """Seconds in which a token counts as fresh: its policies cannot have changed since."""
 _REVOKE_WITHIN = 2.0
@@ -60,7 +59,7 @@ class Session:
         self._held: Held | None = None
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
-        self._forced: dict[type[VsoError], float] = {}
+        self._relogins = Relogins(parts.clock)
         self._parents = Parents(
             parts.clock, self._renew, Keeping(parts.shelf, self.key.told, self._logins.whose), parts.bereaved
         )
@@ -255,10 +254,10 @@ class Session:
     async def _after_invalid(self, held: Held, lane: Lane, error: InvalidTokenError) -> Held:
         spent = isinstance(error, TokenSpentError)
         if self._held is held:
-            if not spent:
-                self._force_nowait(InvalidTokenError, error)
             self._held = None
-        if not spent:
+            if not spent:
+                self._relogins.lost(error)
+        if not spent:  # whoever holds its leases hears of it at once, whenever the next login may be
             self._parents.died(held)
         return await self._token(lane)
 
@@ -271,7 +270,7 @@ class Session:
         if now - held.obtained_at < _NEW:
             raise denied from None
         if not self._flights.statistics().flights:
-            self._force_nowait(PermissionDeniedError, denied)
+            self._relogins.ask(denied)
         try:
             fresh = await self._log_in(lane)
         except VsoError:
@@ -295,15 +294,9 @@ class Session:
             refusal = InvalidTokenError() if gone else error
         raise refusal
 
-    def _force_nowait(self, kind: type[VsoError], error: VsoError) -> None:
-        """Note one more login that a 403 asks for; raises the error where the minute has not passed."""
-        now = self._clock.monotonic()
-        if now - self._forced.get(kind, -math.inf) < _FORCED_EVERY:
-            raise error from None
-        self._forced[kind] = now
-
     async def _log_in(self, lane: Lane) -> Held:
         if not self._flights.statistics().flights:
+            self._relogins.check()
             self._logins.check(lane)
         return await self._flights.run(self.key, self._fetch)
 
