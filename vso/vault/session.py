@@ -84,7 +84,9 @@ class Session:
         """What its logins have come to."""
         held, token = self._held, None if self._latest is None else self._latest.token
         failing = self._logins.failing and (held is None or not held.usable(self._clock.monotonic()))
-        return Standing(failing=failing) if token is None else Standing(token.cautions, token.type, failing)
+        passing = failing and self._logins.passing
+        known = Standing() if token is None else Standing(token.cautions, token.type)
+        return replace(known, failing=failing, passing=passing)
 
     @property
     def token_life(self) -> float:
