@@ -6,10 +6,6 @@ past its end, or one that Vault has disowned; `relogins` says how often a 403 le
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import hashlib
-import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -19,7 +15,7 @@ from vso.core.sensitive import Sensitive
 from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
-from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, account_of, session_key
+from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, account_of, cache_key, session_key
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
 from vso.vault.keeping import client_id
 from vso.vault.logins import Held, LoginParts, Logins
@@ -27,11 +23,11 @@ from vso.vault.parents import Keeping, Parent, Parents
 from vso.vault.relogins import Relogins
 from vso.vault.standing import Standing
 from vso.vault.subscription import Subscription
+from vso.vault.succeeded import give_back, is_gone
 from vso.vault.wrapping import opened
 
 _NEW = 2.0
 """Seconds in which a token counts as fresh: its policies cannot have changed since."""
-_REVOKE_WITHIN = 2.0
 
 
 class Session:
@@ -186,13 +182,8 @@ class Session:
         """Return cacheKey and id for status.vaultClientMeta; both empty before the first login."""
         if self._latest is None:
             return "", ""
-        key, accessor = self.key, self._latest.token.accessor
-        objects = f"{key.auth_uid}-{key.auth_generation}.{key.connection_uid}-{key.connection_generation}"
-        digest = hashlib.sha256(f"{objects}.{self._latest.provider_uid}".encode()).digest()
-        cache_key = f"{self.login.method}-{(digest[:7] + digest[28:]).hex()}".lower()
-        if namespace and namespace != self.login.namespace:
-            cache_key = f"{cache_key}-{namespace}"
-        return cache_key, client_id(accessor)
+        key = cache_key(self.key, self.login, self._latest.provider_uid, namespace)
+        return key, client_id(self._latest.token.accessor)
 
     def unused_for(self, seconds: float) -> bool:
         """Tell whether nobody has used the session for so long."""
@@ -303,6 +294,7 @@ class Session:
         return await self._flights.run(self.key, self._fetch)
 
     async def _fetch(self) -> Held:
+        before = self._held
         try:
             fetched = await self._logins.fetch(self._client)
             held = self._held = self._latest = self._parents.known(fetched, self._latest)
@@ -310,6 +302,8 @@ class Session:
             if self.standing != self._told:
                 self._noticed(self.login, self._told, self.standing)
                 self._told = self.standing
+        if before is not None and before is not held and await self._is_gone(before):
+            self._parents.died(before)
         return held
 
     @asynccontextmanager
@@ -330,15 +324,10 @@ class Session:
             await self._discard(held)
 
     async def _discard(self, held: Held) -> None:
-        # A batch token has no accessor and cannot be revoked; leases would go with the token that they hang on.
-        if held.leases or held.shared or not held.token.accessor or not held.usable(self._clock.monotonic()):
-            return
-        request = VaultRequest("PUT", "auth/token/revoke-self", namespace=self.login.namespace, lane=Lane.URGENT)
-        request = request.under(held.token.token, held.expires_at)
-        held.expires_at = -math.inf  # given back once, whoever else lets go of it meanwhile
-        with contextlib.suppress(VsoError, TimeoutError):
-            async with asyncio.timeout(_REVOKE_WITHIN):
-                await self._client.send(request)
+        await give_back(self._client, held, self.login.namespace, self._clock.monotonic())
+
+    async def _is_gone(self, held: Held) -> bool:
+        return await is_gone(self._client, held, self.login.namespace, self._clock.monotonic())
 
 
 def _way_to(config: ConnectionConfig) -> tuple[object, ...]:
