@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,14 @@ class Setup:
         names = [f"{install.mode}-{letter}" for letter in "abc"]
         self.stage = Stage(bed, install, names[:2])
         self.mark: Mark = bed.mark()
-        self.stage.start_operator()
+        self.stage.start_operator("--drift-interval=2s")  # where no watch shows a foreign edit
         self.watched = tuple(self.stage.team(name) for name in names[:2])
         self.unwatched = Team(self.stage, names[2])
         self.unwatched.found()
 
-    def calls(self) -> list[ApiCall]:
+    def calls(self, mark: Mark | None = None) -> list[ApiCall]:
         """Everything that the operator asked of the API server."""
-        return [call for call in self.stage.bed.kube_audit(self.mark) if call.user == OPERATOR_USER]
+        return [call for call in self.stage.bed.kube_audit(mark or self.mark) if call.user == OPERATOR_USER]
 
 
 @pytest.fixture(scope="module", params=["namespaced-full", "namespaced-write-only"])
@@ -99,9 +100,28 @@ def test_what_is_repaired_and_deleted_needs_no_more_rights(setup: Setup) -> None
     team.wait_ready()
     team.patch({"spec": {"destination": {"name": "renamed"}}})
     team.wait_data(lambda data: "password" in data, name="renamed")
-    if setup.stage.install.full:
-        team.bed.kube.patch("Secret", team.ns, "renamed", {"data": {"password": None}})
-        team.wait_data(lambda data: "password" in data, name="renamed")
+
+
+def test_what_somebody_edits_or_deletes_is_put_back_in_every_watched_namespace(setup: Setup) -> None:
+    edited, deleted = setup.watched
+    for team in setup.watched:
+        team.access()
+        team.put("kept", {"password": "v1"})
+        team.static("kept", "kept", refreshAfter="1h")
+        team.wait_ready("kept")
+    mark = setup.stage.bed.mark()
+    edited.bed.kube.patch("Secret", edited.ns, "kept", {"stringData": {"password": "hacked", "extra": "1"}})
+    deleted.bed.kube.delete("Secret", deleted.ns, "kept")
+    for team in setup.watched:
+        team.wait_data(lambda data: data["password"] == "v1" and "extra" not in data, name="kept", timeout=10)
+        eventually(partial(team.events, "kept", "DestinationDrifted"), message="it is told")
+    secrets = {(call.verb, call.namespace) for call in setup.calls(mark) if call.resource == "secrets"}
+    assert secrets >= {("patch", edited.ns), ("create", deleted.ns)}
+    assert {verb for verb, _ in secrets} <= {
+        "create",
+        "patch",
+        *(("list", "watch") if setup.stage.install.full else ()),
+    }
 
 
 def test_every_request_stays_inside_and_none_is_refused(setup: Setup) -> None:

@@ -6,7 +6,8 @@ from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Te
 from tests.testbed.bed import always, eventually
 
 SECRETS_ACCESS = "write-only"
-OPERATOR_ARGS = ("--drift-interval=1s",)
+OPERATOR_ARGS = ("--drift-interval=1s", "--config-recheck-interval=2s")
+OWNER = "secrets.hashicorp.com/vso-ownerRefUID"
 
 
 def test_a_secret_is_created_and_follows_vault_with_create_and_patch_alone(team: Team, stage: Stage) -> None:
@@ -40,6 +41,19 @@ def test_a_secret_deleted_by_hand_is_back_at_the_next_drift_check(team: Team) ->
     team.ready(refreshAfter="1h")
     team.bed.kube.delete("Secret", team.ns, "app")
     team.wait_data(lambda data: data["password"] == "v1", timeout=15)
+
+
+def test_a_label_that_is_put_back_on_a_retained_secret_is_seen_at_the_next_look(team: Team) -> None:
+    team.ready(refreshAfter="1h", destination={"onDelete": "Retain"})
+    uid = team.get()["metadata"]["uid"]
+    team.bed.kube.patch("Secret", team.ns, "app", {"metadata": {"labels": {OWNER: None}}})
+    told = team.wait_condition("Stalled", reason="DestinationConflict")
+    assert f"its label {OWNER}={uid} is missing: put it back" in told["message"]
+    assert "looked at again every 2s" in told["message"]
+    body = {"metadata": {"labels": {OWNER: uid}}, "stringData": {"password": "hacked"}}
+    team.bed.kube.patch("Secret", team.ns, "app", body)
+    team.wait_data(lambda data: data["password"] == "v1", timeout=15)
+    team.wait_ready()
 
 
 def test_a_drift_check_that_finds_nothing_changes_no_resource_version(team: Team) -> None:

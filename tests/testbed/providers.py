@@ -212,6 +212,21 @@ class Google(Endpoint):
         token = {"access_token": "of-the-node", "token_type": "Bearer", "expires_in": 3600}
         self.on("GET", "/computeMetadata/v1/instance/service-accounts/default/token", Said(200, token))
 
+    def machine(self, email: str) -> None:
+        """Have a node with a Google service account, whose tokens its metadata server gives to whoever asks."""
+        place = "/computeMetadata/v1/instance/service-accounts"
+        access = f"canary-of-the-node-{email}"
+        self._access[access] = self.users[email]
+        token = {"access_token": access, "token_type": "Bearer", "expires_in": 3600}
+        for name in ("default", email):
+            self.on("GET", f"{place}/{name}/email", partial(self._metadata, email))
+            self.on("GET", f"{place}/{name}/token", partial(self._metadata, json.dumps(token)))
+            self.on(
+                "GET",
+                f"{place}/{name}/identity",
+                lambda asked: self._metadata(self._signed(asked.query["audience"], email), asked),
+            )
+
     @staticmethod
     def _metadata(value: str, asked: Asked) -> Said:
         right = asked.headers.get("metadata-flavor") == "Google"
@@ -233,9 +248,12 @@ class Google(Endpoint):
         bearer = asked.headers.get("authorization", "").removeprefix("Bearer ")
         if self._access.get(bearer) != self.users[email]:
             return Said(403, {"error": {"code": 403, "status": "PERMISSION_DENIED", "message": f"canary {bearer}"}})
-        issuer = "https://accounts.google.com"
-        token = self.signer.jwt(iss=issuer, aud=asked.json["audience"], sub="113", email=email, email_verified=True)
-        return Said(200, {"token": token})
+        return Said(200, {"token": self._signed(asked.json["audience"], email)})
+
+    def _signed(self, audience: str, email: str) -> str:
+        return self.signer.jwt(
+            iss="https://accounts.google.com", aud=audience, sub="113", email=email, email_verified=True
+        )
 
 
 class Entra(Endpoint):

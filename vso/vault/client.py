@@ -40,6 +40,7 @@ from vso.vault.json import JsonObject
 from vso.vault.limiter import LimiterStatistics
 from vso.vault.observer import VaultObserver
 from vso.vault.paths import check_namespace, encode_path
+from vso.vault.tls import expired
 from vso.vault.transport import Answer, Exchange, Transport
 
 MAX_BODY = 32 * 1024 * 1024
@@ -248,7 +249,10 @@ class VaultClient:
 
         A server that refuses one drops the connection, and its word for it gets lost at times.
         """
-        return bool(self.config.variant) and (error.reason is Reason.VAULT_TLS_ERROR or not self._answered)
+        if not self.config.variant:
+            return False
+        told = error.reason is Reason.VAULT_TLS_ERROR or not self._answered
+        return told or expired(self.config.tls.client_cert_pem, self._clock.now())
 
     async def _shake_hands(self, request: VaultRequest, exchange: Exchange) -> Channel:
         started = self._clock.monotonic()

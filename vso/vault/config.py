@@ -151,6 +151,14 @@ def session_key(connection: ConnectionConfig, login: LoginConfig) -> SessionKey:
     return SessionKey(connection.uid, connection.generation, login.uid, login.generation, login.consumer, digest)
 
 
+def cache_key(key: SessionKey, login: LoginConfig, provider_uid: str, namespace: str) -> str:
+    """Return what status.vaultClientMeta calls a session with requests in a Vault namespace, as the reference does."""
+    objects = f"{key.auth_uid}-{key.auth_generation}.{key.connection_uid}-{key.connection_generation}"
+    digest = hashlib.sha256(f"{objects}.{provider_uid}".encode()).digest()
+    found = f"{login.method}-{(digest[:7] + digest[28:]).hex()}".lower()
+    return f"{found}-{namespace}" if namespace and namespace != login.namespace else found
+
+
 def account_of(connection: ConnectionConfig, login: LoginConfig) -> tuple[str, ...]:
     """Return what Vault locks when the login is refused too often, whoever logs in; else the one who does."""
     if not login.way.account:

@@ -59,8 +59,12 @@ class UnsentError(ConfigError):
 class InvalidTokenError(TransientError):
     """The token is no longer one: log in again."""
 
-    def __init__(self, message: str = "Vault says that the token is invalid, right after a login") -> None:
-        super().__init__(Reason.VAULT_PERMISSION_DENIED, message)
+    def __init__(
+        self,
+        message: str = "Vault says that the token is invalid, right after a login",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(Reason.VAULT_PERMISSION_DENIED, message, retry_after)
 
 
 class TokenSpentError(InvalidTokenError):

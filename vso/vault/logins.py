@@ -119,6 +119,11 @@ class Logins:
         """Whether the latest login has failed, and not for want of a Vault."""
         return bool(self._refusal) or self._setback.lasts
 
+    @property
+    def passing(self) -> bool:
+        """Whether it has failed for what passes by itself."""
+        return not self._refusal and self._setback.passes
+
     def check(self, lane: Lane) -> None:
         """Raise without a request where another try would be refused again, or is one too many."""
         self._setback.check()

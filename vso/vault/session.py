@@ -1,16 +1,11 @@
 """A token's life: logged in once for everyone who shares it, replaced before it ends.
 
 Invariant: one login in flight per session, however many wait for it; no request carries a token
-past its end; a 403 leads to at most one login a minute for each of its two meanings (the token is
-gone, or the role's policies may have changed).
+past its end, or one that Vault has disowned; `relogins` says how often a 403 leads to a login.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import hashlib
-import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -20,19 +15,19 @@ from vso.core.sensitive import Sensitive
 from vso.runtime.single_flight import SingleFlight
 from vso.runtime.workqueue import Lane
 from vso.vault.client import VaultAnswer, VaultClient, VaultRequest
-from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, account_of, session_key
+from vso.vault.config import ConnectionConfig, LoginConfig, Pairs, SessionKey, account_of, cache_key, session_key
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, TokenSpentError
 from vso.vault.keeping import client_id
 from vso.vault.logins import Held, LoginParts, Logins
 from vso.vault.parents import Keeping, Parent, Parents
+from vso.vault.relogins import Relogins
 from vso.vault.standing import Standing
 from vso.vault.subscription import Subscription
+from vso.vault.succeeded import give_back, is_gone
 from vso.vault.wrapping import opened
 
-_FORCED_EVERY = 60.0
 _NEW = 2.0
 """Seconds in which a token counts as fresh: its policies cannot have changed since."""
-_REVOKE_WITHIN = 2.0
 
 
 class Session:
@@ -60,7 +55,7 @@ class Session:
         self._held: Held | None = None
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
-        self._forced: dict[type[VsoError], float] = {}
+        self._relogins = Relogins(parts.clock)
         self._parents = Parents(
             parts.clock, self._renew, Keeping(parts.shelf, self.key.told, self._logins.whose), parts.bereaved
         )
@@ -85,7 +80,9 @@ class Session:
         """What its logins have come to."""
         held, token = self._held, None if self._latest is None else self._latest.token
         failing = self._logins.failing and (held is None or not held.usable(self._clock.monotonic()))
-        return Standing(failing=failing) if token is None else Standing(token.cautions, token.type, failing)
+        passing = failing and self._logins.passing
+        known = Standing() if token is None else Standing(token.cautions, token.type)
+        return replace(known, failing=failing, passing=passing)
 
     @property
     def token_life(self) -> float:
@@ -185,13 +182,8 @@ class Session:
         """Return cacheKey and id for status.vaultClientMeta; both empty before the first login."""
         if self._latest is None:
             return "", ""
-        key, accessor = self.key, self._latest.token.accessor
-        objects = f"{key.auth_uid}-{key.auth_generation}.{key.connection_uid}-{key.connection_generation}"
-        digest = hashlib.sha256(f"{objects}.{self._latest.provider_uid}".encode()).digest()
-        cache_key = f"{self.login.method}-{(digest[:7] + digest[28:]).hex()}".lower()
-        if namespace and namespace != self.login.namespace:
-            cache_key = f"{cache_key}-{namespace}"
-        return cache_key, client_id(accessor)
+        key = cache_key(self.key, self.login, self._latest.provider_uid, namespace)
+        return key, client_id(self._latest.token.accessor)
 
     def unused_for(self, seconds: float) -> bool:
         """Tell whether nobody has used the session for so long."""
@@ -255,10 +247,10 @@ class Session:
     async def _after_invalid(self, held: Held, lane: Lane, error: InvalidTokenError) -> Held:
         spent = isinstance(error, TokenSpentError)
         if self._held is held:
-            if not spent:
-                self._force_nowait(InvalidTokenError, error)
             self._held = None
-        if not spent:
+            if not spent:
+                self._relogins.lost(error)
+        if not spent:  # whoever holds its leases hears of it at once, whenever the next login may be
             self._parents.died(held)
         return await self._token(lane)
 
@@ -271,7 +263,7 @@ class Session:
         if now - held.obtained_at < _NEW:
             raise denied from None
         if not self._flights.statistics().flights:
-            self._force_nowait(PermissionDeniedError, denied)
+            self._relogins.ask(denied)
         try:
             fresh = await self._log_in(lane)
         except VsoError:
@@ -295,19 +287,14 @@ class Session:
             refusal = InvalidTokenError() if gone else error
         raise refusal
 
-    def _force_nowait(self, kind: type[VsoError], error: VsoError) -> None:
-        """Note one more login that a 403 asks for; raises the error where the minute has not passed."""
-        now = self._clock.monotonic()
-        if now - self._forced.get(kind, -math.inf) < _FORCED_EVERY:
-            raise error from None
-        self._forced[kind] = now
-
     async def _log_in(self, lane: Lane) -> Held:
         if not self._flights.statistics().flights:
+            self._relogins.check()
             self._logins.check(lane)
         return await self._flights.run(self.key, self._fetch)
 
     async def _fetch(self) -> Held:
+        before = self._held
         try:
             fetched = await self._logins.fetch(self._client)
             held = self._held = self._latest = self._parents.known(fetched, self._latest)
@@ -315,6 +302,8 @@ class Session:
             if self.standing != self._told:
                 self._noticed(self.login, self._told, self.standing)
                 self._told = self.standing
+        if before is not None and before is not held and await self._is_gone(before):
+            self._parents.died(before)
         return held
 
     @asynccontextmanager
@@ -335,15 +324,10 @@ class Session:
             await self._discard(held)
 
     async def _discard(self, held: Held) -> None:
-        # A batch token has no accessor and cannot be revoked; leases would go with the token that they hang on.
-        if held.leases or held.shared or not held.token.accessor or not held.usable(self._clock.monotonic()):
-            return
-        request = VaultRequest("PUT", "auth/token/revoke-self", namespace=self.login.namespace, lane=Lane.URGENT)
-        request = request.under(held.token.token, held.expires_at)
-        held.expires_at = -math.inf  # given back once, whoever else lets go of it meanwhile
-        with contextlib.suppress(VsoError, TimeoutError):
-            async with asyncio.timeout(_REVOKE_WITHIN):
-                await self._client.send(request)
+        await give_back(self._client, held, self.login.namespace, self._clock.monotonic())
+
+    async def _is_gone(self, held: Held) -> bool:
+        return await is_gone(self._client, held, self.login.namespace, self._clock.monotonic())
 
 
 def _way_to(config: ConnectionConfig) -> tuple[object, ...]:

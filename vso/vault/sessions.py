@@ -20,7 +20,7 @@ from vso.vault.login_limits import Ledger
 from vso.vault.logins import LoginParts
 from vso.vault.observer import VaultObserver
 from vso.vault.session import Session
-from vso.vault.standing import SETTLED_AFTER, LoginNews, Standing, Summary, summary
+from vso.vault.standing import SETTLED_AFTER, TURNED_AFTER, LoginNews, Standing, Summary, summary
 from vso.vault.way import CredentialSource
 
 _CLOSE_WITHIN = 3.0
@@ -64,8 +64,8 @@ class Sessions:
             bereaved,
         )
         self._noticed = noticed
-        self._moved_at: dict[str, float] = {}
-        """When the standing of an identity changed last, by the uid of its VaultAuth."""
+        self._settled_at: dict[str, float] = {}
+        """When what the identities have come to is to be told, by the uid of their VaultAuth."""
         self._owed: dict[LoginNews, float] = {}
         """When who was held back is to be made good for."""
         self._owing = asyncio.Event()
@@ -91,11 +91,11 @@ class Sessions:
 
     def summary(self, auth_uid: str) -> Summary | None:
         """Return what the logins by a VaultAuth have come to; None while this process has seen nobody use it."""
-        moved_at = self._moved_at.get(auth_uid)
-        if moved_at is None:
+        settled_at = self._settled_at.get(auth_uid)
+        if settled_at is None:
             return None
         standings = [session.standing for session in self._sessions.values() if session.key.auth_uid == auth_uid]
-        return summary(standings, max(0.0, moved_at + SETTLED_AFTER - self._parts.clock.monotonic()))
+        return summary(standings, max(0.0, settled_at - self._parts.clock.monotonic()))
 
     def depart(self, auth_uid: str, stay: Collection[str]) -> None:
         """Drop the sessions of consumers that do not use a VaultAuth any more; the empty name is everybody's."""
@@ -124,7 +124,7 @@ class Sessions:
             if uid in {session.key.connection_uid, session.key.auth_uid}:
                 self._replace(self._sessions.pop(place))
                 self._moved(session.login)
-        self._moved_at.pop(uid, None)
+        self._settled_at.pop(uid, None)
 
     async def run(self) -> None:
         """Look after what nobody asks for, until cancelled: replaced tokens, and logins that were held back."""
@@ -171,8 +171,12 @@ class Sessions:
                     tasks.create_task(session.revoke())
 
     def _on_standing(self, login: LoginConfig, before: Standing, now: Standing) -> None:
-        if (now.token_type, now.failing) != (before.token_type, before.failing):
-            self._moved(login, works_again=before.failing and not now.failing)
+        works_again = before.failing and not now.failing
+        if (now.token_type, now.counted) != (before.token_type, before.counted):
+            # A newcomer's first login turns nothing: it was counted on as long as it had not failed.
+            self._moved(login, TURNED_AFTER if before.token_type else SETTLED_AFTER, works_again=works_again)
+        elif works_again:
+            self._noticed(LoginNews(login.name, login.consumer, works_again=True))
         if (now.cautions or ()) != (before.cautions or ()):
             self._noticed(LoginNews(login.name, login.consumer, 0.0))
 
@@ -181,9 +185,10 @@ class Sessions:
         self._owed[news] = self._parts.clock.monotonic() + seconds
         self._owing.set()
 
-    def _moved(self, login: LoginConfig, *, works_again: bool = False) -> None:
-        self._moved_at[login.uid] = self._parts.clock.monotonic()
-        self._noticed(LoginNews(login.name, login.consumer, SETTLED_AFTER, works_again))
+    def _moved(self, login: LoginConfig, within: float = SETTLED_AFTER, *, works_again: bool = False) -> None:
+        due = self._parts.clock.monotonic() + within
+        self._settled_at[login.uid] = max(due, self._settled_at.get(login.uid, due))
+        self._noticed(LoginNews(login.name, login.consumer, within, works_again))
 
     def _replace(self, session: Session) -> None:
         self._replaced.append(session)

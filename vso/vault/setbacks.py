@@ -34,6 +34,11 @@ class Setback:
         """Whether the latest login has failed so."""
         return self._error is not None
 
+    @property
+    def passes(self) -> bool:
+        """Whether it has failed for what passes by itself: a mount that cannot tell, a cloud that is away."""
+        return isinstance(self._error, TransientError)
+
     def check(self) -> None:
         """Raise the failure again, as an error of its own, as long as the pause lasts."""
         rest = self._until - self._clock.monotonic()

@@ -10,7 +10,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 SETTLED_AFTER = 2.0
-"""Seconds without a newcomer, a departure, a login that fails or one that works again."""
+"""Seconds without a newcomer, a departure, or a newcomer's login that fails or works."""
+TURNED_AFTER = 60.0
+"""Seconds without one more who had logged in before and cannot, or can again: what befalls a mount reaches each
+identity in its turn, when its token ends or it asks for something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,13 @@ class Standing:
     """Of the latest token; empty before it."""
     failing: bool = False
     """Whether nothing can be asked for want of a login: its credential is missing or not accepted, say."""
+    passing: bool = False
+    """Whether it fails for what passes by itself: nobody has said that this identity cannot log in."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is one of those who log in, or will."""
+        return self.passing or not self.failing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,7 @@ class Summary:
     token_type: str
     """Empty while nobody has logged in."""
     identities: int
-    """How many log in, or will when they have something to ask: those whose login does not fail."""
+    """How many log in, or will when they have something to ask and what they need is there: nobody refuses them."""
     settles_in: float
     """Seconds until type and number may be told: they have changed a moment ago."""
 
@@ -60,5 +70,5 @@ def summary(standings: Collection[Standing], settles_in: float) -> Summary:
     known = [standing.cautions for standing in standings if standing.cautions is not None]
     cautions = tuple(sorted({text for cautions in known for text in cautions})) if known else None
     types = sorted({standing.token_type for standing in standings if standing.token_type})
-    count = sum(not standing.failing for standing in standings)
+    count = sum(standing.counted for standing in standings)
     return Summary(cautions, ", ".join(types), count, settles_in)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -170,3 +171,63 @@ async def test_the_session_of_the_operators_own_use_stays_without_consumers(gate
     again = await gate.home.resolver.session(gate.home.resolver.path("app/vault", "app"), "app")
     assert again is session
     assert gate.told[0] == 1
+
+
+class Crowd:
+    """Twenty who log in one after the other, so that their tokens end one after the other too."""
+
+    SPACE = 10.0
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+        self.names = [f"team-{number}" for number in range(20)]
+        gate.home.tokens.ttl = len(self.names) * self.SPACE
+
+    async def goes_round(self, works: Callable[[str], bool]) -> None:
+        """Have each ask for something in its turn; whoever looks after the VaultAuth does so whenever that is due."""
+        for name in self.names:
+            with contextlib.nullcontext() if works(name) else pytest.raises(VsoError):
+                await self.gate.enter(name)
+            ends = self.gate.home.clock.monotonic() + self.SPACE
+            while (wait := (await self.gate.look()).requeue_after) is not None:
+                if self.gate.home.clock.monotonic() + wait > ends:
+                    break
+                await self.gate.home.clock.advance(wait)
+            await self.gate.home.clock.advance(ends - self.gate.home.clock.monotonic())
+
+
+@pytest.fixture
+async def crowd(gate: Gate) -> Crowd:
+    crowd = Crowd(gate)
+    for name in crowd.names:
+        await gate.enter(name)
+    await gate.settled()
+    await crowd.goes_round(lambda _: True)
+    assert gate.told == (20, "service")
+    return crowd
+
+
+async def test_what_a_mount_cannot_tell_for_now_moves_no_number(gate: Gate, crowd: Crowd) -> None:
+    writes = gate.writes
+    gate.home.tokens.refuse = errors(500, 'LDAP Result Code 200 "Network Error"')
+    for _ in range(2):
+        await crowd.goes_round(lambda _: False)
+    gate.home.tokens.refuse = None
+    await crowd.goes_round(lambda _: True)
+    assert (gate.writes, gate.told) == (writes, (20, "service"))
+
+
+async def test_the_number_moves_once_when_a_mount_that_was_taken_away_refuses_one_after_the_other(
+    gate: Gate, crowd: Crowd
+) -> None:
+    writes = gate.writes
+    gate.home.tokens.refuse = errors(403, "permission denied")
+    for _ in range(2):
+        await crowd.goes_round(lambda _: False)
+    await gate.settled()
+    assert (gate.writes, gate.told) == (writes + 1, (0, "service"))
+    gate.home.tokens.refuse = None
+    await gate.home.clock.advance(15 * 60)
+    await crowd.goes_round(lambda _: True)
+    await gate.settled()
+    assert (gate.writes, gate.told) == (writes + 2, (20, "service"))

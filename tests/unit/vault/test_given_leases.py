@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 
@@ -39,12 +40,18 @@ class Bench:
         server.on("GET", "auth/token/lookup-self", self._lookup)
         self.credentials, self.shelf = Credentials(), MemoryShelf()
         self.put(FIRST)
-        self.sessions = Sessions(clock, self.credentials, Observed(), shelf=self.shelf)
+        self.bereaved: list[set[str]] = []
+        self.sessions = Sessions(clock, self.credentials, Observed(), shelf=self.shelf, bereaved=self._heard)
 
     def _lookup(self, seen: Seen) -> Step:
+        if seen.token in self.tokens.revoked:
+            return errors(403, "permission denied", "invalid token")
         left = self.tokens.ends[seen.token] - self.clock.monotonic()
         accessor = f"accessor-of-{seen.token}"
         return Reply(200, {"data": {"ttl": left, "renewable": True, "accessor": accessor, "type": "service"}})
+
+    def _heard(self, lease_ids: Collection[str]) -> None:
+        self.bereaved.append(set(lease_ids))
 
     def put(self, token: str) -> None:
         self.credentials.put(IDENTITY.namespace, "kept", version=token, token=token)
@@ -99,6 +106,26 @@ async def test_a_token_that_was_replaced_is_read_again_though_leases_hang_on_the
     await bench.clock.advance(301)
     await session.read(READ)
     assert bench.server.asked(READ)[-1].token == SECOND
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_the_leases_of_a_token_that_ended_before_the_next_was_looked_at_are_told_of_then(
+    bench: Bench, ended: bool
+) -> None:
+    session = bench.session()
+    first = await bench.lent(session)
+    bench.put(SECOND)
+    if ended:
+        bench.tokens.revoked.add(FIRST)
+    await bench.clock.advance(301)
+    await asyncio.gather(*(session.read(READ) for _ in range(10)))
+    assert [seen.token for seen in bench.server.asked(READ)] == [SECOND] * 10
+    assert bench.bereaved == ([{first}] if ended else [])
+    asked = [seen.token for seen in bench.server.asked("auth/token/lookup-self")]
+    assert asked == [FIRST, SECOND, FIRST]
+    await bench.clock.advance(301)
+    await session.read(READ)
+    assert len(bench.server.asked("auth/token/lookup-self")) == 4, "nobody left anything behind this time"
 
 
 async def test_the_leases_of_one_token_share_its_place_on_the_shelf_however_often_it_was_looked_at(

@@ -16,6 +16,7 @@ from tests.fakes.vault_parts import LOGIN, Credentials, Observed, Tokens, client
 from tests.fakes.vault_server import Drop, Reply, Seen, Step, Upgrade, VaultServer, errors
 from vso.core.errors import ConfigError, Reason, TransientError, VsoError
 from vso.vault import leases
+from vso.vault.errors import InvalidTokenError
 from vso.vault.leases import IssueRequest, LeaseGoneError
 from vso.vault.parents import Parent
 from vso.vault.session import Session
@@ -302,6 +303,36 @@ async def test_those_who_hold_leases_of_a_token_that_is_no_more_hear_of_it_from_
     assert bereaved == [{first, second}]
     await session.read("kv/data/app")
     assert len(bereaved) == 1
+
+
+async def test_a_second_token_that_is_no_more_is_told_at_once_though_its_successor_has_to_wait_a_minute(
+    server: VaultServer,
+    session: Session,
+    tokens: Tokens,
+    vault: LeaseVault,
+    clock: FakeClock,
+    bereaved: list[set[str]],
+) -> None:
+    tokens.secret("kv/data/app")
+    first = await lent(session)
+    tokens.revoked.update(tokens.ends)
+    await session.read("kv/data/app")
+    second = await lent(session)
+    tokens.revoked.update(tokens.ends)
+    await clock.advance(10)
+    with pytest.raises(InvalidTokenError) as found:
+        await session.read("kv/data/app")
+    assert found.value.retry_after == pytest.approx(50)
+    assert bereaved == [{first}, {second}]
+    assert await session.parent(second) == Parent(clock.now(), final=True, due=None)
+    asked = len(server.seen)
+    with pytest.raises(InvalidTokenError):
+        await session.read("kv/data/app")
+    assert (len(server.seen), tokens.logins) == (asked, 2), "nobody is asked meanwhile"
+    await clock.advance(50)
+    await asyncio.gather(*(session.read("kv/data/app") for _ in range(5)))
+    assert tokens.logins == 3
+    assert vault.lent[await lent(session)].token == "hvs.canary-3"
 
 
 async def test_a_token_that_ends_in_time_is_news_to_nobody(

@@ -6,13 +6,14 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.vault_parts import Observed, client_to, passes, until
-from tests.fakes.vault_server import Hang, Reply, VaultServer, errors
+from tests.fakes.vault_server import Drop, Hang, Reply, VaultServer, errors
 from tests.testbed.pki import Authority
 from vso.core.errors import Reason, VsoError
 from vso.core.sensitive import Sensitive
@@ -127,6 +128,30 @@ async def test_a_certificate_that_is_not_let_in_keeps_nobody_else_out(
         assert (await good.send(READ)).status == (await own.send(READ)).status == 200
         for client in (forged, good):
             await client.close()
+
+
+@pytest.mark.parametrize(
+    ("age", "counts"),
+    [
+        pytest.param(timedelta(days=6), True, id="still good"),
+        pytest.param(timedelta(days=7, minutes=-2), False, id="over by the clock of a Vault that is ahead"),
+        pytest.param(timedelta(days=8), False, id="over"),
+    ],
+)
+async def test_a_certificate_that_was_let_in_and_has_expired_is_dropped_without_a_word_and_keeps_nobody_else_out(
+    authority: Authority, age: timedelta, counts: bool
+) -> None:
+    tls = TlsConfig(ca_pem=authority.certificate.read_bytes())
+    clock = FakeClock(start=datetime.now(UTC))
+    async with listener(authority, ssl.CERT_OPTIONAL) as server, client_to(server.url, clock, tls=tls) as own:
+        client = showing(own, authority, "app")
+        await client.send(READ)
+        clock.jump(age.total_seconds())
+        server.on("GET", "kv/data/a", Drop())
+        for _ in range(10):
+            await _ticking(clock, client)
+        assert own.breaker_open is counts
+        await client.close()
 
 
 async def _ticking(clock: FakeClock, client: VaultClient) -> None:
