@@ -8,17 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.fakes.clock import T0
-from tests.fakes.dynamic_house import (
-    NEW,
-    OLD,
-    REVOKE,
-    THIRD,
-    WEB,
-    DynamicHouse,
-    consumer,
-    dynamic_house,
-    rotated,
-)
+from tests.fakes.dynamic_house import NEW, OLD, REVOKE, THIRD, WEB, DynamicHouse, consumer, dynamic_house, rotated
 from tests.fakes.lease_vault import CREDS
 from tests.fakes.vault_server import Reply, errors
 from vso.controllers.dynamic_status import MOST_RETIRED
