@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.fakes.cluster import Json, key
 from tests.fakes.house import MAC_KEY, OPERATOR, Freshness, House, house, reporter_for
-from tests.fakes.lease_vault import Fate, LeaseVault
+from tests.fakes.lease_vault import CREDS, Fate, LeaseVault
 from tests.fakes.vault_parts import Observed
 from vso.api.secrets import VaultDynamicSecretStatus
 from vso.controllers.credentials import Credentials
@@ -41,6 +41,9 @@ from vso.vault.sessions import Sessions
 
 DYNAMIC = Kind.VAULT_DYNAMIC_SECRET
 FINALIZER = "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
+REVOKE = "sys/leases/revoke"
+WEB = "/apis/apps/v1/namespaces/app/deployments"
+OLD, NEW, THIRD = f"{CREDS}/1", f"{CREDS}/2", f"{CREDS}/3"
 
 
 @dataclass
@@ -180,3 +183,17 @@ async def dynamic_house(
         destination = {"name": "db", "create": True, "transformation": {"excludeRaw": True}}
         made.wants(vaultAuthRef="vault", mount="database", path="creds/app", overlap="30s", destination=destination)
         yield made
+
+
+async def rotated(house: DynamicHouse) -> None:
+    """Have `OLD` issued, and `NEW` in its place."""
+    await house.pass_over()
+    house.wants(params={"ttl": "5m"})
+    await house.pass_over()
+
+
+def consumer(house: DynamicHouse, **status: int) -> Json:
+    """Have a Deployment use the Secret; how far it has changed over is told by its status."""
+    house.wants(rolloutRestartTargets=[{"kind": "Deployment", "name": "web"}])
+    house.home.cluster.workload(WEB, "web")["status"] = status
+    return house.home.cluster.workloads[f"{WEB}/web"]

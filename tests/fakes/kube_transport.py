@@ -253,3 +253,14 @@ def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
             _merge(inner, value)
         else:
             target[key] = value
+
+
+def once(refusal: Reply, method: str, part: str) -> Callable[[Request], Reply | None]:
+    """Refuse the first request of that method whose path has the part, and no other."""
+    left = [refusal]
+
+    def refuse(request: Request) -> Reply | None:
+        hit = request.method == method and part in request.path and left
+        return left.pop() if hit else None
+
+    return refuse

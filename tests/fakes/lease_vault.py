@@ -15,8 +15,13 @@ from tests.fakes import kube_transport
 from tests.fakes.clock import FakeClock
 from tests.fakes.vault_parts import Tokens
 from tests.fakes.vault_server import Drop, Reply, Seen, Step, VaultServer, errors
+from vso.vault import leases
+from vso.vault.leases import IssueRequest
+from vso.vault.session import Session
 
 CREDS = "database/creds/app"
+REQUEST = IssueRequest("database", "creds/app")
+LEASE = f"{CREDS}/1"
 GONE = {"sys/leases/renew": "lease not found", "sys/leases/lookup": "invalid lease"}
 
 
@@ -216,3 +221,10 @@ class LeaseVault:
 
     def _left(self, lease: Lent) -> dict[str, object]:
         return {"lease_duration": round(lease.ends - self.clock.monotonic()), "renewable": self.renewable}
+
+
+async def lent(session: Session) -> str:
+    """Issue credentials that are held on to."""
+    issued = await leases.issue(session, REQUEST)
+    session.hang(issued.lease_id, issued.held)
+    return issued.lease_id

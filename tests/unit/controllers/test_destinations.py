@@ -1,89 +1,18 @@
+"""What is written where: renames, removals, other people's Secrets, and the Secret that is asked for."""
+
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.fakes.clock import T0
-from tests.fakes.cluster import FakeCluster, Json
-from tests.fakes.house import STATIC, static_spec
-from tests.fakes.kube_transport import FakeApiServer, Reply, Request, connected, serving, status
-from vso.api.scheme import parse_as
-from vso.api.secrets import VaultStaticSecret, VaultStaticSecretStatus
-from vso.api.shared import DestinationStatus
-from vso.controllers.cache import ALL_NAMESPACES, ObjectCache
-from vso.controllers.destinations import Destinations, Drift, Landed, StaticLook, secret_plan
-from vso.controllers.looks import Look
-from vso.controllers.memory import Memory
+from tests.fakes.cluster import Json
+from tests.fakes.destination_desk import ONE, Desk, desk
+from tests.fakes.house import STATIC
+from vso.controllers.destinations import secret_plan
 from vso.core.errors import ConfigError, Reason
-from vso.core.keys import ObjectKey
-from vso.core.records import Record
-from vso.core.sensitive import Sensitive
-from vso.decide.schedule import phase
 from vso.decide.sync import Compared, SyncPlan, Why, plan_sync
 from vso.kube.labels import owner_labels
-from vso.kube.secrets import SecretWriter
-from vso.runtime.store import StoreWriter
-
-ONE = {"password": Sensitive.of("one")}
-TWO = {"password": Sensitive.of("two")}
-INTERVAL = 600.0
-
-
-@dataclass
-class Desk:
-    """The destinations of one object, in one mode."""
-
-    destinations: Destinations
-    cluster: FakeCluster
-    api: FakeApiServer
-    secrets: StoreWriter[ObjectKey, Record]
-    look: StaticLook
-
-    def asks(self, **spec: Any) -> None:
-        """Have the object ask for another destination."""
-        destination = {"name": "db", "create": True, **spec}
-        record = self.cluster.put(STATIC, "db", static_spec(destination=destination))
-        self.look = replace(self.look, record=record, cr=parse_as(VaultStaticSecret, record.body))
-
-    def shows(self) -> None:
-        """Let the watch catch up."""
-        self.secrets.replace([self.cluster.secret_record(name) for name in self.cluster.secrets.stored])
-
-    def at(self, seconds: float) -> StaticLook:
-        return replace(self.look, monotonic=seconds)
-
-    def restarted(self) -> None:
-        self.look = replace(self.look, notes=Memory(self.look.record.uid, 0))
-
-    async def write(
-        self, data: dict[str, Sensitive] = ONE, *, why: Why = Why.FIRST_SYNC, changed: bool = True
-    ) -> Landed:
-        """Write as a pass does and take what it returned into the status."""
-        recorded = self.look.status.destination
-        old_name, new_name = recorded.name if recorded else "", self.look.cr.spec.destination.name
-        plan = plan_sync(why, Compared(new_name, old_name, "new" if changed else "old", "old"))
-        landed = await self.destinations.apply(self.look, plan, data)
-        written = landed.written
-        told = DestinationStatus(name=written.name, uid=written.uid, resource_version=written.resource_version)
-        self.look = replace(self.look, status=self.look.status.model_copy(update={"destination": told}))
-        return landed
-
-
-@asynccontextmanager
-async def desk(*, full: bool) -> AsyncIterator[Desk]:
-    cluster, secrets = FakeCluster(), StoreWriter[ObjectKey, Record]()
-    record = cluster.put(STATIC, "db", static_spec(destination={"name": "db", "create": True}))
-    cr = parse_as(VaultStaticSecret, record.body)
-    look = Look(record, cr, VaultStaticSecretStatus(), Memory[VaultStaticSecretStatus](record.uid, 0), T0, 0.0)
-    async with serving(cluster) as api, connected(api) as kube:
-        cache = ObjectCache({ALL_NAMESPACES: secrets.store}) if full else None
-        writer = SecretWriter(kube, delete_allowed=full)
-        made = Destinations(STATIC, writer, cache, may_delete=full, drift_interval=INTERVAL)
-        yield Desk(made, cluster, api, secrets, look)
 
 
 @pytest.fixture
@@ -96,127 +25,6 @@ async def full() -> AsyncIterator[Desk]:
 async def narrow() -> AsyncIterator[Desk]:
     async with desk(full=False) as made:
         yield made
-
-
-# What a watch tells.
-
-
-async def test_before_the_first_write_nothing_can_drift(full: Desk) -> None:
-    assert full.destinations.drift(full.look) == Drift()
-
-
-async def test_our_own_write_is_no_drift_whether_or_not_the_watch_has_caught_up(full: Desk) -> None:
-    await full.write()
-    assert full.destinations.drift(full.look) == Drift()
-    full.shows()
-    assert full.destinations.drift(full.look) == Drift()
-    await full.write(TWO, why=Why.SOURCE_CHANGED)
-    assert full.destinations.drift(full.look) == Drift()
-
-
-async def test_a_newer_version_than_ours_is_drift(full: Desk) -> None:
-    await full.write()
-    full.cluster.edit_secret("db", password="foreign")
-    full.shows()
-    assert full.destinations.drift(full.look) == Drift(drifted=True)
-    full.restarted()
-    assert full.destinations.drift(full.look) == Drift(drifted=True)
-
-
-async def test_a_secret_made_anew_is_drift(full: Desk) -> None:
-    await full.write()
-    full.cluster.secrets.put("db", uid="other", resourceVersion="1")
-    full.shows()
-    assert full.destinations.drift(full.look).drifted
-
-
-async def test_a_deletion_that_was_seen_is_missing(full: Desk) -> None:
-    landed = await full.write()
-    full.look.notes.deleted_uid = landed.written.uid
-    assert full.destinations.drift(full.look) == Drift(missing=True)
-
-
-async def test_after_a_restart_what_the_first_list_does_not_show_is_missing(full: Desk) -> None:
-    await full.write()
-    full.restarted()
-    assert full.destinations.drift(full.look) == Drift(missing=True)
-
-
-async def test_a_secret_that_is_not_ours_is_not_watched(full: Desk) -> None:
-    await full.write()
-    full.asks(create=False)
-    full.restarted()
-    assert full.destinations.drift(full.look) == Drift()
-
-
-async def test_without_a_watch_nothing_is_known(narrow: Desk) -> None:
-    await narrow.write()
-    narrow.restarted()
-    assert narrow.destinations.drift(narrow.look) == Drift()
-
-
-# What a write tells where there is no watch.
-
-
-async def test_where_a_watch_does_the_work_no_check_is_due(full: Desk) -> None:
-    assert full.destinations.next_check(full.look) is None
-    assert full.destinations.check_due(full.at(1e9)) is False
-
-
-async def test_the_first_check_comes_in_the_second_half_of_the_interval(narrow: Desk) -> None:
-    assert narrow.destinations.check_due(narrow.at(1e9)) is False  # not before the first pass has set it
-    first = narrow.destinations.next_check(narrow.look)
-    assert first == INTERVAL * (0.5 + phase(narrow.look.record.uid) / 2)
-    assert INTERVAL / 2 <= first < INTERVAL
-
-
-async def test_checks_are_an_interval_apart_and_a_pass_in_between_moves_none(narrow: Desk) -> None:
-    first = narrow.destinations.next_check(narrow.look)
-    assert first is not None
-    assert narrow.destinations.next_check(narrow.at(100)) == first - 100
-    assert narrow.destinations.check_due(narrow.at(first - 1)) is False
-    assert narrow.destinations.check_due(narrow.at(first)) is True
-    assert narrow.destinations.next_check(narrow.at(first)) == INTERVAL
-    assert narrow.destinations.check_due(narrow.at(first)) is False
-
-
-async def test_a_secret_that_is_not_ours_is_checked_by_writing_in_full_mode_too(full: Desk) -> None:
-    full.asks(create=False)
-    assert full.destinations.next_check(full.look) is not None
-    full.asks(create=True)
-    assert full.destinations.next_check(full.look) is None
-    assert full.look.notes.drift_due is None
-
-
-@pytest.mark.parametrize("foreign", [False, True])
-async def test_the_version_that_a_check_returns_tells_whether_somebody_else_wrote(narrow: Desk, foreign: bool) -> None:
-    await narrow.write()
-    if foreign:
-        narrow.cluster.edit_secret("db", password="foreign")
-    landed = await narrow.write(why=Why.DRIFT_CHECK, changed=False)
-    assert landed.drifted is landed.moved is foreign
-    assert narrow.cluster.secret_data("db") == {"password": "one"}
-
-
-async def test_a_changed_value_is_no_drift(narrow: Desk) -> None:
-    await narrow.write()
-    landed = await narrow.write(TWO, why=Why.SOURCE_CHANGED)
-    assert (landed.drifted, landed.moved) == (False, True)
-
-
-async def test_a_secret_that_was_deleted_is_created_and_counts_as_drift(narrow: Desk) -> None:
-    await narrow.write()
-    narrow.cluster.secrets.stored.clear()
-    landed = await narrow.write(why=Why.DRIFT_CHECK, changed=False)
-    assert landed.written.outcome == "created"
-    assert landed.drifted
-
-
-async def test_a_write_is_remembered(full: Desk) -> None:
-    full.look.notes.deleted_uid = "x"
-    landed = await full.write()
-    assert full.look.notes.written_version == int(landed.written.resource_version)
-    assert full.look.notes.deleted_uid == ""
 
 
 # Renames and removals.
@@ -321,53 +129,3 @@ async def test_a_plan_for_the_labels_alone_leaves_the_data(full: Desk) -> None:
     assert meta["labels"]["team"] == "a"
     assert landed.drifted is False
     assert isinstance(plan_sync(Why.SPEC_CHANGED, Compared("db", "db", "d", "d")), SyncPlan)
-
-
-# What the watch shows while a write is on its way.
-
-
-def meanwhile(full: Desk, happens: Callable[[], None]) -> None:
-    """Have something happen between a write and its answer."""
-    inner = full.cluster.secrets
-
-    def answered(request: Request) -> Reply | None:
-        full.cluster.refuse = None
-        reply = inner(request)
-        assert full.look.notes.writing
-        happens()
-        return reply
-
-    full.cluster.refuse = answered
-
-
-async def test_our_own_echo_before_the_answer_is_nothing_new(full: Desk) -> None:
-    meanwhile(full, full.shows)
-    landed = await full.write()
-    assert not landed.overtaken
-    assert not full.look.notes.writing
-
-
-async def test_a_change_that_the_watch_shows_before_the_answer_is_looked_at_again(full: Desk) -> None:
-    def edit() -> None:
-        full.cluster.edit_secret("db", password="foreign")
-        full.shows()
-
-    meanwhile(full, edit)
-    assert (await full.write()).overtaken
-    assert full.destinations.drift(full.look) == Drift(drifted=True)
-
-
-async def test_a_deletion_that_the_watch_shows_before_the_answer_is_looked_at_again(full: Desk) -> None:
-    def delete() -> None:
-        full.look.notes.deleted_uid = full.cluster.secrets.stored.pop("db")["metadata"]["uid"]
-
-    meanwhile(full, delete)
-    assert (await full.write()).overtaken
-    assert full.destinations.drift(full.look) == Drift(missing=True)
-
-
-async def test_a_write_that_fails_is_not_on_its_way_any_more(full: Desk) -> None:
-    full.cluster.refuse = lambda _: status(403, "Forbidden")
-    with pytest.raises(ConfigError):
-        await full.write()
-    assert not full.look.notes.writing

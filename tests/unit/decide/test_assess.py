@@ -1,56 +1,43 @@
+"""What is said of an outcome, by table: the conditions, the generations, and when to look again."""
+
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
-from vso.api.access import VaultConnectionStatus
-from vso.api.meta import Condition, Status
+from tests.fakes.assessed import (
+    AWAY,
+    DANGLING,
+    FORBIDDEN,
+    GONE,
+    HELD,
+    MINUTE,
+    MISSING,
+    NEW,
+    POLICY,
+    SEALED,
+    SECOND,
+    STALE,
+    STUCK,
+    SYNCED,
+    UNSUPPORTED,
+    VALID,
+    after,
+)
+from tests.fakes.clock import T0
+from vso.api.meta import Status
 from vso.api.secrets import VaultStaticSecretStatus
 from vso.core.errors import ConfigError, ExpiredError, Reason, TerminalError, TransientError, VsoError
-from vso.decide.assess import Assessment, News, assess
-from vso.decide.conditions import Finding, changed, find_condition
-from vso.decide.outcome import Cure, Failing, InOrder, Outcome, Policy, Standing, Suspended
-
-T0 = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
-POLICY = Policy(stale_after=timedelta(minutes=10))
-SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
-
-AWAY = Failing.of(TransientError(Reason.VAULT_UNAVAILABLE, "Vault at https://vault:8200 does not answer"))
-SEALED = Failing.of(TransientError(Reason.VAULT_SEALED, "Vault at https://vault:8200 is sealed"))
-THROTTLED = Failing.of(TransientError(Reason.VAULT_THROTTLED, "slow down (429)"))
-DANGLING = Failing.of(
-    ConfigError(Reason.REFERENCE_NOT_FOUND, "vaultAuthRef names VaultAuth a/va, which does not exist")
-)
-FORBIDDEN = Failing.of(ConfigError(Reason.VAULT_PERMISSION_DENIED, "read on kv/data/app is denied"))
-MISSING = Failing.of(ConfigError(Reason.SOURCE_KEY_MISSING, "kv/app has no field 'x'"))
-UNSUPPORTED = Failing.of(TerminalError(Reason.UNSUPPORTED, "HCPAuth has no controller"))
-GONE = Failing.of(ConfigError(Reason.SOURCE_NOT_FOUND, "nothing at kv/app"))
-
-NEW = VaultStaticSecretStatus()
-
-
-def after(*steps: tuple[Outcome, timedelta], start: Status = NEW, generation: int = 1) -> Status:
-    """Return the status that a series of passes leaves, each so long after T0."""
-    status = start
-    for outcome, at in steps:
-        status = assess(outcome, status, generation, T0 + at, POLICY).on(status)
-    return status
+from vso.decide.assess import Assessment, assess
+from vso.decide.conditions import Finding, find_condition
+from vso.decide.outcome import Cure, Failing, InOrder, Outcome, Standing, Suspended
 
 
 def shape(assessment: Assessment) -> dict[str, tuple[str, str]]:
     return {condition.type: (condition.status, condition.reason) for condition in assessment.conditions}
 
-
-SYNCED = after((InOrder(), timedelta(0)))
-HELD = after((AWAY, MINUTE), start=SYNCED)
-STALE = after((AWAY, 12 * MINUTE), start=HELD)
-STUCK = after((FORBIDDEN, MINUTE), start=SYNCED)
 
 IN_ORDER = {"Ready": ("True", "Ready"), "Healthy": ("True", "Healthy"), "SecretSynced": ("True", "Synced")}
 
@@ -256,7 +243,6 @@ def test_the_contract(
     assert found.observed_generation == generation
 
 
-VALID = VaultConnectionStatus()
 REACHED = after((InOrder(), timedelta(0)), start=VALID)
 
 
@@ -318,122 +304,6 @@ def test_when_another_look_would_say_something_else(
     assert assess(outcome, previous, 1, T0 + at, POLICY).requeue_after == expected
 
 
-@pytest.mark.parametrize(
-    ("outcome", "previous", "expected"),
-    [
-        pytest.param(InOrder(), NEW, None, id="first-sync"),
-        pytest.param(InOrder(), SYNCED, None, id="still-in-order"),
-        pytest.param(InOrder(), HELD, ("Normal", Reason.RECOVERED), id="recovered"),
-        pytest.param(AWAY, SYNCED, ("Warning", Reason.VAULT_UNAVAILABLE), id="fails"),
-        pytest.param(AWAY, NEW, ("Warning", Reason.VAULT_UNAVAILABLE), id="fails-at-first"),
-        pytest.param(AWAY, HELD, None, id="goes-on-failing"),
-        pytest.param(AWAY, STALE, None, id="goes-on-failing-when-stale"),
-        pytest.param(THROTTLED, HELD, ("Warning", Reason.VAULT_THROTTLED), id="fails-otherwise"),
-        pytest.param(SEALED, HELD, None, id="an-outage-with-another-cause"),
-        pytest.param(Suspended(), STUCK, None, id="suspended"),
-    ],
-)
-def test_a_transition_is_news(outcome: Outcome, previous: Status, expected: tuple[str, Reason] | None) -> None:
-    news = assess(outcome, previous, 1, T0 + 2 * MINUTE, POLICY).news
-    assert (None if news is None else (news.type, news.reason)) == expected
-
-
-RETRIED = "tried again by itself, after about 5s at first and every 1m later on"
-RECHECKED = "looked at again every 5m and when an object that it depends on changes"
-
-
-@pytest.mark.parametrize(
-    ("outcome", "previous", "type_", "expected"),
-    [
-        pytest.param(InOrder(), NEW, "Ready", "in order", id="in-order"),
-        pytest.param(
-            InOrder("version 3 of kv/app"), NEW, "Healthy", "version 3 of kv/app", id="in-order-in-its-own-words"
-        ),
-        pytest.param(
-            AWAY,
-            NEW,
-            "Reconciling",
-            "Vault at https://vault:8200 does not answer; check that Vault runs and that its address is reachable from "
-            f"the operator; {RETRIED}; the VaultConnection's status tells how it is now",
-            id="an-outage",
-        ),
-        pytest.param(
-            THROTTLED,
-            NEW,
-            "Reconciling",
-            f"slow down (429); raise Vault's rate limit quota or lengthen refreshAfter; {RETRIED}",
-            id="passing",
-        ),
-        pytest.param(
-            AWAY,
-            SYNCED,
-            "Ready",
-            "in use until the last good look is older than 10m; Healthy says what is wrong",
-            id="held",
-        ),
-        pytest.param(
-            replace(AWAY, remaining=MINUTE),
-            SYNCED,
-            "Ready",
-            "in use until its lease or certificate ends; Healthy says what is wrong",
-            id="held-by-a-lease",
-        ),
-        pytest.param(
-            FORBIDDEN,
-            SYNCED,
-            "Stalled",
-            "read on kv/data/app is denied; grant the capability on the path in the Vault policy of the role; "
-            f"{RECHECKED}",
-            id="human",
-        ),
-        pytest.param(
-            DANGLING,
-            NEW,
-            "Ready",
-            "vaultAuthRef names VaultAuth a/va, which does not exist; create the named object or correct the reference; "
-            "waited for during 30s, then looked at again every 5m and on every change",
-            id="dangling",
-        ),
-        pytest.param(
-            UNSUPPORTED,
-            NEW,
-            "Stalled",
-            "HCPAuth has no controller; use another kind; this one has no controller and will have none; "
-            "not looked at again before this object changes",
-            id="terminal",
-        ),
-        pytest.param(
-            GONE,
-            SYNCED,
-            "SecretSynced",
-            "nothing at kv/app; undelete or write the secret in Vault; the Secret keeps its last good data; "
-            f"{RECHECKED}",
-            id="deleted",
-        ),
-        pytest.param(
-            Suspended(),
-            NEW,
-            "Ready",
-            "suspended before the first sync; set spec.suspend to false to resume",
-            id="suspended",
-        ),
-    ],
-)
-def test_messages_say_what_where_the_remedy_and_how_it_goes_on(
-    outcome: Outcome, previous: Status, type_: str, expected: str
-) -> None:
-    condition = find_condition(assess(outcome, previous, 1, T0 + MINUTE, POLICY).conditions, type_)
-    assert condition is not None
-    assert condition.message == expected
-
-
-def test_a_long_message_is_cut_before_the_remedy() -> None:
-    endless = Failing(Reason.SOURCE_KEY_MISSING, "x" * 5000, Cure.CHANGE)
-    (stuck, *_) = assess(endless, NEW, 1, T0, POLICY).conditions
-    assert len(stuck.message) < 1300
-    assert stuck.message.endswith(RECHECKED)
-
-
 def test_a_kind_s_own_conditions_are_added_and_kept() -> None:
     restarted = Finding("RolloutRestart", "True", Reason.ROLLOUT_RESTART_TRIGGERED, "Deployment app")
     status = after((InOrder(also=(restarted,)), timedelta(0)), (AWAY, MINUTE))
@@ -454,82 +324,3 @@ def test_a_kind_s_own_conditions_are_added_and_kept() -> None:
 )
 def test_the_family_of_an_error_says_what_cures_it(error: VsoError, expected: Cure) -> None:
     assert Failing.of(error) == Failing(error.reason, error.message, expected)
-
-
-def test_an_outage_costs_two_status_writes_until_the_data_is_stale() -> None:
-    status: Status = SYNCED
-    writes = []
-    for second in range(0, 600, 7):
-        new = assess(AWAY, status, 1, T0 + second * SECOND, POLICY).on(status)
-        if changed(status, new):
-            writes.append(second)
-            status = new
-    recovered = assess(InOrder(), status, 1, T0 + 601 * SECOND, POLICY).on(status)
-    assert (writes, changed(status, recovered)) == ([0], True)
-
-
-def kstatus(status: Status, generation: int) -> str:
-    """Read a status as kstatus does."""
-    if status.observed_generation != generation:
-        return "InProgress"
-    for condition in status.conditions:
-        if condition.status == "True" and condition.type in {"Reconciling", "Stalled"}:
-            return "InProgress" if condition.type == "Reconciling" else "Failed"
-    ready = find_condition(status.conditions, "Ready")
-    return "Current" if ready is None or ready.status == "True" else "InProgress"
-
-
-KSTATUS = {
-    Standing.IN_ORDER: "Current",
-    Standing.HOLDING: "Current",
-    Standing.UNDER_WAY: "InProgress",
-    Standing.STALLED: "Failed",
-    Standing.RESTING_UNSYNCED: "InProgress",
-}
-
-FAILURES = st.builds(
-    Failing,
-    reason=st.sampled_from(Reason),
-    message=st.text(max_size=10),
-    cure=st.sampled_from(Cure),
-    data_age=st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)),
-    remaining=st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)),
-    lasting=st.none() | st.timedeltas(timedelta(0), timedelta(hours=1)),
-    connection=st.sampled_from(["", "app/vault", "app/other"]),
-)
-OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(st.builds(InOrder), FAILURES, st.builds(Suspended))
-STARTS: st.SearchStrategy[Any] = st.sampled_from([NEW, VALID])
-
-
-@settings(deadline=None)
-@given(STARTS, st.lists(st.tuples(OUTCOMES, st.integers(0, 900), st.booleans()), min_size=1, max_size=8))
-@example(VALID, [(InOrder(), 0, False), (GONE, 0, False)])
-def test_whatever_happens(start: Status, steps: list[tuple[Outcome, int, bool]]) -> None:
-    status, generation, now = start, 1, T0
-    for outcome, seconds, edited in steps:
-        generation, now = generation + edited, now + seconds * SECOND
-        found = assess(outcome, status, generation, now, POLICY)
-        new = found.on(status)
-        types = [condition.type for condition in new.conditions]
-        assert len(set(types)) == len(types)
-        assert not {"Reconciling", "Stalled"} <= set(types)
-        assert not set(types[1:]) & {"Reconciling", "Stalled"}
-        assert kstatus(new, generation) == KSTATUS.get(found.standing, kstatus(new, generation))
-        assert_times(status.conditions, new.conditions, now)
-        assert found.requeue_after is None or found.requeue_after > 0
-        # The same outcome at the same moment is nothing new.
-        again = assess(outcome, new, generation, now, POLICY)
-        assert not changed(new, again.on(new)) or again.standing is not found.standing
-        status = new
-
-
-def assert_times(old: tuple[Condition, ...], new: tuple[Condition, ...], now: datetime) -> None:
-    for condition in new:
-        before = find_condition(old, condition.type)
-        moved = before is None or before.status != condition.status
-        assert condition.last_transition_time == (now if moved or before is None else before.last_transition_time)
-
-
-def test_news_is_a_plain_value() -> None:
-    found = assess(InOrder(), HELD, 1, T0, POLICY)
-    assert found.news == News("Normal", Reason.RECOVERED, "in order again")
