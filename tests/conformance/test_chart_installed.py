@@ -171,8 +171,10 @@ def test_an_upgrade_whose_hook_has_no_image_ends_there_and_leaves_the_deployment
     release: Release, team: Team
 ) -> None:
     before = release.kube.find("Deployment", OPERATOR_NAMESPACE, NAME)
-    with pytest.raises(HelmError, match="pre-upgrade hooks failed"):
-        release.upgrade("--set", "controller.manager.image.tag=missing", "--timeout", "8s")
+    with pytest.raises(HelmError, match=r"(?s)pre-upgrade hooks failed.*DeadlineExceeded"):
+        release.upgrade("--set", "controller.manager.image.tag=missing,hooks.upgradeCRDs.deadlineSeconds=5")
+    hooks = {"labelSelector": f"batch.kubernetes.io/job-name=upgrade-crds-{NAME}"}
+    eventually(lambda: release.kube.list("Pod", OPERATOR_NAMESPACE, **hooks) == [], message="no pod of it waits on")
     assert release.kube.find("Deployment", OPERATOR_NAMESPACE, NAME)["spec"] == before["spec"]
     release.cluster.helm("rollback", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
     assert release.kube.find("Deployment", OPERATOR_NAMESPACE, NAME)["spec"] == before["spec"]

@@ -632,6 +632,7 @@ csisecrets: csisecrets
  "hooks.upgradeCRDs.enabled": true,
  "hooks.upgradeCRDs.backoffLimit": 5,
  "hooks.upgradeCRDs.executionTimeout": "30s",
+ "hooks.upgradeCRDs.deadlineSeconds": 240,
  "hooks.preDelete.enabled": true,
  "csi": {},
  "tests": {}
