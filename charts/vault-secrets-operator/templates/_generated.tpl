@@ -634,6 +634,8 @@ csisecrets: csisecrets
  "hooks.upgradeCRDs.executionTimeout": "30s",
  "hooks.upgradeCRDs.deadlineSeconds": 240,
  "hooks.preDelete.enabled": true,
+ "hooks.preDelete.backoffLimit": 5,
+ "hooks.preDelete.deadlineSeconds": null,
  "csi": {},
  "tests": {}
 }
