@@ -2,7 +2,8 @@
 
 Each worker tells at its end what the API server's audit log saw the operator do; the run compares the union with the
 rules: what they do not give is an error, and with `--every-right` one that no scenario used is one too.
-Invariant: a right counts as used only when a request that needs it was granted.
+Invariant: a right counts as used only when a request that needs it was granted; one for a name only by a request for
+that name.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.install import INSTALLS, OPERATOR_NAMESPACE, OPERATOR_USER, Install, chosen
+from tests.conformance.install import ACCOUNT, INSTALLS, OPERATOR_NAMESPACE, OPERATOR_USER, Install, chosen
 from tests.testbed.audits import ApiCall
 from tests.testbed.bed import Bed, Mark
 from vso.app import rbac
 from vso.sandbox.rbac import Access, allows
 
-Right = tuple[str, str]
-"""A resource, its subresource after a slash, and a verb."""
+Right = tuple[str, str, str]
+"""A resource, its subresource after a slash, a verb, and the one name that it is for, or none."""
 
 _USED = pytest.StashKey[set[Right]]()
 _BEYOND = pytest.StashKey[set[Right]]()
@@ -49,13 +50,15 @@ def granted(install: Install) -> set[Right]:
     """What the roles of an install give, with restarts and kept tokens, and guarded metrics where a role can be had."""
     own = rbac.own_namespace_rules(everywhere=not install.namespaced)
     more = () if install.namespaced else rbac.metrics_auth_rules()
-    rules = [*rbac.team_rules(full=install.full), *own, *rbac.restart_rules(), *rbac.client_cache_rules(), *more]
+    team = rbac.team_rules(full=install.full, service_accounts=(ACCOUNT, rbac.NAME) if install.namespaced else ())
+    rules = [*team, *own, *rbac.restart_rules(), *rbac.client_cache_rules(), *more]
     return {right for rule in rules for right in _rights(rule)}
 
 
-def used(bed: Bed) -> set[Right]:
-    """What the operator did, and was let do, on a bed."""
-    return {_right(call) for call in _calls(bed) if call.code < 400}
+def used(bed: Bed, install: Install) -> set[Right]:
+    """The rights of the install that the operator made use of on a bed."""
+    done = (_right(call) for call in _calls(bed) if call.code < 400)
+    return granted(install) & {right for what, verb, name in done for right in ((what, verb, name), (what, verb, ""))}
 
 
 def beyond(bed: Bed, install: Install) -> set[Right]:
@@ -75,7 +78,7 @@ def refused(bed: Bed, since: Mark) -> set[str]:
 def note(config: pytest.Config, bed: Bed) -> None:
     """Remember what a bed saw; on a worker, for the run."""
     seen, more = config.stash[_USED], config.stash[_BEYOND]
-    seen |= used(bed)
+    seen |= used(bed, chosen(config))
     more |= beyond(bed, chosen(config))
     if hasattr(config, "workeroutput"):
         config.workeroutput["rights"] = [sorted(seen), sorted(more)]
@@ -85,8 +88,8 @@ def note(config: pytest.Config, bed: Bed) -> None:
 def pytest_testnodedown(node: Any) -> None:
     """Take over what a worker saw."""
     seen, more = getattr(node, "workeroutput", {}).get("rights", ((), ()))
-    node.config.stash[_USED].update((resource, verb) for resource, verb in seen)
-    node.config.stash[_BEYOND].update((resource, verb) for resource, verb in more)
+    node.config.stash[_USED].update(map(tuple, seen))
+    node.config.stash[_BEYOND].update(map(tuple, more))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -103,15 +106,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def _faults(config: pytest.Config) -> Iterator[str]:
     install, seen = chosen(config), config.stash[_USED]
-    for resource, verb in sorted(granted(install) - seen) if config.getoption("--every-right") else ():
-        yield f"no scenario needs the right to {verb} {resource}"
+    for right in sorted(granted(install) - seen) if config.getoption("--every-right") else ():
+        yield f"no scenario needs the right to {_told(right)}"
     more: set[Right] = config.stash[_BEYOND]
-    for resource, verb in sorted(more):
-        yield f"no rule of install {install.name} gives the right to {verb} {resource}"
+    for right in sorted(more):
+        yield f"no rule of install {install.name} gives the right to {_told(right)}"
+
+
+def _told(right: Right) -> str:
+    resource, verb, name = right
+    return f"{verb} {resource}{name and f' named {name}'}"
 
 
 def _rights(rule: rbac.Rule) -> Iterator[Right]:
-    return ((resource, verb) for resource in rule["resources"] for verb in rule["verbs"])
+    names = rule.get("resourceNames") or [""]
+    return ((resource, verb, name) for resource in rule["resources"] for verb in rule["verbs"] for name in names)
 
 
 def _calls(bed: Bed, since: Mark | None = None) -> Iterator[ApiCall]:
@@ -120,14 +129,18 @@ def _calls(bed: Bed, since: Mark | None = None) -> Iterator[ApiCall]:
 
 
 def _right(call: ApiCall) -> Right:
-    return f"{call.resource}/{call.subresource}".rstrip("/"), call.verb
+    return f"{call.resource}/{call.subresource}".rstrip("/"), call.verb, _name(call)
+
+
+def _name(call: ApiCall) -> str:
+    """The name that is asked for; what is created is named in the body, which rules do not look into."""
+    return "" if call.verb == "create" and not call.subresource else call.name
 
 
 def _access(call: ApiCall) -> Access:
     """What was asked for, with the namespace as far as rules tell one from another."""
     inside = _OWN if call.namespace == OPERATOR_NAMESPACE else call.namespace and "in one of a team"
-    name = call.name if call.resource in {"secrets", "leases"} and call.verb in {"get", "patch"} else ""
-    return Access(call.verb, call.group, call.resource, call.subresource, inside or _EVERYWHERE, name)
+    return Access(call.verb, call.group, call.resource, call.subresource, inside or _EVERYWHERE, _name(call))
 
 
 @cache

@@ -16,6 +16,7 @@ from tests.conformance.statuses import (  # noqa: F401  fixtures, one of which e
     _every_status_keeps_the_contract,
     court,
     court_of_the_module,
+    judged,
     watch_over_statuses,
 )
 from tests.testbed.bed import Bed
@@ -74,9 +75,9 @@ def prepared(bed: Bed) -> Bed:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of a module's own, whose pods run; a crash or a bug in what they log fails the module."""
-    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as cluster, judged(request.node, cluster.bed):
         yield cluster
         log = cluster.kubelet.logs()
     assert "Traceback" not in log, log[-4000:]

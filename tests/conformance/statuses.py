@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import httpx
@@ -26,6 +26,8 @@ from tests.testbed.kube_admin import KubeAccess, object_path, tls_context
 from vso.core.keys import Kind
 
 _AGAIN = 0.2
+_UNSERVED = 1.0
+"""The same for a kind that is not there: its CRD comes long before the first object."""
 
 
 def shape(obj: Json) -> tuple[object, ...]:
@@ -110,9 +112,13 @@ class Watch:
         assert self._thread.is_alive(), "the watch is over"
         return dict(self._shut)
 
-    def wait_open(self, timeout: float = 30) -> None:
-        """Wait until no kind goes unseen: of one that is refused nothing would ever be judged."""
-        eventually(lambda: not self.shut(), timeout, message=lambda: f"a watch of every kind: {self.shut()}")
+    def wait_open(self, timeout: float = 30, kinds: Collection[str] = frozenset(Kind)) -> None:
+        """Wait until none of the kinds goes unseen: of one that is refused nothing would ever be judged."""
+
+        def shut() -> dict[str, str]:
+            return {kind: why for kind, why in self.shut().items() if kind in kinds}
+
+        eventually(lambda: not shut(), timeout, message=lambda: f"a watch of every kind: {shut()}")
 
     def close(self) -> None:
         """End, and wait for it."""
@@ -143,14 +149,16 @@ class Watch:
 
     async def _kind(self, client: httpx.AsyncClient, kind: str) -> None:
         while True:
+            pause = _AGAIN
             try:
                 await self._events(client, kind)
             except (httpx.HTTPError, orjson.JSONDecodeError) as error:
                 self._shut[kind] = repr(error)
+                pause = _UNSERVED if _is_unserved(error) else _AGAIN
             else:
                 self._shut[kind] = "it ended"
             self.gathered.chronicle.forget()
-            await asyncio.sleep(_AGAIN)  # the server is away, or has no such kind now
+            await asyncio.sleep(pause)  # the server is away, or has no such kind now
 
     async def _events(self, client: httpx.AsyncClient, kind: str) -> None:
         """Follow one watch, which begins with what is there."""
@@ -166,6 +174,10 @@ class Watch:
                     if event["type"] == "ERROR":
                         return
                     (self.gathered.gone if event["type"] == "DELETED" else self.gathered.see)(obj)
+
+
+def _is_unserved(error: Exception) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 404
 
 
 @dataclass
@@ -225,12 +237,38 @@ def court_of_the_module(court: Court, watch_over_statuses: Watch) -> Iterator[Co
     watch_over_statuses.wait_open()
 
 
+_OWN = pytest.StashKey[Court]()
+
+
+@contextlib.contextmanager
+def judged(module: pytest.Module, bed: Bed) -> Iterator[None]:
+    """Judge every status on a bed of a module's own, from now on; its CRDs may come later, and go."""
+    watch = Watch(bed.kube.access, Gathered())
+    try:
+        module.stash[_OWN] = court = Court(bed, watch.gathered)
+        yield
+        served = {found["spec"]["names"]["kind"] for found in bed.kube.list("CustomResourceDefinition")}
+        watch.wait_open(kinds=served)
+        court.judge()
+        court.judge_by_flux()
+    finally:
+        watch.close()
+
+
+def court_of(item: pytest.Item) -> Court | None:
+    """What judges the statuses of a module that has a bed of its own."""
+    module = item.getparent(pytest.Module)
+    return module.stash.get(_OWN, None) if module else None
+
+
 @pytest.fixture(autouse=True)
 def _every_status_keeps_the_contract(request: pytest.FixtureRequest) -> Iterator[None]:
     """Judge what a scenario on a bed has brought, whatever it uses of it."""
     if "prepared" not in request.fixturenames:
         yield
-        return
-    court: Court = request.getfixturevalue("court_of_the_module")
-    yield
-    court.judge()
+        court = court_of(request.node)
+    else:
+        court = request.getfixturevalue("court_of_the_module")
+        yield
+    if court is not None:
+        court.judge()

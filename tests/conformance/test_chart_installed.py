@@ -9,10 +9,10 @@ import pytest
 
 from tests.conformance.chart_cases import CHART
 from tests.conformance.chart_readme import README, run, snippet
+from tests.conformance.held import FINALIZER, finalizers, hold
 from tests.conformance.stage import AUDIENCE, MANIFESTS, OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team, documents
 from tests.testbed.bed import Mark, eventually
 from tests.testbed.cluster import Cluster
-from tests.testbed.database import AnyDatabase
 from tests.testbed.helm import HelmError
 
 pytestmark = [
@@ -22,8 +22,6 @@ pytestmark = [
 LASTS = 150
 
 RELEASE, NAME = "vault-secrets-operator", "vault-secrets-operator"
-KIND = "VaultDynamicSecret"
-FINALIZER = "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
 
 
 class Release:
@@ -171,29 +169,15 @@ def test_an_upgrade_whose_hook_has_no_image_ends_there_and_leaves_the_deployment
     release: Release, team: Team
 ) -> None:
     before = release.kube.find("Deployment", OPERATOR_NAMESPACE, NAME)
-    with pytest.raises(HelmError, match="pre-upgrade hooks failed"):
-        release.upgrade("--set", "controller.manager.image.tag=missing", "--timeout", "8s")
+    with pytest.raises(HelmError, match=r"(?s)pre-upgrade hooks failed.*DeadlineExceeded"):
+        release.upgrade("--set", "controller.manager.image.tag=missing,hooks.upgradeCRDs.deadlineSeconds=5")
+    hooks = {"labelSelector": f"batch.kubernetes.io/job-name=upgrade-crds-{NAME}"}
+    eventually(lambda: release.kube.list("Pod", OPERATOR_NAMESPACE, **hooks) == [], message="no pod of it waits on")
     assert release.kube.find("Deployment", OPERATOR_NAMESPACE, NAME)["spec"] == before["spec"]
     release.cluster.helm("rollback", RELEASE, "--namespace", OPERATOR_NAMESPACE, "--wait")
     assert release.kube.find("Deployment", OPERATOR_NAMESPACE, NAME)["spec"] == before["spec"]
     team.put("app", {"password": "v4-after-the-hook"})
     team.wait_data(lambda data: data["password"] == "v4-after-the-hook")
-
-
-def lease(team: Team) -> AnyDatabase:
-    """Have the team hold credentials of a database, in order."""
-    database = team.bed.database()
-    database.role(team.ns, default_ttl="1h")
-    team.policy(
-        f'path "kv/data/{team.ns}/*" {{ capabilities = ["read"] }}\n'
-        f'path "{database.mount}/creds/{team.ns}" {{ capabilities = ["read"] }}\n'
-        'path "sys/leases/revoke" { capabilities = ["update"] }\n'
-    )
-    destination = {"name": "held", "create": True, "transformation": {"excludeRaw": True}}
-    spec = {"vaultAuthRef": "auth", "mount": database.mount, "path": f"creds/{team.ns}", "destination": destination}
-    team.apply(KIND, "held", spec)
-    team.wait_ready("held", KIND, timeout=30)
-    return database
 
 
 def kept_tokens(release: Release) -> set[str]:
@@ -205,7 +189,7 @@ def kept_tokens(release: Release) -> set[str]:
 def test_an_upgrade_to_write_only_takes_the_right_to_read_away_and_leaves_kept_tokens(
     release: Release, team: Team
 ) -> None:
-    database = lease(team)
+    database = hold(team)
     user = team.the_data("held")["username"]
     kept = eventually(lambda: kept_tokens(release), message="the token of the lease is kept")
     release.upgrade("--set", "rbac.mode=write-only", "--set", "controller.manager.image.tag=next")
@@ -276,9 +260,9 @@ def test_an_uninstall_leaves_nothing_stuck(release: Release, team: Team) -> None
     elsewhere = release.stage.team("elsewhere")
     elsewhere.access()
     secret = team.the_secret()
-    lease(elsewhere)
+    hold(elsewhere)
     for holder in (team, elsewhere):
-        assert holder.get(KIND, "held")["metadata"]["finalizers"] == [FINALIZER]
+        assert finalizers(holder) == [FINALIZER]
     mark = release.cluster.bed.mark()
     for command in snippet("uninstall"):
         run(release.cluster, command)
@@ -292,9 +276,7 @@ def test_an_uninstall_leaves_nothing_stuck(release: Release, team: Team) -> None
     assert [call.uri for call in calls if call.code == 403] == []
     assert leftovers(release, OPERATOR_NAMESPACE) == []
     eventually(lambda: kube.list("Pod", OPERATOR_NAMESPACE) == [], message="the operator's pods are gone")
-    for namespace in ("app", "elsewhere"):
-        found = kube.find(KIND, namespace, "held")
-        assert found["metadata"].get("finalizers", []) == []
+    assert [finalizers(holder) for holder in (team, elsewhere)] == [[], []]
     # What the teams have stays as it is: intent, CRDs, Secrets.
     assert team.get()["spec"]["path"] == "app/app"
     assert team.the_secret()["data"] == secret["data"]
@@ -316,5 +298,9 @@ def test_afterwards_namespaces_and_crds_go_without_an_operator(release: Release,
 
 
 def test_the_readme_says_nothing_that_is_not_run() -> None:
-    assert set(re.findall(r"<!-- run: (\S+) -->", README)) == {"install", "uninstall", "why", "argocd"}
-    assert README.count("```console") == 4
+    assert set(re.findall(r"<!-- run: (\S+) -->", README)) == {
+        *("install", "why", "argocd"),
+        *("uninstall", "why-uninstall", "resume", "by-hand"),
+    }
+    assert README.count("```console") == 5
+    assert README.count("```sh") == 2

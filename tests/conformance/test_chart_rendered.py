@@ -135,6 +135,12 @@ def try_pod(cluster: RealBed, spec: Json) -> str | None:
     return None if response.is_success else str(response.json()["message"])
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_every_hook_ends_before_helm_gives_up_waiting(rendered: dict[str, list[Json]], case: str) -> None:
+    for job in of_kind(rendered[case], "Job"):
+        assert 0 < job["spec"].get("activeDeadlineSeconds", 0) < 300, job["metadata"]["name"]
+
+
 @pytest.mark.parametrize("mode", ["full", "write-only"])
 def test_the_rights_are_those_of_the_manifests(rendered: dict[str, list[Json]], mode: str) -> None:
     objects = rendered["default" if mode == "full" else "write-only"]

@@ -38,6 +38,7 @@ LATER = {
     "alerts",
     "dashboard",
     "gitops",
+    "hook-deadlines",
     "metrics-certificate",
     "metrics-folder",
     "metrics-proxy",

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from tests.conformance.installer import Installer, named
 from tests.conformance.stage import AUDIENCE, MANIFESTS, OPERATOR_USER, Json, Stage, Team
-from tests.conformance.test_kustomize import Installer, named
 from tests.testbed.bed import eventually
 from tests.testbed.gitops import kustomize
 from tests.testbed.real import RealBed

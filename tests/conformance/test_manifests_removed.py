@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.chart_readme import run, snippet
+from tests.conformance.held import FINALIZER, KIND, finalizers, hold
 from tests.conformance.stage import MANIFESTS, OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team, documents
 from tests.testbed.bed import Mark, eventually
 from tests.testbed.cluster import Cluster
@@ -14,8 +15,6 @@ pytestmark = pytest.mark.real
 LASTS = 60
 
 NAME = "vault-secrets-operator"
-KIND = "VaultDynamicSecret"
-FINALIZER = "vaultdynamicsecret.secrets.hashicorp.com/finalizer"
 README = (MANIFESTS / "README.md").read_text()
 
 
@@ -32,15 +31,9 @@ def team(cluster: Cluster) -> Team:
         message=lambda: f"the operator is available\n{cluster.kubelet.logs()[-3000:]}",
     )
     team = stage.team("app")
-    database = cluster.bed.database()
-    database.role(team.ns, default_ttl="1h")
-    team.policy(f'path "{database.mount}/creds/{team.ns}" {{ capabilities = ["read"] }}\n')
     team.access()
-    destination = {"name": "held", "create": True}
-    spec = {"vaultAuthRef": "auth", "mount": database.mount, "path": f"creds/{team.ns}", "destination": destination}
-    team.apply(KIND, "held", spec)
-    team.wait_ready("held", KIND, timeout=30)
-    assert team.get(KIND, "held")["metadata"]["finalizers"] == [FINALIZER]
+    hold(team)
+    assert finalizers(team) == [FINALIZER]
     return team
 
 
@@ -74,7 +67,7 @@ def test_nothing_is_stuck_and_what_the_team_has_stays(cluster: Cluster, team: Te
     )
     cluster_wide = [o["metadata"]["name"] for kind in ("ClusterRole", "ClusterRoleBinding") for o in kube.list(kind)]
     assert [name for name in cluster_wide if NAME in name] == []
-    assert team.get(KIND, "held")["metadata"].get("finalizers", []) == []
+    assert finalizers(team) == []
     assert team.the_data("held")["username"]
 
 

@@ -6,17 +6,15 @@ and given back. The reference's chart is a stand-in with the names of its object
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.conformance import readme, reference
+from tests.conformance.shell import Shell
 from tests.conformance.stage import ROOT, Json, Stage, Team
 from tests.testbed.bed import eventually
-from tests.testbed.build import binaries
 from tests.testbed.cluster import Cluster
 
 pytestmark = pytest.mark.real
@@ -36,32 +34,12 @@ class Reader:
         self.stage = Stage(cluster.bed)
         self.folder = folder
         self.typed: set[tuple[Path, str]] = set()
-        programs = binaries()
-        tools = folder / "bin"
-        tools.mkdir()
-        for name, program in (("kubectl", programs.kubectl), ("helm", programs.helm), ("vault", programs.vault)):
-            (tools / name).symlink_to(program)
-        self._env = {
-            "PATH": f"{tools}:{os.environ['PATH']}",
-            "HOME": str(folder),
-            "KUBECONFIG": str(cluster.bed.admin_kubeconfig),
-            "VAULT_ADDR": cluster.bed.vault.url,
-            "VAULT_TOKEN": cluster.bed.vault.token,
-        }
+        self.run = Shell(cluster, folder).run
 
     def type(self, page: Path, name: str) -> str:
         """Type the block of that name, and return what is printed; a command that fails ends the test."""
         self.typed.add((page, name))
         return self.run(readme.block(page, name))
-
-    def run(self, script: str) -> str:
-        """Run a script as it stands, in the project's folder."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            env=self._env, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
 
     def healthy(self) -> Json:
         """The condition Healthy of the quickstart's secret."""

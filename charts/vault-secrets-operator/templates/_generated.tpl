@@ -632,7 +632,10 @@ csisecrets: csisecrets
  "hooks.upgradeCRDs.enabled": true,
  "hooks.upgradeCRDs.backoffLimit": 5,
  "hooks.upgradeCRDs.executionTimeout": "30s",
+ "hooks.upgradeCRDs.deadlineSeconds": 240,
  "hooks.preDelete.enabled": true,
+ "hooks.preDelete.backoffLimit": 5,
+ "hooks.preDelete.deadlineSeconds": null,
  "csi": {},
  "tests": {}
 }
