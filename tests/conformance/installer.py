@@ -19,6 +19,10 @@ NAME = "vault-secrets-operator"
 PLACEHOLDER = "https://vault.example.com:8200"
 
 
+def named(objects: list[Json], kind: str) -> list[str]:
+    return [obj["metadata"]["name"] for obj in objects if obj["kind"] == kind]
+
+
 class Folder:
     """The folder, with the files of the README and those that it takes for granted."""
 

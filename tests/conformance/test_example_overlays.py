@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.conformance.installer import Installer, named
-from tests.conformance.stage import AUDIENCE, MANIFESTS, OPERATOR_USER, Json, Stage, Team
+from tests.conformance.installer import NAME, Installer, named
+from tests.conformance.stage import AUDIENCE, OPERATOR_USER, Json, Stage, Team
 from tests.testbed.bed import eventually
 from tests.testbed.gitops import kustomize
 from tests.testbed.real import RealBed
@@ -29,9 +29,7 @@ pytestmark = [
 def installer(stage: Stage, real_bed: RealBed, tmp_path_factory: pytest.TempPathFactory) -> Installer:
     """Somebody with a folder of their own, in a cluster where the operator runs."""
     assert stage.operator.running
-    folder = tmp_path_factory.mktemp("folder")
-    (folder / "shipped").symlink_to(MANIFESTS)
-    return Installer(real_bed, folder)
+    return Installer(real_bed, tmp_path_factory.mktemp("folder"))
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +47,10 @@ def teams(installer: Installer) -> Iterator[dict[str, Team]]:
 
 def built(installer: Installer, name: str) -> list[Json]:
     """What kustomize makes of an overlay, with the address of the Vault that is there."""
-    (folder := installer.folder / name).mkdir(exist_ok=True)
+    (folder := installer.folder.path / name).mkdir(exist_ok=True)
     change = [{"op": "replace", "path": "/spec/address", "value": installer.bed.vault.url}]
     patch = {"target": {"kind": "VaultConnection"}, "patch": yaml.safe_dump(change)}
-    whole = {"resources": [f"../shipped/example/overlays/{name}"], "patches": [patch]}
+    whole = {"resources": [f"../{NAME}/manifests/example/overlays/{name}"], "patches": [patch]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(whole))
     return kustomize(folder)
 

@@ -11,7 +11,7 @@ import yaml
 from tests.conformance import readme
 from tests.conformance.contract import flux_kustomizations
 from tests.conformance.install import shipped
-from tests.conformance.installer import NAME, README, Folder
+from tests.conformance.installer import NAME, README, Folder, named
 from tests.conformance.stage import GROUP, MANIFESTS, ROOT, Json, documents
 from tests.testbed.gitops import kustomize
 from vso.api.crds import crd
@@ -33,10 +33,6 @@ RIGHTS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """The folder of somebody who follows the README."""
     return Folder(tmp_path_factory.mktemp("folder"))
-
-
-def named(objects: list[Json], kind: str) -> list[str]:
-    return [obj["metadata"]["name"] for obj in objects if obj["kind"] == kind]
 
 
 def rights(objects: list[Json]) -> list[Json]:
