@@ -5,6 +5,8 @@ The scenarios are one story in a cluster of their own.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from tests.conformance import readme
@@ -169,6 +171,9 @@ def test_a_hook_whose_image_is_gone_fails_the_uninstall_within_its_deadline(clus
     gone = "controller.manager.image.tag=missing,hooks.preDelete.deadlineSeconds=5"
     release(cluster, "upgrade", "--reuse-values", "--no-hooks", "--set", gone)
     uninstall_fails(cluster, "DeadlineExceeded")
+    job = cluster.bed.kube.find("Job", OPERATOR_NAMESPACE, f"pdcc-{RELEASE}")["status"]
+    ended = next(c["lastTransitionTime"] for c in job["conditions"] if c["type"] == "Failed")
+    assert datetime.fromisoformat(ended) - datetime.fromisoformat(job["startTime"]) < timedelta(seconds=60)
     assert finalizers(team) == [FOREIGN, FINALIZER]
 
 

@@ -24,6 +24,7 @@ pytestmark = [
     pytest.mark.real,
     pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
 ]
+LASTS = 30
 
 KUSTOMIZATIONS = [path for path in readme.files(README) if path.endswith("kustomization.yaml")]
 RIGHTS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")

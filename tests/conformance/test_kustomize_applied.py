@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.real,
     pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
 ]
+LASTS = 50
 
 OF_PROMETHEUS = ("ServiceMonitor", "PrometheusRule")
 
