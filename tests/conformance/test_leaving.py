@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.conformance.held import FINALIZER, NAME, finalizers, hold
 from tests.conformance.stage import Json, Stage, Team
 from tests.testbed.bed import KubeError, eventually
 from tests.testbed.database import AnyDatabase
@@ -111,6 +112,22 @@ def test_leases_that_the_policy_forbids_to_revoke_are_told_and_counted_and_hold_
     eventually(lambda: all_gone(team), timeout=20, message="all have gone")
     eventually(lambda: leaked(stage) - before == told(stage, team) == len(NAMES), message="they are told and counted")
     assert len(database.users(role)) == len(NAMES), "they run out"
+
+
+@pytest.mark.parametrize("suspended", [False, True], ids=["at work", "suspended"])
+def test_a_lease_whose_finalizer_somebody_took_off_is_given_back_all_the_same(
+    team: Team, stage: Stage, suspended: bool
+) -> None:
+    team.access()
+    database = hold(team)
+    if suspended:
+        team.patch({"spec": {"suspend": True}}, KIND, NAME)
+    stage.operator.stop()
+    team.patch({"metadata": {"finalizers": None}}, KIND, NAME)
+    stage.operator.start()
+    eventually(lambda: finalizers(team) == [FINALIZER], timeout=20, message="it is there again")
+    team.bed.kube.delete(KIND, team.ns, NAME)
+    eventually(lambda: database.users(team.ns) == [], message="no user is left")
 
 
 @pytest.mark.only_in("full", "write-only", because="with a namespace go the rights in it")

@@ -17,7 +17,7 @@ from vso.controllers.dynamic_status import Grant, Settled
 from vso.controllers.finalizers import Finalizers
 from vso.controllers.leases import Door, LeaseDesk
 from vso.controllers.leaving import leases_of
-from vso.controllers.memory import Prolonged, Unsettled, moved_on
+from vso.controllers.memory import Prolonged, Unsettled, moved_on, version_number
 from vso.controllers.report import Reporter
 from vso.controllers.restarts import Restarted, Restarts
 from vso.core.errors import Reason, VsoError
@@ -258,22 +258,23 @@ class LeaseActs:
         look = await self.jot(look, left, dynamic_status.left_to_end(given.forbidden))
         return look, error if left.retired_leases else None
 
-    async def _hold(self, look: DynamicLook) -> DynamicLook:
-        """Have the object wait for us when it is deleted, as long as there is something to give back."""
-        if not look.cr.spec.revoke or look.notes.finalizer:
-            return look
-        held = await self._finalizers.hold(look.record, look.cr.metadata.finalizers, _version(look))
-        moved_on(look.notes, look.status, held)
-        look.notes.finalizer = True
-        return look
-
-    async def unhold(self, look: DynamicLook) -> None:
-        """Let the object go at once when it is deleted, if there is nothing to give back."""
+    async def hold(self, look: DynamicLook) -> None:
+        """Have the object wait for us when it is deleted, if there is something to give back, and else not."""
         if look.cr.spec.revoke and leases_of(look.status):
+            await self._hold(look)
             return
         released = await self._finalizers.release(look.record, look.cr.metadata.finalizers, _version(look))
         moved_on(look.notes, look.status, released)
-        look.notes.finalizer = False
+        look.notes.held_version = 0
+
+    async def _hold(self, look: DynamicLook) -> DynamicLook:
+        """Put the finalizer on, again where somebody has taken it off: an uninstall that was rolled back, say."""
+        shown = version_number(look.record.resource_version) >= look.notes.held_version
+        if look.cr.spec.revoke and shown:
+            held = await self._finalizers.hold(look.record, look.cr.metadata.finalizers, _version(look))
+            moved_on(look.notes, look.status, held)
+            look.notes.held_version = held
+        return look
 
     def data_of(self, look: DynamicLook, issued: Issued) -> Mapping[str, Sensitive]:
         """Return the data of the Secret."""

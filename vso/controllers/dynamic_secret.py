@@ -254,6 +254,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
                 look = await self._rooms.acts.jot(look, dynamic_status.renewed(look.status, grant, look.now))
             plan = plan_lease(self._lease(look, parent), look.now, self._policy(look))
         await self._rooms.retired.let_go(look, door)
+        await self._rooms.acts.hold(look)
         await self._parts.reporter.suspended(look)
         # The token of the lease has to be kept as well: it may be due long before the lease.
         instants = [plan.until] if isinstance(plan, Wait) else []
@@ -282,7 +283,7 @@ class DynamicSecretReconciler(ObjectReconciler[VaultDynamicSecret, VaultDynamicS
         if look.cr.spec.allow_static_creds and not lease_id:
             due = self._rooms.static_creds.next_look(look)
             waits += [due] if due is not None else []
-        await self._rooms.acts.unhold(look)
+        await self._rooms.acts.hold(look)
         if waits:
             life = None if lease is None else lease.ends - look.now
             self._rooms.deadlines.set(look.key, min(waits), life, lease_id)

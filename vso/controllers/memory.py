@@ -102,8 +102,8 @@ class Memory(Generic[S]):
     """On the monotonic clock: since when a rotation of static credentials is waited for."""
     look_due: float | None = None
     """On the monotonic clock: when static credentials are to be looked at again."""
-    finalizer: bool = False
-    """Our finalizer is on the object, whatever the watch shows yet."""
+    held_version: int = 0
+    """The object's version that our finalizer made: what is older does not show it."""
     unsettled: Unsettled | None = None
     """What the next pass has to settle; a restart of the process finds it out anew."""
     emptied: bool = False
