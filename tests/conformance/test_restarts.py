@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 
-from tests.conformance.stage import OPERATOR_USER, Json, Team
-from tests.conformance.workloads import serve_rollouts
-from tests.testbed.bed import Bed, KubeError, Mark, always, eventually
-from tests.testbed.operator import Operator
-from tests.testbed.proxy import BlackHole, Cut, Proxy, path_has
-
-LASTS = 60
-
-BEHIND_A_PROXY = True
-OPERATOR_ARGS = (
-    "--backoff-initial-interval=500ms",
-    "--backoff-max-interval=1s",
-    "--leader-elect=false",  # a killed leader would be waited for
+from tests.conformance.restarting import (
+    RESTART,
+    ask,
+    marks,
+    ready,
+    restarted,
+    restarts,
+    rotate,
+    target,
+    wait_acknowledged,
+    wait_for_looks,
+    workload,
 )
-RESTARTED_AT = "vso.secrets.hashicorp.com/restartedAt"
+from tests.conformance.stage import Team
+from tests.conformance.workloads import serve_rollouts
+from tests.testbed.bed import Bed, KubeError, always, eventually
+
+LASTS = 25
+
+OPERATOR_ARGS = ("--backoff-initial-interval=500ms", "--backoff-max-interval=1s")
 MANUALLY_AT = "kubectl.kubernetes.io/restartedAt"
-RESTART = "vso.hashicorp.com/restart"
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 
 
@@ -31,69 +34,6 @@ KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 def rollouts(bed: Bed) -> None:
     """The API server serves Argo Rollouts, as far as a restart needs them."""
     serve_rollouts(bed)
-
-
-def workload(team: Team, kind: str, name: str) -> Json:
-    """Apply a workload that uses the Secret `app`."""
-    container = {"name": "app", "image": "app:1", "envFrom": [{"secretRef": {"name": "app"}}]}
-    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}
-    spec: Json = {"selector": {"matchLabels": {"app": name}}, "template": template}
-    if kind == "StatefulSet":
-        spec["serviceName"] = name
-    meta = {"name": name, "namespace": team.ns}
-    return team.bed.kube.apply({"apiVersion": "apps/v1", "kind": kind, "metadata": meta, "spec": spec})
-
-
-def marks(team: Team, kind: str = "Deployment", name: str = "app") -> Json:
-    """The annotations of a workload's pod template."""
-    found = team.bed.kube.find(kind, team.ns, name)
-    return dict(found["spec"]["template"]["metadata"].get("annotations") or {})
-
-
-def restarted(team: Team, kind: str = "Deployment", name: str = "app") -> str | None:
-    """When the operator restarted a workload last; None when it never did."""
-    return marks(team, kind, name).get(RESTARTED_AT)
-
-
-def target(kind: str = "Deployment", name: str = "app") -> Json:
-    return {"kind": kind, "name": name}
-
-
-def ready(team: Team, *targets: Json) -> None:
-    """Sync a secret without `_raw`, which changes with every version."""
-    team.access()
-    team.put("app", {"password": "v1"})
-    team.static(rolloutRestartTargets=list(targets), destination={"transformation": {"excludeRaw": True}})
-    team.wait_ready()
-
-
-def rotate(team: Team, password: str = "v2") -> None:
-    team.put("app", {"password": password})
-    team.wait_data(lambda data: data["password"] == password)
-
-
-def restarts(team: Team, since: Mark) -> list[str]:
-    """The workloads that the operator patched successfully, in order."""
-    return [
-        call.name
-        for call in team.bed.kube_audit(since)
-        if call.user == OPERATOR_USER
-        and call.namespace == team.ns
-        and call.resource in {"deployments", "statefulsets", "daemonsets", "rollouts"}
-        and call.verb == "patch"
-        and call.code == 200
-    ]
-
-
-def wait_for_looks(team: Team, count: int = 1) -> None:
-    """Wait until Vault was asked for the secret so many times more."""
-    mark = team.bed.mark()
-
-    def looked() -> bool:
-        path = f"kv/data/{team.ns}/app"
-        return len([c for c in team.bed.vault_audit(mark) if c.path == path and c.operation == "read"]) >= count
-
-    eventually(looked, message="the source is polled")
 
 
 def test_workloads_of_every_kind_are_restarted_once_per_change(team: Team) -> None:
@@ -213,75 +153,6 @@ def test_an_argo_rollout_is_restarted_through_its_own_field(team: Team) -> None:
     )
 
 
-def test_a_crash_between_secret_and_restart_leads_to_exactly_one_restart(
-    team: Team, operator: Operator, kube_proxy: Proxy
-) -> None:
-    workload(team, "Deployment", "app")
-    mark = team.bed.mark()
-    ready(team, target())
-    on_the_way = path_has("/deployments/app", method="PATCH")
-    kube_proxy.fault(BlackHole(), on_the_way)
-    rotate(team)
-    eventually(lambda: kube_proxy.count(on_the_way), message="the restart is on its way")
-    operator.kill()
-    kube_proxy.clear()
-    assert restarts(team, mark) == []
-    operator.start()
-    operator.wait_ready()
-    eventually(lambda: restarted(team), message="the restart that was owed")
-    team.wait_condition("RolloutRestart")
-    wait_for_looks(team)
-    assert restarts(team, mark) == ["app"]
-
-
-def test_a_crash_between_restart_and_status_restarts_nothing_twice(
-    team: Team, operator: Operator, kube_proxy: Proxy
-) -> None:
-    workload(team, "Deployment", "app")
-    ready(team, target())
-    crash_before_the_status(team, operator, kube_proxy, lambda: restarted(team))
-    first = marks(team)
-    operator.start()
-    operator.wait_ready()
-    team.wait_condition("RolloutRestart")
-    wait_for_looks(team)
-    assert marks(team) == first
-    assert team.bed.kube.find("Deployment", team.ns, "app")["metadata"]["generation"] == 2
-    found = team.get()["status"]
-    assert (found["history"][0]["version"], found["history"][0]["restart"]) == ("2", "Triggered")
-    assert found["lastSyncTime"] == first[RESTARTED_AT]
-
-
-@pytest.mark.usefixtures("rollouts")
-def test_a_crash_between_the_restart_of_an_argo_rollout_and_the_status_restarts_nothing_twice(
-    team: Team, operator: Operator, kube_proxy: Proxy
-) -> None:
-    def restart_at() -> str | None:
-        found: str | None = team.bed.kube.find("Rollout", team.ns, "app")["spec"].get("restartAt")
-        return found
-
-    meta = {"name": "app", "namespace": team.ns}
-    rollout = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta, "spec": {"replicas": 1}}
-    team.bed.kube.apply(rollout)
-    ready(team, target("argo.Rollout"))
-    crash_before_the_status(team, operator, kube_proxy, restart_at)
-    first = restart_at()
-    operator.start()
-    operator.wait_ready()
-    team.wait_condition("RolloutRestart")
-    wait_for_looks(team)
-    assert restart_at() == first
-
-
-def ask(team: Team, value: str | None) -> None:
-    """Ask for a restart, in the words of the value."""
-    team.patch({"metadata": {"annotations": {RESTART: value}}})
-
-
-def wait_acknowledged(team: Team, value: str) -> None:
-    eventually(lambda: team.get()["status"].get("lastHandledRestart") == value, message=f"{value} is acknowledged")
-
-
 def test_a_restart_that_is_asked_for_reaches_every_target_once_per_value(team: Team) -> None:
     for kind in KINDS:
         workload(team, kind, kind.lower())
@@ -368,62 +239,3 @@ def test_a_restart_that_is_asked_for_together_with_new_data_is_one_restart(team:
     assert team.data() == {"password": "v2"}
     assert restarts(team, mark) == ["app"]
     assert team.get()["status"]["history"][0]["restart"] == "Triggered"
-
-
-@pytest.mark.usefixtures("rollouts")
-@pytest.mark.parametrize("kind", ["Deployment", "argo.Rollout"])
-def test_a_crash_before_a_restart_is_acknowledged_makes_no_second_one(
-    team: Team, operator: Operator, kube_proxy: Proxy, kind: str
-) -> None:
-    if kind == "Deployment":
-        workload(team, kind, "app")
-    else:
-        meta = {"name": "app", "namespace": team.ns}
-        team.bed.kube.apply(
-            {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": meta, "spec": {"replicas": 1}}
-        )
-    found = partial(team.bed.kube.find, kind.removeprefix("argo."), team.ns, "app")
-    before = found()["spec"]
-    ready(team, target(kind))
-    crash_before_the_status(team, operator, kube_proxy, lambda: found()["spec"] != before, partial(ask, team, "now"))
-    first = found()["spec"]
-    operator.start()
-    operator.wait_ready()
-    wait_acknowledged(team, "now")
-    wait_for_looks(team)
-    assert found()["spec"] == first
-
-
-def crash_before_the_status(
-    team: Team,
-    operator: Operator,
-    kube_proxy: Proxy,
-    restarted: Callable[[], object],
-    cause: Callable[[], None] | None = None,
-) -> None:
-    """Kill the operator when a rotation, or another cause, has restarted its target and no status tells it yet."""
-    on_the_way = path_has("vaultstaticsecrets/app/status", method="PATCH")
-    kube_proxy.fault(BlackHole(), on_the_way)
-    mark = kube_proxy.count(on_the_way)
-    if cause is None:
-        rotate(team)
-    else:
-        cause()
-    eventually(restarted, message="the restart")
-    eventually(lambda: kube_proxy.count(on_the_way) > mark, message="the status is on its way")
-    operator.kill()
-    kube_proxy.clear()
-    first = restarted()
-    # Times are told in seconds: what is done again is to be told from what was done before.
-    always(lambda: restarted() == first, during=1.5)
-
-
-def test_an_answer_that_is_lost_after_the_restart_rolls_nothing_twice(team: Team, kube_proxy: Proxy) -> None:
-    workload(team, "Deployment", "app")
-    ready(team, target())
-    kube_proxy.fault(Cut(), path_has("/deployments/app", method="PATCH"), times=1)
-    rotate(team)
-    first = eventually(lambda: restarted(team), message="the restart")
-    team.wait_condition("RolloutRestart")
-    assert restarted(team) == first
-    assert team.bed.kube.find("Deployment", team.ns, "app")["metadata"]["generation"] == 2
