@@ -9,6 +9,9 @@ import pytest
 
 pytest_plugins = ["tests.testbed.fixtures", "tests.rights"]
 
+# What helpers assert is told with its values, as in the tests themselves.
+pytest.register_assert_rewrite("tests.conformance", "tests.fakes")
+
 APART = ("tests/conformance/test_persistence.py", "tests/conformance/test_missing_rights.py")
 """Files whose tests have an operator of their own each, so that any worker may run any of them."""
 
