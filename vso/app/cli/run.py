@@ -93,10 +93,15 @@ async def _leave(settings: Settings, clock: SystemClock, kube: KubeClient) -> in
         async with clock.limit(settings.pre_delete_hook_timeout_seconds):
             if settings.uninstall_deployment:
                 await stop(kube, clock, settings.namespace, settings.uninstall_deployment)
-            return 0 if await uninstall(kube, settings.watch_namespaces, settings.is_mine) else 1
+            if await uninstall(kube, settings.watch_namespaces, settings.is_mine):
+                return 0
+            error, remedy = "some objects keep their finalizers", "mend what the lines before this one name"
     except TimeoutError:
-        structlog.get_logger("vso").error("stopped", error="not every finalizer could be taken off in time")
-        return 1
+        seconds = settings.pre_delete_hook_timeout_seconds
+        error = f"not every finalizer could be taken off within {seconds:g} s"
+        remedy = "see whether the API server answers and the Deployment's pods end, or allow for more time"
+    structlog.get_logger("vso").error("stopped", error=error, remedy=f"{remedy}, and uninstall again")
+    return 1
 
 
 async def _operate(
