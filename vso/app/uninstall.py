@@ -89,8 +89,6 @@ async def _release(finalizers: Finalizers, kind: Kind, record: Record) -> bool:
         if await finalizers.release(record, finalizers_of(record)):
             _log.info("finalizer removed", kind=kind.value, object=str(record.key))
     except VsoError as error:
-        _log.error(
-            "finalizer stays", kind=kind.value, object=str(record.key), error=error.message, remedy=error.remedy
-        )
+        _log.error("finalizer stays", kind=kind.value, object=str(record.key), error=error.message, remedy=error.remedy)
         return False
     return True
