@@ -59,12 +59,16 @@ class Paths:
 
     def path(self, reference: str | None, namespace: str) -> Path:
         """Return the objects that the reference leads to; ConfigError says where the way ends."""
+        completed = self.lent(reference, namespace)
+        return Path(completed, self.connection_of(completed.auth))
+
+    def lent(self, reference: str | None, namespace: str) -> Completed:
+        """Return the VaultAuth that the reference leads to, which admits the namespace, with its defaults."""
         key = self.auth_key(reference, namespace)
         auth = self._auth(key, namespace)
         if not allowed(namespace, key, auth.spec.allowed_namespaces, self._operator_namespace):
             raise _not_admitted(key, namespace)
-        completed = self.completed(auth)
-        return Path(completed, self.connection_of(completed.auth))
+        return self.completed(auth)
 
     def completed(self, auth: VaultAuth) -> Completed:
         """Return a VaultAuth with the defaults of its VaultAuthGlobal."""
@@ -85,11 +89,12 @@ class Paths:
             raise ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
         return connection
 
-    def login(self, path: Path, consumer: str) -> LoginConfig:
-        """Return how a consumer's namespace logs in on that path; ConfigError says what is missing or not allowed."""
-        login = login_config(path.auth, consumer, path.completed.name)
-        own = ObjectKey(path.auth.metadata.namespace, path.auth.metadata.name)
-        if not login.way.personal and not shared_login_allowed(consumer, own, path.auth.spec.allowed_namespaces):
+    def login(self, completed: Completed, consumer: str) -> LoginConfig:
+        """Return how a consumer's namespace logs in by a VaultAuth; ConfigError says what is missing or not allowed."""
+        auth = completed.auth
+        login = login_config(auth, consumer, completed.name)
+        own = ObjectKey(auth.metadata.namespace, auth.metadata.name)
+        if not login.way.personal and not shared_login_allowed(consumer, own, auth.spec.allowed_namespaces):
             raise _not_admitted(own, consumer)
         return login
 

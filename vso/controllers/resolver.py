@@ -59,7 +59,7 @@ class Resolver(Paths):
 
     async def session(self, path: Path, consumer: str) -> Session:
         """Return the session of a consumer's namespace on that path; no request is made yet."""
-        login = self.login(path, consumer)
+        login = self.login(path.completed, consumer)
         if isinstance(login.way, CertificateWay) and login.way.secret:
             client = await self._client_showing(path.connection, ObjectKey(consumer, login.way.secret))
         else:
