@@ -45,8 +45,8 @@ def needs(*objects: Json) -> dict[str, Needs]:
     return surveyed.needs
 
 
-KUBERNETES = {"method": "kubernetes", "kubernetes": {"role": "r", "serviceAccount": "sa"}}
-APP_ROLE = {"method": "appRole", "appRole": {"roleId": "r", "secretRef": "s"}}
+KUBERNETES: Json = {"method": "kubernetes", "kubernetes": {"role": "r", "serviceAccount": "sa"}}
+APP_ROLE: Json = {"method": "appRole", "appRole": {"roleId": "r", "secretRef": "s"}}
 
 
 @pytest.mark.parametrize(
