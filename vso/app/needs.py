@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from vso.api.access import VaultAuth, VaultConnection
 from vso.api.scheme import parse_as
 from vso.app.manifest_files import Manifest
+from vso.app.settings import Settings
 from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache
 from vso.controllers.defaults import Completed
 from vso.controllers.paths import Paths
@@ -54,22 +55,26 @@ class _Given(Caches):
 
     def missing(self, kind: Kind, key: ObjectKey, referrer: str, field: str) -> ConfigError:
         """Say what is true here: whether there is such an object, nobody has looked."""
+        if self[kind].is_foreign(key):
+            return super().missing(kind, key, referrer, field)
         told = f"{field} of {referrer} names {kind} {key}, which is not among the manifests"
         return ConfigError(Reason.REFERENCE_NOT_FOUND, told)
 
 
-def survey(manifests: Sequence[Manifest], operator_namespace: str) -> Survey:
-    """Return what the objects need."""
-    caches = _caches(manifests)
-    found = Survey({namespace: Needs() for namespace in sorted({m.name.key.namespace for m in manifests})})
-    _Surveyor(caches, Paths(caches, operator_namespace), operator_namespace, found).survey()
+def survey(manifests: Sequence[Manifest], settings: Settings) -> Survey:
+    """Return what the objects need of an operator with these settings."""
+    caches = _caches(manifests, settings)
+    paths = Paths(caches, settings.namespace, allow_default_globals=settings.allow_default_globals)
+    mine = {key.namespace for kind in Kind for key in caches[kind] if caches[kind].get(key) is not None}
+    found = Survey({namespace: Needs() for namespace in sorted(mine)})
+    _Surveyor(caches, paths, settings.namespace, found).survey()
     return found
 
 
-def _caches(manifests: Sequence[Manifest]) -> Caches:
+def _caches(manifests: Sequence[Manifest], settings: Settings) -> Caches:
     stores: Mapping[Kind, StoreWriter[ObjectKey, Record]] = {kind: StoreWriter() for kind in Kind}
     for manifest in manifests:
-        stores[manifest.name.kind].apply(decode_record(manifest.body))
+        stores[manifest.name.kind].apply(decode_record(manifest.body, mine=settings.is_mine))
     return _Given({kind: ObjectCache({ALL_NAMESPACES: writer.store}) for kind, writer in stores.items()}, None)
 
 

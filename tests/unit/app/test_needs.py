@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ import pytest
 
 from vso.app.manifest_files import Source, manifests
 from vso.app.needs import Needs, Survey, survey
+from vso.app.settings import from_args
 from vso.core.keys import API_VERSION
 
 OPERATOR = "vso-system"
@@ -34,9 +36,10 @@ def static(namespace: str = "team", ref: str = "auth", name: str = "app", **spec
     return made("VaultStaticSecret", name, whole, namespace)
 
 
-def found(*objects: Json) -> Survey:
+def found(*objects: Json, flags: Sequence[str] = ()) -> Survey:
     items = orjson.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-    return survey(manifests([Source("x", items)], "default"), OPERATOR)
+    settings = from_args([f"--namespace={OPERATOR}", *flags], {}, lambda _: None)
+    return survey(manifests([Source("x", items)], "default"), settings)
 
 
 def needs(*objects: Json) -> dict[str, Needs]:
@@ -204,3 +207,29 @@ def test_a_login_that_does_not_admit_its_consumer_is_no_need() -> None:
     assert surveyed.needs == {"other": Needs(), "team": Needs()}
     (remark,) = surveyed.remarks
     assert "VaultAuth team/auth does not admit namespace other" in remark
+
+
+def test_what_another_operator_looks_after_is_no_need() -> None:
+    blue = {"labels": {"vso.hashicorp.com/operator-class": "blue", "tier": "gold"}}
+    theirs = [
+        made("VaultConnection", "vault", {"address": "https://vault", "caCertSecretRef": "ca"}, "blue", **blue),
+        made("VaultAuth", "auth", {"vaultConnectionRef": "vault", "mount": "m", **KUBERNETES}, "blue", **blue),
+    ]
+    mine = found(*theirs, static(ref="blue/auth"))
+    assert mine.needs == {"team": Needs()}
+    (remark,) = mine.remarks
+    assert "whose labels leave it to another operator" in remark
+    assert found(*theirs, flags=["--operator-class=blue"]).needs == {"blue": Needs(secrets={"ca"})}
+    assert found(*theirs, flags=["--operator-class=blue", "--watch-label-selector=tier!=gold"]).needs == {}
+
+
+def test_defaults_without_a_name_are_taken_as_the_operator_is_told_to() -> None:
+    given = {"defaultAuthMethod": "kubernetes", "kubernetes": {"role": "r", "serviceAccount": "sa"}}
+    defaults = made("VaultAuthGlobal", "default", {**given, "vaultConnectionRef": "vault"})
+    bare = made("VaultAuth", "auth", {"mount": "m", "vaultAuthGlobalRef": {"allowDefault": True}})
+    objects = (connection(), bare, defaults, static())
+    assert needs(*objects) == {"team": Needs(tokens={"sa"})}
+    refused = found(*objects, flags=["--global-vault-auth-options="])
+    assert refused.needs == {"team": Needs()}
+    (remark,) = refused.remarks
+    assert "allowDefault must not be true" in remark

@@ -141,6 +141,16 @@ def test_what_a_model_refuses_is_one_line_and_nothing_is_printed(run: Any) -> No
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "flag", ["--secrets-access=some", "--watch-label-selector=a==b==c", "--operator-namespace=A/b"]
+)
+def test_a_flag_that_the_operator_would_not_take_is_refused_as_by_it(run: Any, flag: str) -> None:
+    code, out, err = run(flag)
+    assert (code, out) == (1, "")
+    assert err.startswith("vso rbac: --")
+    assert err.count("\n") == 1
+
+
 def test_files_and_folders_come_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "team").mkdir()
     for number, found in enumerate(OBJECTS[1:]):

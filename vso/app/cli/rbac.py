@@ -16,27 +16,29 @@ import orjson
 
 from vso.api.yaml_text import to_yaml
 from vso.app import rbac
-from vso.app.flag_table import FLAGS
 from vso.app.manifest_files import ManifestError, Source, manifests, sources
 from vso.app.needs import Survey, survey
 from vso.app.rbac_needs import chart_credentials, minimal_objects
-from vso.app.settings import SecretsAccess
+from vso.app.settings import SecretsAccess, Settings, SettingsError, from_args
 from vso.core.keys import GROUP, ObjectKey
 
 _STDIN = "-"
+_OPERATORS = ("secrets-access", "operator-class", "watch-label-selector", "global-vault-auth-options")
+"""Flags of the operator's that decide what it asks for."""
 
 
 def main(argv: Sequence[str], stdin: BinaryIO | None = None) -> int:
     """Print the rights that the objects in the named files need."""
     options = parser().parse_args(argv)
     try:
+        settings = _settings(options)
         given = [source for path in options.files for source in _sources(path, stdin)]
         found = manifests(given, options.namespace)
-    except ManifestError as error:
+    except (ManifestError, SettingsError) as error:
         _say(str(error))
         return 1
-    surveyed = survey(found, options.operator_namespace)
-    text = _text(surveyed, options)
+    surveyed = survey(found, settings)
+    text = _text(surveyed, settings, options)
     if not found:
         _say(f"warning: there is no object of {GROUP} among the manifests")
     for remark in surveyed.remarks:
@@ -47,7 +49,6 @@ def main(argv: Sequence[str], stdin: BinaryIO | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    usual = next(flag.default for flag in FLAGS if flag.name == "secrets-access")
     made = argparse.ArgumentParser(
         prog="vso rbac",
         description="Print the least Roles of an operator that watches the namespaces of these manifests.",
@@ -60,9 +61,6 @@ def parser() -> argparse.ArgumentParser:
         "-o", "--output", choices=("yaml", "json", "helm"), default="yaml",
         help="default yaml; helm: values of the chart with rbac.credentials alone, what is read by name",
     )  # fmt: skip
-    made.add_argument(
-        "--secrets-access", choices=list(SecretsAccess), default=usual, help=f"as the operator's; default {usual}"
-    )
     made.add_argument("--namespace", default="default", help="of objects that name none; default default")
     made.add_argument(
         "--operator-namespace", default=rbac.NAMESPACE, metavar="NAMESPACE", help=f"default {rbac.NAMESPACE}"
@@ -70,7 +68,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--service-account", default=rbac.NAME, metavar="NAME", help=f"the operator's; default {rbac.NAME}"
     )
+    for name in _OPERATORS:
+        made.add_argument(f"--{name}", metavar="VALUE", help="as the operator's")
     return made
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """Return the operator's settings, as far as they decide what it asks for."""
+    said = {name: getattr(options, name.replace("-", "_")) for name in _OPERATORS}
+    given = [f"--{name}={value}" for name, value in said.items() if value is not None]
+    return from_args([f"--namespace={options.operator_namespace}", *given], {}, lambda _: None)
 
 
 def _sources(path: str, stdin: BinaryIO | None) -> Iterator[Source]:
@@ -79,17 +86,16 @@ def _sources(path: str, stdin: BinaryIO | None) -> Iterator[Source]:
     return sources(Path(path))
 
 
-def _text(found: Survey, options: argparse.Namespace) -> str:
+def _text(found: Survey, settings: Settings, options: argparse.Namespace) -> str:
     if options.output == "helm":
         return to_yaml({"rbac": {"credentials": chart_credentials(found.needs)}})
-    operator = ObjectKey(options.operator_namespace, options.service_account)
-    full = options.secrets_access == SecretsAccess.FULL
-    objects = list(minimal_objects(found.needs, operator, full=full))
+    operator, mode = ObjectKey(settings.namespace, options.service_account), settings.secrets_access
+    objects = list(minimal_objects(found.needs, operator, full=mode is SecretsAccess.FULL))
     if options.output == "json":
         listed = {"apiVersion": "v1", "kind": "List", "items": objects}
         return orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode() + "\n"
     watched = f"--watch-namespaces={','.join(found.needs)} " if found.needs else ""
-    head = f"# for an operator with {watched}--secrets-access={options.secrets_access}\n"
+    head = f"# for an operator with {watched}--secrets-access={mode}\n"
     return head + "---\n".join(map(to_yaml, objects))
 
 
