@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "the operator, in a cluster or with a kubeconfig",
     "demo": "the whole story in the embedded sandbox",
     "crds": "print the CustomResourceDefinitions",
+    "rbac": "print the least rights for a set of manifests",
 }
 
 

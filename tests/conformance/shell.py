@@ -1,9 +1,10 @@
-"""A shell in a clone of the project, as somebody has it who follows a page: kubectl, helm and vault, a cluster and a Vault."""
+"""A shell in a clone of the project, as somebody has it who follows a page: kubectl, helm, vault and vso, a cluster, a Vault."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.conformance.stage import ROOT
@@ -21,6 +22,9 @@ class Shell:
         tools.mkdir()
         for name, program in (("kubectl", programs.kubectl), ("helm", programs.helm), ("vault", programs.vault)):
             (tools / name).symlink_to(program)
+        command = tools / "vso"
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} -m vso "$@"\n')
+        command.chmod(0o755)
         self._env = {
             "PATH": f"{tools}:{os.environ['PATH']}",
             "HOME": str(home),

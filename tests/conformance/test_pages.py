@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conformance import readme, reference
+from tests.conformance import minimal, readme, reference
 from tests.conformance.shell import Shell
 from tests.conformance.stage import ROOT, Json, Stage, Team
 from tests.testbed.bed import eventually
@@ -167,7 +167,8 @@ def moved(reader: Reader) -> Team:
     team = reader.stage.team("moved")
     role = {"bound_service_account_names": "app", "bound_service_account_namespaces": team.ns, "audience": "vault"}
     reader.bed.vault.write(f"auth/kubernetes/role/{team.ns}", {**role, "token_policies": team.ns})
-    team.access()
+    minimal.keep_ca(team, reader.bed.authority)
+    team.access(connection={"caCertSecretRef": minimal.CA})
     team.put("app", {"password": "v1"})
     team.static(refreshAfter="1h")
     reference.put_key(reader.bed, THEIRS)
@@ -191,6 +192,10 @@ def deployments(reader: Reader) -> set[str]:
 def test_a_release_of_the_reference_is_taken_over_and_no_secret_is_touched(reader: Reader, moved: Team) -> None:
     before = moved.the_secret()
     key = reader.bed.kube.find("Secret", THEIRS, reference.KEY_NAME)
+    assert reader.type(GUIDE, "rights") == ""
+    assert yaml.safe_load((reader.folder / "credentials.yaml").read_text()) == {
+        "rbac": {"credentials": [{"namespace": moved.ns, "secrets": [minimal.CA]}]}
+    }
     reader.type(GUIDE, "stop-reference")
     reader.type(GUIDE, "take-over")
     assert "moved" in reader.type(GUIDE, "see")

@@ -6,10 +6,10 @@ the chart's roles, and the conformance suite runs under what was written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-from vso.core.keys import GROUP, Kind
+from vso.core.keys import GROUP, Kind, ObjectKey
 
 NAME: Final = "vault-secrets-operator"
 NAMESPACE: Final = "vso-system"
@@ -19,12 +19,19 @@ MAC_KEY: Final = "vso-cc-storage-hmac-key"
 """The Secret with the key of status.secretMAC."""
 CLIENT_CACHE: Final = tuple(f"vso-client-cache-{number}" for number in range(4))
 """The Secrets with the Vault tokens that are kept over a restart; an install that keeps any makes them, empty."""
+OPERATOR: Final = ObjectKey(NAMESPACE, NAME)
+"""The ServiceAccount of the operator, to which everything is bound."""
 SERVICE_ACCOUNT: Final = "app-sa"
 """The ServiceAccount of the shipped example, which the Roles of a namespaced install name."""
 RESTARTS: Final = f"{NAME}-restarts"
 OWN: Final = f"{NAME}-own-namespace"
+CREDENTIAL_ROLE: Final = f"{NAME}-credentials"
 CREDENTIALS: Final = {"secrets": "vault-ca", "configmaps": "vault-ca", "serviceaccounts": "app"}
 """What the example of a role for credentials names."""
+_RESTARTED: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
+_ROLLOUT: Final = "argo.Rollout"
+RESTARTABLE: Final = frozenset({*_RESTARTED, _ROLLOUT})
+"""The kinds of rollout targets."""
 _RBAC: Final = "rbac.authorization.k8s.io"
 _FINALIZED: Final = (
     Kind.VAULT_CONNECTION,
@@ -43,9 +50,9 @@ Object = dict[str, Any]
 def objects(*, full: bool, service_accounts: Sequence[str] = ()) -> tuple[Object, ...]:
     """Return the roles of an install for the whole cluster, each followed by its binding to the operator."""
     return (
-        *_bound("ClusterRole", NAME, team_rules(full=full, service_accounts=service_accounts)),
+        *bound("ClusterRole", NAME, team_rules(full=full, service_accounts=service_accounts)),
         *own_namespace_objects(everywhere=True),
-        *_bound("ClusterRole", RESTARTS, restart_rules()),
+        *bound("ClusterRole", RESTARTS, restart_rules()),
     )
 
 
@@ -54,20 +61,20 @@ def namespaced_objects(
 ) -> tuple[Object, ...]:
     """Return the roles in one of the namespaces that are watched; without a name kustomize fills it in."""
     return (
-        *_bound("Role", NAME, team_rules(full=full, service_accounts=service_accounts), namespace),
-        *_bound("Role", RESTARTS, restart_rules(), namespace),
+        *bound("Role", NAME, team_rules(full=full, service_accounts=service_accounts), namespace),
+        *bound("Role", RESTARTS, restart_rules(), namespace),
     )
 
 
 def own_namespace_objects(*, everywhere: bool) -> tuple[Object, ...]:
     """Return the role in the operator's own namespace, beside which there may be that of a watched one."""
-    return _bound("Role", OWN, own_namespace_rules(everywhere=everywhere), NAMESPACE)
+    return bound("Role", OWN, own_namespace_rules(everywhere=everywhere), NAMESPACE)
 
 
 def credential_objects() -> tuple[Object, ...]:
     """Return an example of the role for references to credentials, in the namespace of the object that has them."""
     rules = [credential_rule(resource, name) for resource, name in CREDENTIALS.items()]
-    return _bound("Role", f"{NAME}-credentials", rules)
+    return bound("Role", CREDENTIAL_ROLE, rules)
 
 
 def client_cache_objects() -> tuple[Object, ...]:
@@ -82,7 +89,7 @@ def client_cache_objects() -> tuple[Object, ...]:
         }
         for name in CLIENT_CACHE
     ]
-    return (*secrets, *_bound("Role", f"{NAME}-client-cache", client_cache_rules(), NAMESPACE))
+    return (*secrets, *bound("Role", f"{NAME}-client-cache", client_cache_rules(), NAMESPACE))
 
 
 def metrics_auth_objects() -> tuple[Object, ...]:
@@ -90,7 +97,7 @@ def metrics_auth_objects() -> tuple[Object, ...]:
     name = f"{NAME}-metrics-reader"
     reader = {"name": name, "labels": {"app.kubernetes.io/name": NAME}}
     return (
-        *_bound("ClusterRole", f"{NAME}-metrics-auth", metrics_auth_rules()),
+        *bound("ClusterRole", f"{NAME}-metrics-auth", metrics_auth_rules()),
         {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": reader, "rules": metrics_reader_rules()},
     )
 
@@ -128,11 +135,12 @@ def own_namespace_rules(*, everywhere: bool) -> list[Rule]:
     ]
 
 
-def restart_rules() -> list[Rule]:
-    """Return what rolloutRestartTargets needs; an install may leave it out."""
+def restart_rules(kinds: Collection[str] = RESTARTABLE) -> list[Rule]:
+    """Return what rolloutRestartTargets of these kinds needs; an install may leave it out."""
+    plain = [plural for kind, plural in _RESTARTED.items() if kind in kinds]
     return [
-        _rule("apps", ["deployments", "statefulsets", "daemonsets"], ["patch"]),
-        _rule("argoproj.io", ["rollouts"], ["get", "patch"]),
+        *([_rule("apps", plain, ["patch"])] if plain else []),
+        *([_rule("argoproj.io", ["rollouts"], ["get", "patch"])] if _ROLLOUT in kinds else []),
     ]
 
 
@@ -178,10 +186,13 @@ def _rule(group: str, resources: Sequence[str], verbs: Sequence[str], *names: st
     return rule | ({"resourceNames": list(names)} if names else {})
 
 
-def _bound(kind: str, name: str, rules: list[Rule], namespace: str = "") -> tuple[Object, Object]:
+def bound(
+    kind: str, name: str, rules: list[Rule], namespace: str = "", operator: ObjectKey = OPERATOR
+) -> tuple[Object, Object]:
+    """Return a role and its binding to the operator's ServiceAccount."""
     placed = {"name": name} | ({"namespace": namespace} if namespace else {})
     metadata = {**placed, "labels": {"app.kubernetes.io/name": NAME}}
-    subject = {"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}
+    subject = {"kind": "ServiceAccount", "name": operator.name, "namespace": operator.namespace}
     role = {"apiGroup": _RBAC, "kind": kind, "name": name}
     version = f"{_RBAC}/v1"
     return (

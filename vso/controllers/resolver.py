@@ -1,53 +1,31 @@
-"""From a secret's `vaultAuthRef` to a live Vault session, along the references.
+"""From a secret's `vaultAuthRef` to a live Vault session.
 
-Invariant: references are followed through the watch caches and cost no request; the ServiceAccount
-always comes from the consumer's namespace, never from the VaultAuth's.
+Invariant: a session is of the consumer's namespace and of the address that its path leads to; a client is made anew
+whenever what it is made of has changed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from vso.api.access import VaultAuth, VaultConnection
-from vso.controllers.cache import Caches, Parsed
+from vso.api.access import VaultConnection
+from vso.controllers.cache import Caches
 from vso.controllers.clients import ClientPool
-from vso.controllers.defaults import Completed, Defaults
+from vso.controllers.paths import Path, Paths
 from vso.controllers.trust import TrustStore
-from vso.controllers.ways import login_config
 from vso.core.durations import parse_duration
 from vso.core.errors import ConfigError, Reason, VsoError
 from vso.core.keys import Kind, ObjectKey
-from vso.decide.references import allowed, connection_allowed, parse_ref, shared_login_allowed
 from vso.vault.auth.certificate import CertificateWay
 from vso.vault.client import VaultClient
 from vso.vault.config import ConnectionConfig
 from vso.vault.session import Session
 from vso.vault.sessions import Sessions
 
-DEFAULT_NAME = "default"
 
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """The objects between a secret and Vault."""
-
-    completed: Completed
-    connection: VaultConnection
-
-    @property
-    def auth(self) -> VaultAuth:
-        """The VaultAuth, with the defaults of its VaultAuthGlobal."""
-        return self.completed.auth
-
-    @property
-    def connection_name(self) -> str:
-        """Return namespace/name of the VaultConnection."""
-        return f"{self.connection.metadata.namespace}/{self.connection.metadata.name}"
-
-
-class Resolver:
+class Resolver(Paths):
     """Follows references and opens sessions."""
 
     def __init__(
@@ -60,57 +38,14 @@ class Resolver:
         *,
         allow_default_globals: bool = True,
     ) -> None:
-        self._caches = caches
-        self._auths = Parsed(caches[Kind.VAULT_AUTH], VaultAuth)
-        self._connections = Parsed(caches[Kind.VAULT_CONNECTION], VaultConnection)
+        super().__init__(caches, operator_namespace, allow_default_globals=allow_default_globals)
         self._trust = trust
         self._clients = clients
         self._sessions = sessions
-        self._operator_namespace = operator_namespace
-        self._defaults = Defaults(caches, operator_namespace, allow_default=allow_default_globals)
 
     def forget(self, uid: str) -> None:
         """A VaultConnection or VaultAuth is gone: drop the sessions on it; their tokens are revoked at the end."""
         self._sessions.forget(uid)
-
-    def auth_key(self, reference: str | None, namespace: str) -> ObjectKey:
-        """Return the VaultAuth that a secret in `namespace` refers to."""
-        return parse_ref(reference, namespace, self._operator_namespace)
-
-    def connection_key(self, auth: VaultAuth) -> ObjectKey:
-        """Return the VaultConnection that a VaultAuth refers to."""
-        own = ObjectKey(auth.metadata.namespace, auth.metadata.name)
-        is_default = own == ObjectKey(self._operator_namespace, DEFAULT_NAME)
-        reference = auth.spec.vault_connection_ref or (DEFAULT_NAME if is_default else None)
-        return parse_ref(reference, own.namespace, self._operator_namespace)
-
-    def path(self, reference: str | None, namespace: str) -> Path:
-        """Return the objects that the reference leads to; ConfigError says where the way ends."""
-        key = self.auth_key(reference, namespace)
-        auth = self._auth(key, namespace)
-        if not allowed(namespace, key, auth.spec.allowed_namespaces, self._operator_namespace):
-            raise _not_admitted(key, namespace)
-        completed = self.completed(auth)
-        return Path(completed, self.connection_of(completed.auth))
-
-    def completed(self, auth: VaultAuth) -> Completed:
-        """Return a VaultAuth with the defaults of its VaultAuthGlobal."""
-        return self._defaults.completed(auth)
-
-    def connection_of(self, auth: VaultAuth) -> VaultConnection:
-        """Return the VaultConnection of a VaultAuth that is complete."""
-        key = self.connection_key(auth)
-        connection = self._connections.get(key)
-        if connection is None:
-            referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
-            raise self._caches.missing(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
-        spec, consumer = connection.spec, auth.metadata.namespace
-        certified = bool(spec.client_cert_secret_ref or spec.client_cert_path)
-        if not connection_allowed(consumer, key, spec.allowed_namespaces, certified=certified):
-            shows = ", to which it would lend its client certificate" if certified else ""
-            told = f"VaultConnection {key} does not admit namespace {consumer}{shows}"
-            raise ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
-        return connection
 
     async def client(self, connection: VaultConnection, *, renew: bool = False) -> VaultClient:
         """Return the client of a connection; `renew` reads its TLS material again."""
@@ -124,10 +59,7 @@ class Resolver:
 
     async def session(self, path: Path, consumer: str) -> Session:
         """Return the session of a consumer's namespace on that path; no request is made yet."""
-        login = login_config(path.auth, consumer, path.completed.name)
-        own = ObjectKey(path.auth.metadata.namespace, path.auth.metadata.name)
-        if not login.way.personal and not shared_login_allowed(consumer, own, path.auth.spec.allowed_namespaces):
-            raise _not_admitted(own, consumer)
+        login = self.login(path.completed, consumer)
         if isinstance(login.way, CertificateWay) and login.way.secret:
             client = await self._client_showing(path.connection, ObjectKey(consumer, login.way.secret))
         else:
@@ -159,16 +91,6 @@ class Resolver:
         tls = (await self.client(connection)).config.tls  # of the client beside which this one is made
         config = replace(connection_config(connection), tls=tls)
         return self._clients.showing(config.showing(str(secret), certificate, key))
-
-    def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
-        auth = self._auths.get(key)
-        if auth is None:
-            raise self._caches.missing(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
-        return auth
-
-
-def _not_admitted(auth: ObjectKey, namespace: str) -> ConfigError:
-    return ConfigError(Reason.NAMESPACE_NOT_ALLOWED, f"VaultAuth {auth} does not admit namespace {namespace}")
 
 
 def _named(kind: Kind, key: ObjectKey, error: ConfigError) -> ConfigError:

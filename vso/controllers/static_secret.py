@@ -21,8 +21,9 @@ from vso.controllers.instant import InstantUpdates, wants
 from vso.controllers.looks import Look
 from vso.controllers.memory import Unsettled
 from vso.controllers.passes import ObjectReconciler, PassParts
+from vso.controllers.paths import Path
 from vso.controllers.report import Telling
-from vso.controllers.resolver import Path, Resolver
+from vso.controllers.resolver import Resolver
 from vso.controllers.restarts import Restarts
 from vso.controllers.sources import Source, SourceReader, failed_fingerprint
 from vso.controllers.static_status import Synced, is_rotation, news_of, outcome_of, source_mark, status_of

@@ -15,7 +15,7 @@ from vso.core.clock import Clock
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import ObjectKey
 from vso.core.sensitive import Sensitive
-from vso.decide.names import object_name
+from vso.decide.trust import ca_config_map, ca_secret, certificate_secret
 from vso.vault.auth.entries import entry
 from vso.vault.config import TlsConfig
 
@@ -90,15 +90,12 @@ class TrustStore:
     async def _ca(self, connection: VaultConnection) -> bytes | None:
         spec, namespace = connection.spec, connection.metadata.namespace
         pem: bytes | None = None
-        if spec.ca_cert_secret_ref and spec.ca_cert_path:
-            raise ConfigError(Reason.INVALID_SPEC, "spec.caCertSecretRef and spec.caCertPath exclude each other")
-        if spec.ca_bundle:
+        if (secret := ca_secret(spec, namespace)) is not None:
+            pem = await self._from_secret(secret, "ca.crt")
+        elif spec.ca_bundle:
             pem = decoded(spec.ca_bundle, "spec.caBundle")
-        elif spec.ca_cert_secret_ref:
-            pem = await self._from_secret(_named(namespace, spec.ca_cert_secret_ref, "spec.caCertSecretRef"), "ca.crt")
-        elif spec.ca_cert_config_map_ref:
-            ref = spec.ca_cert_config_map_ref
-            pem = await self._from_config_map(_named(namespace, ref.name, "spec.caCertConfigMapRef.name"), ref.key)
+        elif spec.ca_cert_config_map_ref and (config_map := ca_config_map(spec, namespace)) is not None:
+            pem = await self._from_config_map(config_map, spec.ca_cert_config_map_ref.key)
         elif spec.ca_cert_path:
             pem = self._from_file(spec.ca_cert_path, namespace, "spec.caCertPath")
         if pem is not None and b"-----BEGIN CERTIFICATE-----" not in pem and not spec.skip_tls_verify:
@@ -107,9 +104,7 @@ class TrustStore:
 
     async def _client_certificate(self, connection: VaultConnection) -> tuple[bytes | None, Sensitive | None]:
         spec, namespace = connection.spec, connection.metadata.namespace
-        if spec.client_cert_secret_ref:
-            ref = spec.client_cert_secret_ref
-            name = _named(namespace, ref.name, "spec.clientCertSecretRef.name")
+        if (ref := spec.client_cert_secret_ref) and (name := certificate_secret(spec, namespace)) is not None:
             found = await self._materials.secret(name)
             return entry(found, ref.cert_key).reveal(), entry(found, ref.key_key)
         if bool(spec.client_cert_path) != bool(spec.client_key_path):
@@ -142,7 +137,3 @@ class TrustStore:
 
     def _from_file(self, path: str, namespace: str, field: str) -> bytes:
         return self._materials.file(path, "VaultConnection", namespace, field)
-
-
-def _named(namespace: str, name: str, field: str) -> ObjectKey:
-    return ObjectKey(namespace, object_name(name, field))

@@ -33,6 +33,15 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """What a login reads in the consumer's namespace, by name: each takes a right of its own."""
+
+    secrets: tuple[str, ...] = ()
+    annotations: tuple[str, ...] = ()
+    """ServiceAccounts whose annotations say whom they are in a cloud."""
+
+
+@dataclass(frozen=True, slots=True)
 class SecretData:
     """A Secret of the consumer's as it is now."""
 
@@ -132,6 +141,11 @@ class Way(ABC):
     def speaks_for(self) -> Identity | None:
         """The ServiceAccount whose identity the tokens have; None where the credential is of another kind."""
         return None
+
+    @property
+    def reads(self) -> Reads:
+        """What `show` reads, at most, beside a token of whom the login speaks for."""
+        return Reads()
 
     @abstractmethod
     async def show(self, visit: Visit) -> Shown:

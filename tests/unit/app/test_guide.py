@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conformance import readme
-from vso.app.cli.demo import parser
+from vso.app.cli import crds, demo, rbac
 from vso.app.flag_table import FLAGS
 from vso.core.errors import Reason
 
@@ -116,8 +116,9 @@ def spans(name: str, pattern: str) -> set[str]:
 @pytest.mark.parametrize("name", EVERY_PAGE)
 def test_every_flag_that_is_named_is_one(name: str) -> None:
     named = {span.removeprefix("--").partition("=")[0].partition(" ")[0] for span in spans(name, "--.+")}
-    of_others = {"set", "tag", "reuse-values", "no-hooks"}  # helm's and docker's
-    assert named <= {flag.name for flag in FLAGS} | set(re.findall(r"--(\w+)", parser().format_help())) | of_others
+    of_others = {"set", "tag", "reuse-values", "no-hooks", "entrypoint"}  # helm's and docker's
+    helps = "".join(command.parser().format_help() for command in (crds, demo, rbac))
+    assert named <= {flag.name for flag in FLAGS} | set(re.findall(r"--([\w-]+)", helps)) | of_others
 
 
 @pytest.mark.parametrize("name", EVERY_PAGE)

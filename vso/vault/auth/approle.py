@@ -17,7 +17,7 @@ from vso.vault.auth.entries import entry, text, token_entry, token_text
 from vso.vault.client import VaultRequest
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError, answer_invalid
 from vso.vault.json import JsonObject
-from vso.vault.way import Shown, Visit, Way
+from vso.vault.way import Reads, Shown, Visit, Way
 
 _KEY = "id"
 
@@ -47,6 +47,11 @@ class AppRoleWay(Way):
     def personal(self) -> bool:
         """A file is the operator's."""
         return not self.file
+
+    @property
+    def reads(self) -> Reads:
+        """The Secret, unless a file has the secret id."""
+        return Reads((self.secret,)) if not self.file else Reads()
 
     async def show(self, visit: Visit) -> Shown:
         """Read the secret id, and take it out of its wrapping."""

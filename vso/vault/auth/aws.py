@@ -21,7 +21,7 @@ from vso.core.errors import ConfigError, Reason
 from vso.core.sensitive import Sensitive
 from vso.vault.auth.aws_credentials import FORM, VERSION, AwsKeys, KeySource, error_code
 from vso.vault.cloud_http import unreached
-from vso.vault.way import Identity, Shown, Visit, Way
+from vso.vault.way import Identity, Reads, Shown, Visit, Way
 
 BODY = f"Action=GetCallerIdentity&Version={VERSION}".encode()
 SERVER_ID = "X-Vault-AWS-IAM-Server-ID"
@@ -61,6 +61,11 @@ class AwsWay(Way):
     def speaks_for(self) -> Identity | None:
         """The ServiceAccount that the AWS role trusts, if the keys are of one."""
         return self.source.speaks_for
+
+    @property
+    def reads(self) -> Reads:
+        """What the keys are made of."""
+        return self.source.reads
 
     async def show(self, visit: Visit) -> Shown:
         """Fetch the keys and sign."""

@@ -21,7 +21,7 @@ from vso.vault.auth.entries import entry
 from vso.vault.cloud_http import CloudAnswer, CloudRequest, ask, refused, unavailable
 from vso.vault.json import JsonObject
 from vso.vault.surroundings import Surroundings
-from vso.vault.way import Identity, SecretData, Visit
+from vso.vault.way import Identity, Reads, SecretData, Visit
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 VERSION = "2011-06-15"
@@ -65,6 +65,11 @@ class KeySource(ABC):
         """The ServiceAccount whose identity the keys have."""
         return None
 
+    @property
+    def reads(self) -> Reads:
+        """What the keys are made of, in the consumer's namespace."""
+        return Reads()
+
     @abstractmethod
     async def keys(self, visit: Visit, endpoint: str) -> AwsKeys:
         """Fetch the keys, from the STS at `endpoint` where a token is exchanged for them."""
@@ -75,6 +80,11 @@ class SecretKeys(KeySource):
     """A Secret with keys that somebody has made."""
 
     secret: str
+
+    @property
+    def reads(self) -> Reads:
+        """The Secret."""
+        return Reads((self.secret,))
 
     async def keys(self, visit: Visit, endpoint: str) -> AwsKeys:
         """Read the Secret."""
@@ -99,6 +109,11 @@ class WebIdentity(KeySource):
     def speaks_for(self) -> Identity | None:
         """The ServiceAccount that the role trusts."""
         return Identity(self.namespace, self.service_account)
+
+    @property
+    def reads(self) -> Reads:
+        """The ServiceAccount, unless the VaultAuth names the role."""
+        return Reads() if self.role_arn else Reads(annotations=(self.service_account,))
 
     async def keys(self, visit: Visit, endpoint: str) -> AwsKeys:
         """Mint a token and assume the role with it."""

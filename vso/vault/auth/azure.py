@@ -17,7 +17,7 @@ from vso.core.sensitive import Sensitive
 from vso.vault.auth.annotated import annotated
 from vso.vault.cloud_http import CloudAnswer, CloudRequest, ask, refused, unavailable
 from vso.vault.json import JsonObject
-from vso.vault.way import Identity, Shown, Visit, Way
+from vso.vault.way import Identity, Reads, Shown, Visit, Way
 
 _CLIENT = "azure.workload.identity/client-id"
 _TENANT = "azure.workload.identity/tenant-id"
@@ -78,6 +78,12 @@ class AzureWay(Way):
     def speaks_for(self) -> Identity | None:
         """The ServiceAccount that asks as the application."""
         return Identity(self.namespace, self.service_account) if self.service_account else None
+
+    @property
+    def reads(self) -> Reads:
+        """The ServiceAccount, unless the VaultAuth names client and tenant."""
+        told = bool(self.client and self.tenant) or not self.service_account
+        return Reads() if told else Reads(annotations=(self.service_account,))
 
     async def show(self, visit: Visit) -> Shown:
         """Get the token."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vso.core.errors import ConfigError, Reason
-from vso.vault.way import Shown, Visit, Way
+from vso.vault.way import Reads, Shown, Visit, Way
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class CertificateWay(Way):
     def personal(self) -> bool:
         """The connection's certificate is everybody's."""
         return bool(self.secret)
+
+    @property
+    def reads(self) -> Reads:
+        """The TLS Secret, which is read for the connection that shows it."""
+        return Reads((self.secret,)) if self.secret else Reads()
 
     async def show(self, visit: Visit) -> Shown:
         """Show the name alone."""

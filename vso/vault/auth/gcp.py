@@ -17,7 +17,7 @@ from vso.core.sensitive import Sensitive
 from vso.vault.auth.annotated import annotated
 from vso.vault.cloud_http import CloudAnswer, CloudRequest, ask, refused, unavailable, unreached
 from vso.vault.json import JsonObject
-from vso.vault.way import Identity, Shown, Visit, Way
+from vso.vault.way import Identity, Reads, Shown, Visit, Way
 
 _ACCOUNT = "iam.gke.io/gcp-service-account"
 _STS = "https://sts.googleapis.com"
@@ -68,6 +68,11 @@ class GcpWay(Way):
     def speaks_for(self) -> Identity | None:
         """The ServiceAccount that acts as the Google one."""
         return Identity(self.namespace, self.service_account)
+
+    @property
+    def reads(self) -> Reads:
+        """The ServiceAccount, unless the VaultAuth names the Google one."""
+        return Reads() if self.email else Reads(annotations=(self.service_account,))
 
     async def show(self, visit: Visit) -> Shown:
         """Exchange the ServiceAccount's token twice."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from vso.core.sensitive import Sensitive
 from vso.vault.auth.entries import entry
-from vso.vault.way import SecretData, Shown, Visit, Way
+from vso.vault.way import Reads, SecretData, Shown, Visit, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,11 @@ class GenericWay(Way):
 
     body: tuple[tuple[str, str], ...] = ()
     body_from: tuple[FromSecret, ...] = ()
+
+    @property
+    def reads(self) -> Reads:
+        """The Secrets with the fields that are secret, each once."""
+        return Reads(tuple(dict.fromkeys(part.secret for part in self.body_from)))
 
     async def show(self, visit: Visit) -> Shown:
         """Read each Secret once, and put the body together."""

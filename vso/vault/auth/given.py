@@ -17,7 +17,7 @@ from vso.vault.auth.refusal import LoginRefusedError
 from vso.vault.auth.token import Token, token_from, token_looked_up
 from vso.vault.client import VaultAnswer, VaultRequest
 from vso.vault.errors import InvalidTokenError, PermissionDeniedError
-from vso.vault.way import Shown, Visit, Way
+from vso.vault.way import Reads, Shown, Visit, Way
 
 _FIELD = "token"
 
@@ -43,6 +43,11 @@ class GivenWay(Way):
     def personal(self) -> bool:
         """A file is the operator's."""
         return not self.file
+
+    @property
+    def reads(self) -> Reads:
+        """The Secret, unless a file has the token."""
+        return Reads((self.secret,)) if not self.file else Reads()
 
     async def show(self, visit: Visit) -> Shown:
         """Read the token."""

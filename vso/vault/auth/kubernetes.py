@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vso.vault.auth.entries import entry
-from vso.vault.way import Identity, Shown, Visit, Way
+from vso.vault.way import Identity, Reads, Shown, Visit, Way
 
 JWT_KEY = "jwt"
 
@@ -76,6 +76,11 @@ class JwtWay(Way):
     def speaks_for(self) -> Identity | None:
         """The ServiceAccount, unless a Secret has the JWT."""
         return self.identity
+
+    @property
+    def reads(self) -> Reads:
+        """The Secret, unless a ServiceAccount's token is shown."""
+        return Reads((self.secret,)) if self.identity is None else Reads()
 
     async def show(self, visit: Visit) -> Shown:
         """Mint a token, or read the one that is kept."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from vso.vault.auth.entries import entry
-from vso.vault.way import Shown, Visit, Way
+from vso.vault.way import Reads, Shown, Visit, Way
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ class PasswordWay(Way):
     def path(self) -> str:
         """The user's own."""
         return f"login/{self.username}"
+
+    @property
+    def reads(self) -> Reads:
+        """The Secret with the password."""
+        return Reads((self.secret,))
 
     async def show(self, visit: Visit) -> Shown:
         """Read the password."""

@@ -1,0 +1,129 @@
+"""Manifests as they lie about: which of them are ours, and what a file says that holds something else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vso.app.manifest_files import Manifest, ManifestError, Source, manifests, sources
+
+GROUP = "secrets.hashicorp.com/v1beta1"
+CANARY = "canary-value"
+
+
+def auth(name: str = "auth", **metadata: Any) -> dict[str, Any]:
+    return {"apiVersion": GROUP, "kind": "VaultAuth", "metadata": {"name": name, **metadata}, "spec": {"mount": "m"}}
+
+
+def read(*texts: str | bytes) -> list[Manifest]:
+    given = [Source(f"{n}.yaml", text if isinstance(text, bytes) else text.encode()) for n, text in enumerate(texts)]
+    return list(manifests(given, "team"))
+
+
+def names(*texts: str | bytes) -> list[str]:
+    return [str(manifest.name) for manifest in read(*texts)]
+
+
+A, B = auth("a"), auth("b", namespace="other")
+LIST = {"apiVersion": "v1", "kind": "List", "items": [A, {"apiVersion": "v1", "kind": "Secret"}, B]}
+OF_KIND = {"apiVersion": GROUP, "kind": "VaultAuthList", "items": [{"metadata": {"name": "a"}, "spec": {}}, B]}
+BOTH = ["VaultAuth team/a", "VaultAuth other/b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(yaml.safe_dump_all([A, B]), BOTH, id="several documents"),
+        pytest.param(json.dumps(LIST), BOTH, id="a list as JSON"),
+        pytest.param(yaml.safe_dump(LIST), BOTH, id="a list as YAML"),
+        pytest.param(json.dumps(OF_KIND), BOTH, id="a list of one kind"),
+        pytest.param(json.dumps({**LIST, "items": [LIST]}), BOTH, id="a list of lists"),
+        pytest.param(json.dumps(A, indent="\t"), BOTH[:1], id="JSON with tabs"),
+        pytest.param(f"{{apiVersion: {GROUP}, kind: VaultAuth, metadata: {{name: a}}}}", BOTH[:1], id="YAML in braces"),
+        pytest.param("---\n---\n# nothing\n", [], id="empty documents"),
+        pytest.param("kind: Deployment\napiVersion: apps/v1\nspec: [1]\n", [], id="another group"),
+        pytest.param("apiVersion: v1\nkind: ConfigMapList\nitems: []\n", [], id="a list of another group"),
+        pytest.param("resources: [a.yaml]\n", [], id="a kustomization that does not say so"),
+        pytest.param(f"\ufeff{yaml.safe_dump(A)}", BOTH[:1], id="a byte order mark"),
+    ],
+)
+def test_objects_of_ours_are_found_wherever_they_are(text: str, expected: list[str]) -> None:
+    assert names(text) == expected
+
+
+def test_a_moment_and_a_number_as_a_key_are_texts_as_they_are_to_kubernetes() -> None:
+    (found,) = read(
+        f"apiVersion: {GROUP}\nkind: VaultAuth\nmetadata:\n  name: a\n  creationTimestamp: 2026-01-01T00:00:00Z\n"
+        "  annotations: {1: '2', a: =}\n"
+    )
+    assert found.body["metadata"] == {
+        "name": "a",
+        "namespace": "team",
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+        "annotations": {"1": "2", "a": "="},
+    }
+
+
+def test_what_is_given_twice_counts_once_and_two_versions_are_refused() -> None:
+    assert names(yaml.safe_dump(A), yaml.safe_dump(A)) == BOTH[:1]
+    with pytest.raises(ManifestError, match=r"VaultAuth team/a is in 0.yaml, document 1 and, differently, in 1.yaml"):
+        read(yaml.safe_dump(A), yaml.safe_dump({**A, "spec": {"mount": "n"}}))
+
+
+SECRET = f"apiVersion: v1\nkind: Secret\nstringData:\n  a: {CANARY}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param(
+            yaml.safe_dump({**A, "spec": {"method": CANARY}}),
+            r"0.yaml, document 1: VaultAuth team/a: spec.method: must be .*; correct the named field",
+            id="a field that the model refuses",
+        ),
+        pytest.param(
+            json.dumps({**LIST, "items": [B, {**A, "metadata": {}}]}),
+            "document 1, item 2: VaultAuth has no metadata.name; give it a name",
+            id="no name",
+        ),
+        pytest.param(yaml.safe_dump({**A, "metadata": [CANARY]}), "has no metadata.name", id="metadata that is none"),
+        pytest.param(
+            yaml.safe_dump({**A, "metadata": {"name": "a", "namespace": 5}}), "metadata.namespace", id="a number"
+        ),
+        pytest.param(yaml.safe_dump({**A, "kind": "VaultAuht"}), "has no kind 'VaultAuht'; the kinds", id="a typo"),
+        pytest.param(
+            yaml.safe_dump({**A, "apiVersion": "secrets.hashicorp.com/v2"}), "there is no .*v2; the version", id="v2"
+        ),
+        pytest.param(f"- {CANARY}\n", "document 1 is not an object", id="a list without a kind"),
+        pytest.param(json.dumps({**LIST, "items": [CANARY]}), "item 1 is not an object", id="a list of texts"),
+        pytest.param(SECRET + "  b: 'unclosed\n", r"0.yaml, line \d: this is no YAML", id="no YAML"),
+        pytest.param(SECRET + "  b: {\n", r"0.yaml, line \d: this is no YAML", id="an open brace"),
+        pytest.param(b"a: \xff\xfe\x00", "0.yaml.*: this is no YAML", id="no text"),
+        pytest.param("a: !!binary YQ==\n", "what JSON cannot say", id="bytes"),
+        pytest.param("a: &a [*a]\n", "what JSON cannot say", id="itself"),
+    ],
+)
+def test_what_cannot_be_read_is_one_error_without_a_value(text: str, said: str) -> None:
+    with pytest.raises(ManifestError, match=said) as caught:
+        read(text)
+    assert CANARY not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_its_files_of_yaml_and_json_by_name(tmp_path: Path) -> None:
+    for name in ("b.yml", "a.yaml", "c.json", "d.txt"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "e.yaml").mkdir()
+    assert [source.text.decode() for source in sources(tmp_path)] == ["a.yaml", "b.yml", "c.json"]
+    assert [source.text.decode() for source in sources(tmp_path / "d.txt")] == ["d.txt"]
+
+
+def test_a_path_without_manifests_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="holds no"):
+        list(sources(tmp_path))
+    with pytest.raises(ManifestError, match=r"missing\.yaml: No such file"):
+        list(sources(tmp_path / "missing.yaml"))

@@ -1,0 +1,174 @@
+"""Manifests of our kinds, as files of YAML or JSON hold them: one object or several, or a list as kubectl prints it.
+
+Invariant: what is there is read whole or refused whole, by one error that names file and object and repeats no value;
+objects of other groups are passed over, whatever they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from vso.api.scheme import parse
+from vso.core.errors import ConfigError
+from vso.core.keys import API_VERSION, GROUP, Kind, KindKey, ObjectKey
+
+if TYPE_CHECKING:
+    import yaml
+
+SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
+_UNTAGGED: Final = frozenset({"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
+"""What YAML 1.1 makes of a text and Kubernetes does not."""
+_LIST: Final = "List"
+
+Json = dict[str, Any]
+
+
+class ManifestError(Exception):
+    """Something that cannot be read, and what to do about it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message}; {remedy}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text with manifests, and what to call it."""
+
+    name: str
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One object of ours."""
+
+    name: KindKey
+    body: Json
+    where: str
+
+
+def sources(path: Path) -> Iterator[Source]:
+    """Return the file at a path, or those in the folder that it is, by name."""
+    try:
+        if not path.is_dir():
+            yield Source(str(path), path.read_bytes())
+            return
+        files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file())
+        yield from (Source(str(file), file.read_bytes()) for file in files)
+    except OSError as error:
+        raise ManifestError(f"{error.filename}: {error.strerror}", "name a file or a folder that can be read") from None
+    if not files:
+        raise ManifestError(f"{path} holds no *.yaml, *.yml or *.json", "name a folder with manifests, or a file")
+
+
+def manifests(found: Iterable[Source], namespace: str) -> Sequence[Manifest]:
+    """Return the objects of our kinds; one that names no namespace is of the one that is given."""
+    known: dict[KindKey, Manifest] = {}
+    for source in found:
+        for where, value in _objects(source):
+            manifest = _manifest(where, value, namespace)
+            before = known.setdefault(manifest.name, manifest)
+            if before.body != manifest.body:
+                told = f"{manifest.name} is in {before.where} and, differently, in {where}"
+                raise ManifestError(told, "give it once, for instance as kustomize builds it")
+    return tuple(known.values())
+
+
+def _objects(source: Source) -> Iterator[tuple[str, Json]]:
+    """Return the objects of our group, and where each was found."""
+    for number, document in enumerate(_documents(source), 1):
+        where = f"{source.name}, document {number}"
+        if document is None:
+            continue
+        if not isinstance(document, dict):
+            raise ManifestError(f"{where} is not an object", "give manifests of Kubernetes objects")
+        yield from _ours(where, document)
+
+
+def _ours(where: str, value: Json) -> Iterator[tuple[str, Json]]:
+    """Return the object if it is of our group, those of a list one by one."""
+    version, kind = str(value.get("apiVersion") or ""), str(value.get("kind") or "")
+    group, is_list = version.rpartition("/")[0], kind.endswith(_LIST) and isinstance(value.get("items"), list)
+    if is_list and (version == "v1" or group == GROUP):
+        # The items of a list of one kind need not repeat what they are.
+        told = {"apiVersion": version, "kind": kind.removesuffix(_LIST)} if group else {}
+        for number, item in enumerate(value["items"], 1):
+            if not isinstance(item, dict):
+                raise ManifestError(f"{where}, item {number} is not an object", "give a list of Kubernetes objects")
+            yield from _ours(f"{where}, item {number}", {**told, **item})
+    elif group == GROUP:
+        yield where, value
+
+
+def _documents(source: Source) -> Sequence[Any]:
+    """Return what a text holds, as JSON would have it."""
+    if source.text.lstrip()[:1] == b"{":
+        try:
+            return (orjson.loads(source.text),)
+        except orjson.JSONDecodeError:
+            pass  # YAML may begin so too, and tells where it is wrong
+    return _yaml_documents(source)
+
+
+def _yaml_documents(source: Source) -> Sequence[Any]:
+    import yaml  # noqa: PLC0415  nobody else needs it
+
+    try:
+        loaded = list(yaml.load_all(source.text, _loader()))
+        return orjson.loads(orjson.dumps(loaded, option=orjson.OPT_NON_STR_KEYS))  # type: ignore[no-any-return]
+    except yaml.YAMLError as error:
+        # Its own text quotes the line, which may be one of a Secret.
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        place = f", line {mark.line + 1}" if mark is not None else ""
+        told = f"{source.name}{place}: this is no YAML: {problem or 'a character that it cannot hold'}"
+    except (TypeError, ValueError, RecursionError):
+        told = f"{source.name} holds what JSON cannot say"
+    raise ManifestError(told, "correct the file")
+
+
+@cache
+def _loader() -> type[yaml.SafeLoader]:
+    import yaml  # noqa: PLC0415  nobody else needs it
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        """The safe one, to which a moment is a text, as to Kubernetes."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _UNTAGGED]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return Loader
+
+
+def _manifest(where: str, value: Json, namespace: str) -> Manifest:
+    """Return the object; its model has understood it."""
+    kind, meta = _kind(where, value), value.get("metadata")
+    if not isinstance(meta, dict) or not isinstance(meta.get("name"), str) or not meta["name"]:
+        raise ManifestError(f"{where}: {kind} has no metadata.name", "give it a name")
+    body = {**value, "metadata": {**meta, "namespace": meta.get("namespace") or namespace}}
+    key = ObjectKey(str(body["metadata"]["namespace"]), meta["name"])
+    name = KindKey(kind, key)
+    try:
+        parse(kind, orjson.dumps(body))
+    except ConfigError as error:
+        told, remedy = f"{where}: {name}: {error.message}", error.remedy
+    else:
+        return Manifest(name, body, where)
+    raise ManifestError(told, remedy)
+
+
+def _kind(where: str, value: Json) -> Kind:
+    """Return the kind of an object of our group."""
+    if value["apiVersion"] != API_VERSION:
+        raise ManifestError(f"{where}: there is no {value['apiVersion']}", f"the version is {API_VERSION}")
+    try:
+        return Kind(value.get("kind") or "")
+    except ValueError:
+        told = f"{where}: {API_VERSION} has no kind {value.get('kind')!r}"
+    raise ManifestError(told, f"the kinds are {', '.join(Kind)}")

@@ -1,0 +1,109 @@
+"""From a secret's `vaultAuthRef` to its VaultAuth, VaultAuthGlobal and VaultConnection, and to how it logs in.
+
+Invariant: pure: references are followed through the caches, and nothing is asked of a server; the ServiceAccount
+always comes from the consumer's namespace, never from the VaultAuth's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vso.api.access import VaultAuth, VaultConnection
+from vso.controllers.cache import Caches, Parsed
+from vso.controllers.defaults import Completed, Defaults
+from vso.controllers.ways import login_config
+from vso.core.errors import ConfigError, Reason
+from vso.core.keys import Kind, ObjectKey
+from vso.decide.references import DEFAULT_NAME, allowed, connection_allowed, parse_ref, shared_login_allowed
+from vso.vault.config import LoginConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The objects between a secret and Vault."""
+
+    completed: Completed
+    connection: VaultConnection
+
+    @property
+    def auth(self) -> VaultAuth:
+        """The VaultAuth, with the defaults of its VaultAuthGlobal."""
+        return self.completed.auth
+
+    @property
+    def connection_name(self) -> str:
+        """Return namespace/name of the VaultConnection."""
+        return f"{self.connection.metadata.namespace}/{self.connection.metadata.name}"
+
+
+class Paths:
+    """Follows references."""
+
+    def __init__(self, caches: Caches, operator_namespace: str, *, allow_default_globals: bool = True) -> None:
+        self._caches = caches
+        self._auths = Parsed(caches[Kind.VAULT_AUTH], VaultAuth)
+        self._connections = Parsed(caches[Kind.VAULT_CONNECTION], VaultConnection)
+        self._operator_namespace = operator_namespace
+        self._defaults = Defaults(caches, operator_namespace, allow_default=allow_default_globals)
+
+    def auth_key(self, reference: str | None, namespace: str) -> ObjectKey:
+        """Return the VaultAuth that a secret in `namespace` refers to."""
+        return parse_ref(reference, namespace, self._operator_namespace)
+
+    def connection_key(self, auth: VaultAuth) -> ObjectKey:
+        """Return the VaultConnection that a VaultAuth refers to."""
+        own = ObjectKey(auth.metadata.namespace, auth.metadata.name)
+        is_default = own == ObjectKey(self._operator_namespace, DEFAULT_NAME)
+        reference = auth.spec.vault_connection_ref or (DEFAULT_NAME if is_default else None)
+        return parse_ref(reference, own.namespace, self._operator_namespace)
+
+    def path(self, reference: str | None, namespace: str) -> Path:
+        """Return the objects that the reference leads to; ConfigError says where the way ends."""
+        completed = self.lent(reference, namespace)
+        return Path(completed, self.connection_of(completed.auth))
+
+    def lent(self, reference: str | None, namespace: str) -> Completed:
+        """Return the VaultAuth that the reference leads to, which admits the namespace, with its defaults."""
+        key = self.auth_key(reference, namespace)
+        auth = self._auth(key, namespace)
+        if not allowed(namespace, key, auth.spec.allowed_namespaces, self._operator_namespace):
+            raise _not_admitted(key, namespace)
+        return self.completed(auth)
+
+    def completed(self, auth: VaultAuth) -> Completed:
+        """Return a VaultAuth with the defaults of its VaultAuthGlobal."""
+        return self._defaults.completed(auth)
+
+    def connection_of(self, auth: VaultAuth) -> VaultConnection:
+        """Return the VaultConnection of a VaultAuth that is complete."""
+        key = self.connection_key(auth)
+        connection = self._connections.get(key)
+        if connection is None:
+            referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
+            raise self._caches.missing(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
+        spec, consumer = connection.spec, auth.metadata.namespace
+        certified = bool(spec.client_cert_secret_ref or spec.client_cert_path)
+        if not connection_allowed(consumer, key, spec.allowed_namespaces, certified=certified):
+            shows = ", to which it would lend its client certificate" if certified else ""
+            told = f"VaultConnection {key} does not admit namespace {consumer}{shows}"
+            raise ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
+        return connection
+
+    def login(self, completed: Completed, consumer: str) -> LoginConfig:
+        """Return how a consumer's namespace logs in by a VaultAuth; ConfigError says what is missing or not allowed."""
+        auth = completed.auth
+        login = login_config(auth, consumer, completed.name)
+        own = ObjectKey(auth.metadata.namespace, auth.metadata.name)
+        if not login.way.personal and not shared_login_allowed(consumer, own, auth.spec.allowed_namespaces):
+            raise _not_admitted(own, consumer)
+        return login
+
+    def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
+        auth = self._auths.get(key)
+        if auth is None:
+            raise self._caches.missing(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
+        return auth
+
+
+def _not_admitted(auth: ObjectKey, namespace: str) -> ConfigError:
+    return ConfigError(Reason.NAMESPACE_NOT_ALLOWED, f"VaultAuth {auth} does not admit namespace {namespace}")
