@@ -130,8 +130,8 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
         """Follow the references and see whether the fields are complete."""
         if look.record.deleting:
             return Result()
-        completed = self._resolver.completed(look.cr)
-        self._resolver.connection_of(completed.auth)
+        completed = self._resolver.completed(look.cr, look.key.namespace)
+        self._resolver.connection_of(completed.auth, look.key.namespace)
         login_config(completed.auth, look.key.namespace, completed.name)
         logins = self._logins(look, without_effect(completed.auth.spec))
         text = "; ".join(("its references resolve and its fields are complete", *(logins.cautions or ())))
@@ -162,7 +162,7 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
 
     def _found_of_defaults(self, auth: VaultAuth) -> tuple[Finding, ...]:
         try:
-            return _defaulted(self._resolver.completed(auth))
+            return _defaulted(self._resolver.completed(auth, auth.metadata.namespace))
         except ConfigError as error:
             return (Finding(AVAILABLE, "False", Reason.VAULT_AUTH_GLOBAL_REF, error.message),)
 

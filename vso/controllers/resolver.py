@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, replace
 
-from vso.api.access import VaultAuth, VaultConnection
-from vso.controllers.cache import Caches, Parsed
+from vso.api.access import VaultAuth, VaultAuthSpec, VaultConnection, VaultConnectionSpec
+from vso.controllers.cache import Caches, Parsed, Reference, Terms
 from vso.controllers.clients import ClientPool
 from vso.controllers.defaults import Completed, Defaults
 from vso.controllers.trust import TrustStore
@@ -87,29 +87,27 @@ class Resolver:
     def path(self, reference: str | None, namespace: str) -> Path:
         """Return the objects that the reference leads to; ConfigError says where the way ends."""
         key = self.auth_key(reference, namespace)
-        auth = self._auth(key, namespace)
-        if not allowed(namespace, key, auth.spec.allowed_namespaces, self._operator_namespace):
-            raise _not_admitted(key, namespace)
-        completed = self.completed(auth)
-        return Path(completed, self.connection_of(completed.auth))
+        completed = self.completed(self._auth(key, namespace), namespace)
+        return Path(completed, self.connection_of(completed.auth, namespace))
 
-    def completed(self, auth: VaultAuth) -> Completed:
-        """Return a VaultAuth with the defaults of its VaultAuthGlobal."""
-        return self._defaults.completed(auth)
+    def completed(self, auth: VaultAuth, reader: str) -> Completed:
+        """Return a VaultAuth with the defaults of its VaultAuthGlobal; what is amiss is read in namespace `reader`."""
+        return self._defaults.completed(auth, reader)
 
-    def connection_of(self, auth: VaultAuth) -> VaultConnection:
-        """Return the VaultConnection of a VaultAuth that is complete."""
-        key = self.connection_key(auth)
-        connection = self._connections.get(key)
+    def connection_of(self, auth: VaultAuth, reader: str) -> VaultConnection:
+        """Return the VaultConnection of a VaultAuth that is complete; what is amiss is read in namespace `reader`."""
+        key, own = self.connection_key(auth), auth.metadata
+
+        def refusal(terms: Terms | VaultConnectionSpec) -> ConfigError | None:
+            return _connection_refusal(key, terms, own.namespace)
+
+        connection = self._connections.told(key, refusal)
         if connection is None:
-            referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
-            raise self._caches.missing(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
-        spec, consumer = connection.spec, auth.metadata.namespace
-        certified = bool(spec.client_cert_secret_ref or spec.client_cert_path)
-        if not connection_allowed(consumer, key, spec.allowed_namespaces, certified=certified):
-            shows = ", to which it would lend its client certificate" if certified else ""
-            told = f"VaultConnection {key} does not admit namespace {consumer}{shows}"
-            raise ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
+            referrer, namespaces = f"VaultAuth {own.namespace}/{own.name}", frozenset({own.namespace, reader})
+            reference = Reference(key, referrer, "vaultConnectionRef", namespaces)
+            raise self._caches.missing(Kind.VAULT_CONNECTION, reference)
+        if (refused := refusal(connection.spec)) is not None:
+            raise refused
         return connection
 
     async def client(self, connection: VaultConnection, *, renew: bool = False) -> VaultClient:
@@ -161,10 +159,27 @@ class Resolver:
         return self._clients.showing(config.showing(str(secret), certificate, key))
 
     def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
-        auth = self._auths.get(key)
+        def refusal(terms: Terms | VaultAuthSpec) -> ConfigError | None:
+            admitted = allowed(namespace, key, terms.allowed_namespaces, self._operator_namespace)
+            return None if admitted else _not_admitted(key, namespace)
+
+        auth = self._auths.told(key, refusal)
         if auth is None:
-            raise self._caches.missing(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
+            referrer = f"the object in namespace {namespace}"
+            reference = Reference(key, referrer, "vaultAuthRef", frozenset({namespace}))
+            raise self._caches.missing(Kind.VAULT_AUTH, reference)
+        if (refused := refusal(auth.spec)) is not None:
+            raise refused
         return auth
+
+
+def _connection_refusal(key: ObjectKey, terms: Terms | VaultConnectionSpec, consumer: str) -> ConfigError | None:
+    certified = bool(terms.client_cert_secret_ref or terms.client_cert_path)
+    if connection_allowed(consumer, key, terms.allowed_namespaces, certified=certified):
+        return None
+    shows = ", to which it would lend its client certificate" if certified else ""
+    told = f"VaultConnection {key} does not admit namespace {consumer}{shows}"
+    return ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
 
 
 def _not_admitted(auth: ObjectKey, namespace: str) -> ConfigError:

@@ -16,7 +16,6 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from operator import itemgetter
 from typing import Generic, TypeVar
 
 from vso.core.clock import Clock
@@ -74,7 +73,7 @@ class _Watched(Generic[K]):
 class _Gate(Generic[S]):
     """The looks of one group: those that wait and how many workers are at them."""
 
-    waiting: FairLine[tuple[Hashable, S]] = field(default_factory=lambda: FairLine(itemgetter(0)))
+    waiting: FairLine[tuple[Hashable, S]] = field(default_factory=lambda: FairLine(lambda entry: entry[0]))
     """Each source with the share that it waits for: subscribers may come and go meanwhile."""
     workers: int = 0
 
