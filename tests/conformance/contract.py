@@ -40,6 +40,7 @@ class Situation(Enum):
     STALE = "Vault away, the data too old"
     STALLED = "a human must act"
     SUSPENDED_EMPTY = "suspended before any sync"
+    SUSPENDED_STALLED = "suspended after a sync, while a human must act"
 
 
 _VERDICTS = {
@@ -51,6 +52,7 @@ _VERDICTS = {
     Situation.STALE: Expected("Degraded", "InProgress", "InProgress"),
     Situation.STALLED: Expected("Degraded", "Failed", "Failed"),
     Situation.SUSPENDED_EMPTY: Expected("Suspended", "InProgress", "InProgress"),
+    Situation.SUSPENDED_STALLED: Expected("Suspended", "Failed", "Failed"),
 }
 _ROWS = {
     ("True", "True", None, None): Situation.IN_ORDER,
@@ -74,6 +76,8 @@ def situation(obj: Json) -> Situation:
     row = _ROWS[told]
     if row is Situation.SUSPENDED_EMPTY:
         assert conditions["Ready"]["reason"] == "Suspended", status
+    if row is Situation.STALLED and obj.get("spec", {}).get("suspend"):
+        return Situation.SUSPENDED_STALLED
     if row is Situation.COMING and status.get("lastSyncTime") and status["lastGeneration"] == meta["generation"]:
         return Situation.STALE
     return row

@@ -1,6 +1,7 @@
-"""A namespace with thousands of objects that fail all the time, and a neighbour who goes about its work.
+"""A namespace with thousands of objects that fail all the time or are slow to look at, and a neighbour who goes about its work.
 
-Counts are the gates: how many passes of the crowd begin between a neighbour's wish and the pass that it asks for.
+Counts are the gates: how many passes of the crowd begin between a neighbour's wish and the pass that it asks for, and
+how many polls of the neighbour's come to Vault in a time.
 Times are shown beside those of an idle operator, and decide nothing.
 """
 
@@ -12,12 +13,13 @@ from time import monotonic
 
 import pytest
 
-from tests.conformance.crowds import side_by_side
+from tests.conformance.crowds import Crowd, side_by_side
 from tests.conformance.stage import Stage, Team, team_of
 from tests.testbed.bed import KubeAdmin, eventually
+from tests.testbed.faults import Match
 from tests.testbed.proxy import Delay, Proxy, Status, path_has
 
-LASTS = 40
+LASTS = 100
 WORKERS = 16
 OPERATOR_ARGS = (
     f"--max-concurrent-reconciles={WORKERS}",
@@ -29,18 +31,40 @@ SHARE = 2 * WORKERS
 """So many passes of the crowd at most before a neighbour's: what is in hand already, and what takes its turn while the
 watch and the answers of the servers arrive. Without turns it would be all that wait."""
 LOOKS = 5
+POLLED = 300
+POLLS = 10
+PERIODS = 4
+"""So many of its own periods, of a second each, pass at most from one poll of a neighbour's to the next, in the mean: it
+waits for a socket behind those polls of the crowd that wait for one already. Without turns it would be twenty."""
+IN_A_PERIOD = 16
+"""Polls of the crowd, which take a second each: as many as the VaultConnection has sockets."""
 SLOW = Delay(1.0)
 REFUSED = Status(500, {"errors": ["not today"]})
 
 
 @pytest.fixture
-def proxy(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Proxy]:
-    """Before the Vault that both share: it refuses whoever reads in the crowd's namespace, and takes its time for it."""
-    crowds = path_has(f"/v1/kv/data/{team_of(request.node)}/")
-    with stage.bed.vault_proxy() as inner, Proxy(inner.url) as proxy:
-        inner.fault(REFUSED, crowds)
-        proxy.fault(SLOW, crowds)
+def inner(stage: Stage) -> Iterator[Proxy]:
+    """Before the Vault that both share."""
+    with stage.bed.vault_proxy() as inner:
+        yield inner
+
+
+@pytest.fixture
+def proxy(inner: Proxy, request: pytest.FixtureRequest) -> Iterator[Proxy]:
+    """Before that: it takes its time for whoever reads in the crowd's namespace."""
+    with Proxy(inner.url) as proxy:
+        proxy.fault(SLOW, of_crowd(request))
         yield proxy
+
+
+@pytest.fixture
+def _refusing(inner: Proxy, request: pytest.FixtureRequest) -> None:
+    """What is read in the crowd's namespace is refused."""
+    inner.fault(REFUSED, of_crowd(request))
+
+
+def of_crowd(request: pytest.FixtureRequest) -> Match:
+    return path_has(f"/v1/kv/data/{team_of(request.node)}/")
 
 
 @pytest.fixture
@@ -105,6 +129,7 @@ def middle(looks: list[tuple[float, int]], place: int) -> float:
     "size", [pytest.param(500, id="five hundred"), pytest.param(5_000, id="five thousand", marks=pytest.mark.real)]
 )
 @pytest.mark.beside("neighbour")
+@pytest.mark.usefixtures("_refusing")
 def test_a_crowd_that_fails_costs_a_neighbour_no_more_than_its_share(
     team: Team, other: Team, proxy: Proxy, size: int
 ) -> None:
@@ -126,3 +151,22 @@ def test_a_crowd_that_fails_costs_a_neighbour_no_more_than_its_share(
     eventually(
         lambda: team.bed.kube.list("VaultStaticSecret", team.ns) == [], timeout=200, message="the crowd has gone"
     )
+
+
+@pytest.mark.long
+@pytest.mark.beside("neighbour")
+def test_the_slow_polls_of_a_crowd_cost_a_neighbour_no_more_than_its_turn(
+    team: Team, other: Team, proxy: Proxy
+) -> None:
+    faulthandler.dump_traceback_later(420, exit=True)
+    team.apply("VaultAuth", "auth", team.auth_spec(vaultConnectionRef=f"{other.ns}/vault"))
+    Crowd(team, "1s").grow(POLLED, timeout=120)
+    other.static(refreshAfter="1s")
+    other.wait_ready()
+    own, crowds = path_has(f"/v1/kv/data/{other.ns}/"), path_has(f"/v1/kv/data/{team.ns}/")
+    first, beside, began = proxy.count(own), proxy.count(crowds), monotonic()
+    eventually(lambda: proxy.count(own) >= first + POLLS, timeout=100, message="the neighbour is polled", interval=0.1)
+    took, beside = monotonic() - began, proxy.count(crowds) - beside
+    print(f"beside {POLLED} slow sources: {POLLS} polls in {took:.1f} s, {beside} of the crowd")
+    assert beside > POLLED / 3, "all the while the crowd takes what it can get"
+    assert beside <= POLLS * PERIODS * IN_A_PERIOD

@@ -1,18 +1,21 @@
-"""What an outage of Vault costs: two status writes per secret and nothing else, whatever becomes of its cause."""
+"""What an outage of Vault costs: two status writes per object and nothing else, whatever becomes of its cause."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.conformance.stage import OPERATOR_USER, Team
+from tests.conformance.contract import flux_kustomizations, judge_by_argo
+from tests.conformance.stage import GROUP, OPERATOR_USER, Team
 from tests.testbed.audits import ApiCall, Mark
 from tests.testbed.bed import always, eventually
 from tests.testbed.faults import Action
+from tests.testbed.gitops import flux_verdicts
 from tests.testbed.proxy import BlackHole, Proxy, Status
 from tests.testbed.real import RealBed
 
@@ -38,10 +41,10 @@ def writes_since(team: Team, mark: Mark) -> list[ApiCall]:
     return [c for c in calls if c.namespace == team.ns and c.writes and c.user == OPERATOR_USER]
 
 
-def told(team: Team, mark: Mark) -> Counter[str]:
-    """How often the status of each static secret was written."""
+def told(team: Team, mark: Mark, resource: str = "vaultstaticsecrets") -> Counter[str]:
+    """How often the status of each static secret was written, or of each object of another kind."""
     calls = writes_since(team, mark)
-    return Counter(c.name for c in calls if c.resource == "vaultstaticsecrets" and c.subresource == "status")
+    return Counter(c.name for c in calls if c.resource == resource and c.subresource == "status")
 
 
 def test_an_outage_costs_at_most_two_status_writes_and_no_secret_write(team: Team, proxy: Proxy) -> None:
@@ -54,6 +57,64 @@ def test_an_outage_costs_at_most_two_status_writes_and_no_secret_write(team: Tea
     team.wait_condition("Healthy", timeout=30)
     assert told(team, mark) == {"app": 2}
     assert [c for c in writes_since(team, mark) if c.resource == "secrets"] == []
+
+
+def said_of_connection(team: Team) -> tuple[str, ...]:
+    """What its conditions say, and what Argo CD, kstatus and Flux make of it."""
+    obj = team.get("VaultConnection", "vault") | {"apiVersion": GROUP, "kind": "VaultConnection"}
+    (verdict,) = flux_verdicts(flux_kustomizations(), [obj])
+    truths = (team.condition(type_, "VaultConnection", "vault").get("status", "-") for type_ in ("Ready", "Healthy"))
+    return (*truths, judge_by_argo(obj), verdict.kstatus, verdict.cel)
+
+
+def test_a_connection_that_was_in_order_stays_ready_in_an_outage_and_nothing_waits_for_it(
+    team: Team, proxy: Proxy
+) -> None:
+    ready(team, proxy)
+    team.wait_ready("vault", "VaultConnection")
+    eventually(
+        lambda: team.get("VaultAuth", "auth")["status"].get("identityCount") == 1,
+        message="the login is told",
+        timeout=30,
+    )
+    mark = team.bed.mark()
+    proxy.stop()
+    team.wait_condition("Healthy", "False", "VaultUnavailable")
+    team.wait_condition("Healthy", "False", "VaultUnavailable", kind="VaultConnection", name="vault", timeout=40)
+    assert said_of_connection(team) == ("True", "False", "Healthy", "Current", "Current")
+    always(
+        lambda: team.condition("Ready", "VaultConnection", "vault")["status"] == "True", during=5, message="it holds"
+    )
+    assert team.get("VaultConnection", "vault")["status"]["valid"] is True
+    proxy.start()
+    team.wait_condition("Healthy", kind="VaultConnection", name="vault", timeout=40)
+    assert told(team, mark, "vaultconnections") == {"vault": 2}
+    assert told(team, mark, "vaultauths") == {}
+
+
+def test_a_connection_is_not_ready_when_an_outage_has_lasted_for_ten_minutes(team: Team, proxy: Proxy) -> None:
+    ready(team, proxy)
+    team.wait_ready("vault", "VaultConnection")
+    proxy.stop()
+    team.wait_condition("Healthy", "False", "VaultUnavailable", kind="VaultConnection", name="vault", timeout=40)
+    assert team.condition("Ready", "VaultConnection", "vault")["status"] == "True"
+    team.stage.operator.stop()  # its successor knows of the outage what the status tells
+    try:
+        conditions = team.get("VaultConnection", "vault")["status"]["conditions"]
+        began = (datetime.now(UTC) - timedelta(minutes=10)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for condition in conditions:
+            condition["lastTransitionTime"] = began
+        status = {"status": {"conditions": conditions}}
+        team.bed.kube.patch("VaultConnection", team.ns, "vault", status, subresource="status")
+    finally:
+        team.stage.operator.start()
+        team.stage.operator.wait_ready()
+    team.wait_condition("Ready", "False", "VaultUnavailable", kind="VaultConnection", name="vault", timeout=40)
+    team.wait_condition("Reconciling", kind="VaultConnection", name="vault")
+    assert said_of_connection(team) == ("False", "False", "Progressing", "InProgress", "InProgress")
+    assert team.get("VaultConnection", "vault")["status"]["valid"] is True
+    proxy.start()
+    team.wait_ready("vault", "VaultConnection", timeout=40)
 
 
 def failures(team: Team, name: str) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from tests.conformance.stage import Stage, Team
+from tests.conformance.contract import Situation, expected, flux_kustomizations, judge_by_argo, situation
+from tests.conformance.stage import GROUP, Stage, Team
 from tests.testbed.bed import always, eventually
+from tests.testbed.gitops import FluxVerdict, flux_verdicts
 
 LASTS = 15
 
@@ -83,6 +85,22 @@ def test_suspend_stops_reads_and_keeps_the_conditions(team: Team) -> None:
     assert team.condition("Ready")["status"] == "True"
     team.patch({"spec": {"suspend": False}})
     team.wait_data(lambda data: data["password"] == "v2")
+
+
+def test_suspend_keeps_the_conditions_of_an_edit_that_stalled(team: Team) -> None:
+    team.ready()
+    team.patch({"spec": {"path": "of-somebody-else/app"}})
+    team.wait_condition("Stalled", reason="VaultPermissionDenied")
+    before = team.get()["status"]["conditions"]
+    team.patch({"spec": {"suspend": True}})
+    eventually(lambda: team.get()["status"]["observedGeneration"] == 3, message="the suspension is observed")
+    obj = team.get() | {"apiVersion": GROUP, "kind": "VaultStaticSecret"}
+    assert obj["status"]["conditions"] == before
+    assert situation(obj) is Situation.SUSPENDED_STALLED
+    assert judge_by_argo(obj) == expected(obj).argo == "Suspended"
+    assert flux_verdicts(flux_kustomizations(), [obj]) == [FluxVerdict("Failed", "Failed")]
+    team.patch({"spec": {"suspend": False, "path": f"{team.ns}/app"}})
+    team.wait_ready()
 
 
 def test_suspended_before_the_first_sync_is_not_ready(team: Team) -> None:

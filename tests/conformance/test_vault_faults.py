@@ -138,13 +138,13 @@ def test_a_standby_that_says_it_is_well_and_serves_nothing_is_tried_rarely_and_n
     ready(team, proxy)
     proxy.fault(LONELY, other_than_health)
     holds_with(team, "VaultStandby")
-    team.wait_condition("Ready", "False", "VaultStandby", kind="VaultConnection", name="vault")
+    team.wait_condition("Healthy", "False", "VaultStandby", kind="VaultConnection", name="vault")
     asked, statuses = proxy.count(other_than_health), written(team)
     always(lambda: written(team) == statuses, during=10, message="no status is written again")
     assert proxy.count(other_than_health) - asked <= 12  # four trials of three requests
     proxy.clear()
     recovers(team)
-    team.wait_ready("vault", "VaultConnection", timeout=30)
+    team.wait_condition("Healthy", kind="VaultConnection", name="vault", timeout=30)
 
 
 def written(team: Team) -> list[str]:
@@ -197,14 +197,15 @@ def test_a_sealed_vault_shows_in_the_connection(team: Team, stage: Stage) -> Non
     stage.bed.vault.seal()
     try:
         holds_with(team, "VaultSealed")
-        team.wait_condition("Ready", "False", "VaultSealed", kind="VaultConnection", name="vault")
+        team.wait_condition("Healthy", "False", "VaultSealed", kind="VaultConnection", name="vault")
+        assert team.condition("Ready", "VaultConnection", "vault")["status"] == "True"
         status = team.get("VaultConnection", "vault")["status"]
         assert (status["sealed"], status["valid"]) == (True, True)
     finally:
         stage.bed.vault.unseal()
     eventually(lambda: stage.bed.vault.active, message="Vault is back")
     recovers(team)
-    team.wait_ready("vault", "VaultConnection", timeout=30)
+    team.wait_condition("Healthy", kind="VaultConnection", name="vault", timeout=30)
     assert team.get("VaultConnection", "vault")["status"]["sealed"] is False
 
 

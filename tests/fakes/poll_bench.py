@@ -36,6 +36,7 @@ class Bench:
             phase=lambda source: PHASES.get(source, 0.0),
             concurrency=concurrency,
             group=lambda source: source.partition("/")[0],
+            share=lambda key: key.partition("/")[0],
         )
 
     async def look(self, source: str) -> Hashable:

@@ -64,6 +64,7 @@ class Machine(RuleBasedStateMachine):
     def it_holds_who_waits(self) -> None:
         assert len(self.line) == len(self.waiting)
         for share in "abc":
+            assert self.line.waiting(share) == sum(share_of(other) == share for other in self.waiting)
             for number in range(3):
                 key = f"{share}/{number}"
                 assert (key in self.line) == (key in self.waiting)

@@ -13,7 +13,7 @@ from vso.api.access import VaultAuth, VaultConnection
 from vso.api.scheme import parse_as
 from vso.app.manifest_files import Manifest
 from vso.app.settings import Settings
-from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache
+from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache, Reference
 from vso.controllers.defaults import Completed
 from vso.controllers.paths import Paths
 from vso.controllers.relations import AUTHENTICATED
@@ -53,11 +53,11 @@ class Survey:
 class _Given(Caches):
     """The objects that are given, and no others."""
 
-    def missing(self, kind: Kind, key: ObjectKey, referrer: str, field: str) -> ConfigError:
+    def missing(self, kind: Kind, reference: Reference) -> ConfigError:
         """Say what is true here: whether there is such an object, nobody has looked."""
-        if self[kind].is_foreign(key):
-            return super().missing(kind, key, referrer, field)
-        told = f"{field} of {referrer} names {kind} {key}, which is not among the manifests"
+        foreign = self[kind].is_foreign(reference.key)
+        why = "whose labels leave it to another operator" if foreign else "which is not among the manifests"
+        told = f"{reference.field} of {reference.referrer} names {kind} {reference.key}, {why}"
         return ConfigError(Reason.REFERENCE_NOT_FOUND, told)
 
 
@@ -120,11 +120,11 @@ class _Surveyor:
         """See whether the way leads on; who logs in by it is not its own business, but where it is the operator."""
         meta = auth.metadata
         try:
-            completed = self.paths.completed(auth)
+            completed = self.paths.completed(auth, meta.namespace)
             # By the one that is labelled so kept tokens are encrypted.
             if meta.namespace == self.operator_namespace and meta.labels.get(LABEL) == "true":
                 self._login(completed, meta.namespace)
-            self.paths.connection_of(completed.auth)
+            self.paths.connection_of(completed.auth, meta.namespace)
         except ConfigError as error:
             self._remark(error.message)
 

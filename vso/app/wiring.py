@@ -151,6 +151,7 @@ class _Builder:
             self._on_source_changed,
             phase=lambda source: phase(str(source)),
             group=lambda source: source.session_key.connection_uid,
+            share=attrgetter("namespace"),
         )
         ears = ears_of(self.poller, self.queues[Kind.VAULT_STATIC_SECRET], base.metrics.vault)
         config = StreamConfig(settings.backoff, settings.config_recheck_interval)

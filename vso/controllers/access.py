@@ -67,9 +67,9 @@ class ConnectionReconciler(ObjectReconciler[VaultConnection, VaultConnectionStat
         return Result(requeue_after=self._check_interval)
 
     def telling(self, look: Look[Resource, VaultConnectionStatus], error: VsoError) -> Telling[VaultConnectionStatus]:
-        """A Vault that cannot be used is not Ready, however long it was before; `valid` speaks of the spec."""
+        """In an outage what was in order stays Ready as long as everything does; what is not valid is not Ready."""
         usable = still_valid(error, was=look.status.valid is True and look.is_current)
-        return Telling(timedelta(0), lambda status: _away(look, status, usable, error))
+        return Telling(None if usable else timedelta(0), lambda status: _away(look, status, usable, error))
 
     def gone(self, uid: str) -> None:
         """Close the client; the tokens are revoked at the end."""
@@ -130,8 +130,8 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
         """Follow the references and see whether the fields are complete."""
         if look.record.deleting:
             return Result()
-        completed = self._resolver.completed(look.cr)
-        self._resolver.connection_of(completed.auth)
+        completed = self._resolver.completed(look.cr, look.key.namespace)
+        self._resolver.connection_of(completed.auth, look.key.namespace)
         login_config(completed.auth, look.key.namespace, completed.name)
         logins = self._logins(look, without_effect(completed.auth.spec))
         text = "; ".join(("its references resolve and its fields are complete", *(logins.cautions or ())))
@@ -162,7 +162,7 @@ class AuthReconciler(ObjectReconciler[VaultAuth, VaultAuthStatus]):
 
     def _found_of_defaults(self, auth: VaultAuth) -> tuple[Finding, ...]:
         try:
-            return _defaulted(self._resolver.completed(auth))
+            return _defaulted(self._resolver.completed(auth, auth.metadata.namespace))
         except ConfigError as error:
             return (Finding(AVAILABLE, "False", Reason.VAULT_AUTH_GLOBAL_REF, error.message),)
 
@@ -199,8 +199,8 @@ def still_valid(error: VsoError, *, was: bool) -> bool:
     does not answer the first look at a spec makes it false too, while one that says that it is sealed
     or has no active node has shown that it is there. The reference never looks again at what was
     valid; here it is looked at again and again, and an outage says nothing about the spec: what `was`
-    valid for this very spec stays so, Ready and Healthy tell of the outage. A certificate that is not
-    trusted is no outage.
+    valid for this very spec stays so, Healthy tells of the outage, and after a while Ready does too.
+    A certificate that is not trusted is no outage.
     """
     if not isinstance(error, TransientError) or error.reason is Reason.VAULT_TLS_ERROR:
         return False

@@ -5,11 +5,12 @@ Invariant: read-only; an answer comes from the watch cache and never asks the AP
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from vso.api.meta import Resource
+from vso.api.fields import Strings
+from vso.api.meta import ApiModel, Resource
 from vso.api.scheme import parse_as
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind, ObjectKey
@@ -61,6 +62,22 @@ class ObjectCache:
         return sum(len(store) for store in self._stores.values())
 
 
+class Terms(ApiModel):
+    """Whom an object of whatever kind admits, where perhaps nothing else of it can be understood."""
+
+    allowed_namespaces: Strings | None = None
+    client_cert_secret_ref: Any = None
+    client_cert_path: Any = None
+
+
+class _Bare(Resource):
+    spec: Terms = Terms()
+
+
+Admits = Callable[[Terms], ConfigError | None]
+"""Tells why an object with such terms is not for who refers to it; None where it is."""
+
+
 class Parsed(Generic[M]):
     """The objects of one kind as models, parsed once for each version that is asked for.
 
@@ -72,6 +89,21 @@ class Parsed(Generic[M]):
         self._model = model
         self._limit = limit
         self._kept: dict[ObjectKey, tuple[Record, M]] = {}
+
+    def told(self, key: ObjectKey, refusal: Admits) -> M | None:
+        """Return the object, as `get` does; what is wrong with it is told to those alone whom it admits."""
+        try:
+            return self.get(key)
+        except ConfigError as error:
+            told = refusal(self._terms(key)) or error
+        raise told
+
+    def _terms(self, key: ObjectKey) -> Terms:
+        record = self._cache.get(key)
+        try:
+            return Terms() if record is None else parse_as(_Bare, record.body).spec
+        except ConfigError:
+            return Terms(allowed_namespaces=())  # a list that cannot be read admits nobody
 
     def get(self, key: ObjectKey) -> M | None:
         """Return the object last seen under the key; a ConfigError says of which object it speaks."""
@@ -94,6 +126,23 @@ class Parsed(Generic[M]):
         raise named
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where an object is named."""
+
+    key: ObjectKey
+    """Of the object that is named."""
+    referrer: str
+    field: str
+    namespaces: frozenset[str]
+    """Of the referrer, and of who reads what is told."""
+
+    @property
+    def stays_at_home(self) -> bool:
+        """Tell whether all are in one namespace: kustomize renames no other reference, and no name there is news."""
+        return self.namespaces == {self.key.namespace}
+
+
 @dataclass(frozen=True)
 class Caches:
     """Everything that is watched."""
@@ -105,18 +154,19 @@ class Caches:
     def __getitem__(self, kind: Kind) -> ObjectCache:
         return self.kinds[kind]
 
-    def missing(self, kind: Kind, key: ObjectKey, referrer: str, field: str) -> ConfigError:
-        """Return the error for an object that is not seen; the message says whether it could be."""
-        cache = self[kind]
+    def missing(self, kind: Kind, reference: Reference) -> ConfigError:
+        """Return the error for an object that is not seen; the message says whether it could be.
+
+        Of another namespace it tells nothing: no name of what is there, and not what labels that has.
+        """
+        cache, key = self[kind], reference.key
+        named = f"{reference.field} of {reference.referrer} names {kind} {key}"
         if not cache.watches(key.namespace):
-            return ConfigError(
-                Reason.REFERENCE_NOT_FOUND,
-                f"{field} of {referrer} names {kind} {key}, in a namespace that this operator does not watch",
-            )
-        if cache.is_foreign(key):
-            return ConfigError(
-                Reason.REFERENCE_NOT_FOUND,
-                f"{field} of {referrer} names {kind} {key}, whose labels leave it to another operator"
-                " (--operator-class, --watch-label-selector)",
-            )
-        return missing_reference(kind, key, field, cache.names(key.namespace))
+            told = f"{named}, in a namespace that this operator does not watch"
+        elif not reference.stays_at_home:
+            told = f"{named}, which does not exist, or its labels leave it to another operator"
+        elif cache.is_foreign(key):
+            told = f"{named}, whose labels leave it to another operator (--operator-class, --watch-label-selector)"
+        else:
+            return missing_reference(kind, key, reference.field, cache.names(key.namespace))
+        return ConfigError(Reason.REFERENCE_NOT_FOUND, told)

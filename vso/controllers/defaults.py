@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vso.api.access import VaultAuth, VaultAuthGlobal, VaultAuthGlobalRef
-from vso.controllers.cache import Caches, Parsed
+from vso.api.access import VaultAuth, VaultAuthGlobal, VaultAuthGlobalRef, VaultAuthGlobalSpec
+from vso.controllers.cache import Caches, Parsed, Reference, Terms
 from vso.core.errors import ConfigError, Reason
 from vso.core.keys import Kind, ObjectKey
 from vso.decide.auth_globals import merge
@@ -45,17 +45,12 @@ class Defaults:
         self._allow_default = allow_default
         self._kept: dict[ObjectKey, tuple[VaultAuth, VaultAuthGlobal, Completed]] = {}
 
-    def completed(self, auth: VaultAuth) -> Completed:
-        """Return the VaultAuth with its defaults; ConfigError says why they cannot be had."""
+    def completed(self, auth: VaultAuth, reader: str) -> Completed:
+        """Return the VaultAuth with its defaults; ConfigError says why not, to who reads it in namespace `reader`."""
         ref, own = auth.spec.vault_auth_global_ref, _key(auth)
         if ref is None:
             return Completed(auth)
-        source, given = self._find(ref, own)
-        if not allowed(own.namespace, source, given.spec.allowed_namespaces, self._operator_namespace):
-            raise ConfigError(
-                Reason.NAMESPACE_NOT_ALLOWED,
-                f"VaultAuthGlobal {source} does not admit namespace {own.namespace} of VaultAuth {own}",
-            )
+        source, given = self._find(ref, own, reader)
         kept = self._kept.pop(own, None)
         if kept is None or kept[0] is not auth or kept[1] is not given:
             merged = auth.model_copy(update={"spec": merge(auth.spec, given.spec)})
@@ -65,19 +60,33 @@ class Defaults:
         self._kept[own] = kept
         return kept[2]
 
-    def _find(self, ref: VaultAuthGlobalRef, auth: ObjectKey) -> tuple[ObjectKey, VaultAuthGlobal]:
+    def _find(self, ref: VaultAuthGlobalRef, auth: ObjectKey, reader: str) -> tuple[ObjectKey, VaultAuthGlobal]:
         """Return the first VaultAuthGlobal that is there of those that the reference could mean."""
         wanted = self._wanted(ref, auth)
         for key in wanted:
-            if (found := self._globals.get(key)) is not None:
+            if (found := self._admitting(key, auth)) is not None:
                 return key, found
         if len(wanted) == 1:
-            raise self._caches.missing(Kind.VAULT_AUTH_GLOBAL, wanted[0], f"VaultAuth {auth}", _FIELD)
+            namespaces = frozenset({auth.namespace, reader})
+            reference = Reference(wanted[0], f"VaultAuth {auth}", _FIELD, namespaces)
+            raise self._caches.missing(Kind.VAULT_AUTH_GLOBAL, reference)
         neither = " nor ".join(map(str, wanted))
         raise ConfigError(
             Reason.REFERENCE_NOT_FOUND,
             f"{_FIELD} of VaultAuth {auth} names no VaultAuthGlobal, and neither {neither} exists",
         )
+
+    def _admitting(self, key: ObjectKey, auth: ObjectKey) -> VaultAuthGlobal | None:
+        def refusal(terms: Terms | VaultAuthGlobalSpec) -> ConfigError | None:
+            if allowed(auth.namespace, key, terms.allowed_namespaces, self._operator_namespace):
+                return None
+            told = f"VaultAuthGlobal {key} does not admit namespace {auth.namespace} of VaultAuth {auth}"
+            return ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
+
+        found = self._globals.told(key, refusal)
+        if found is not None and (refused := refusal(found.spec)) is not None:
+            raise refused
+        return found
 
     def _wanted(self, ref: VaultAuthGlobalRef, auth: ObjectKey) -> tuple[ObjectKey, ...]:
         if ref.allow_default and not self._allow_default:

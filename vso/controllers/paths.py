@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vso.api.access import VaultAuth, VaultConnection
-from vso.controllers.cache import Caches, Parsed
+from vso.api.access import VaultAuth, VaultAuthSpec, VaultConnection, VaultConnectionSpec
+from vso.controllers.cache import Caches, Parsed, Reference, Terms
 from vso.controllers.defaults import Completed, Defaults
 from vso.controllers.ways import login_config
 from vso.core.errors import ConfigError, Reason
@@ -60,33 +60,31 @@ class Paths:
     def path(self, reference: str | None, namespace: str) -> Path:
         """Return the objects that the reference leads to; ConfigError says where the way ends."""
         completed = self.lent(reference, namespace)
-        return Path(completed, self.connection_of(completed.auth))
+        return Path(completed, self.connection_of(completed.auth, namespace))
 
     def lent(self, reference: str | None, namespace: str) -> Completed:
         """Return the VaultAuth that the reference leads to, which admits the namespace, with its defaults."""
         key = self.auth_key(reference, namespace)
-        auth = self._auth(key, namespace)
-        if not allowed(namespace, key, auth.spec.allowed_namespaces, self._operator_namespace):
-            raise _not_admitted(key, namespace)
-        return self.completed(auth)
+        return self.completed(self._auth(key, namespace), namespace)
 
-    def completed(self, auth: VaultAuth) -> Completed:
-        """Return a VaultAuth with the defaults of its VaultAuthGlobal."""
-        return self._defaults.completed(auth)
+    def completed(self, auth: VaultAuth, reader: str) -> Completed:
+        """Return a VaultAuth with the defaults of its VaultAuthGlobal; what is amiss is read in namespace `reader`."""
+        return self._defaults.completed(auth, reader)
 
-    def connection_of(self, auth: VaultAuth) -> VaultConnection:
-        """Return the VaultConnection of a VaultAuth that is complete."""
-        key = self.connection_key(auth)
-        connection = self._connections.get(key)
+    def connection_of(self, auth: VaultAuth, reader: str) -> VaultConnection:
+        """Return the VaultConnection of a VaultAuth that is complete; what is amiss is read in namespace `reader`."""
+        key, own = self.connection_key(auth), auth.metadata
+
+        def refusal(terms: Terms | VaultConnectionSpec) -> ConfigError | None:
+            return _connection_refusal(key, terms, own.namespace)
+
+        connection = self._connections.told(key, refusal)
         if connection is None:
-            referrer = f"VaultAuth {auth.metadata.namespace}/{auth.metadata.name}"
-            raise self._caches.missing(Kind.VAULT_CONNECTION, key, referrer, "vaultConnectionRef")
-        spec, consumer = connection.spec, auth.metadata.namespace
-        certified = bool(spec.client_cert_secret_ref or spec.client_cert_path)
-        if not connection_allowed(consumer, key, spec.allowed_namespaces, certified=certified):
-            shows = ", to which it would lend its client certificate" if certified else ""
-            told = f"VaultConnection {key} does not admit namespace {consumer}{shows}"
-            raise ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
+            referrer, namespaces = f"VaultAuth {own.namespace}/{own.name}", frozenset({own.namespace, reader})
+            reference = Reference(key, referrer, "vaultConnectionRef", namespaces)
+            raise self._caches.missing(Kind.VAULT_CONNECTION, reference)
+        if (refused := refusal(connection.spec)) is not None:
+            raise refused
         return connection
 
     def login(self, completed: Completed, consumer: str) -> LoginConfig:
@@ -99,10 +97,27 @@ class Paths:
         return login
 
     def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
-        auth = self._auths.get(key)
+        def refusal(terms: Terms | VaultAuthSpec) -> ConfigError | None:
+            admitted = allowed(namespace, key, terms.allowed_namespaces, self._operator_namespace)
+            return None if admitted else _not_admitted(key, namespace)
+
+        auth = self._auths.told(key, refusal)
         if auth is None:
-            raise self._caches.missing(Kind.VAULT_AUTH, key, f"the object in namespace {namespace}", "vaultAuthRef")
+            referrer = f"the object in namespace {namespace}"
+            reference = Reference(key, referrer, "vaultAuthRef", frozenset({namespace}))
+            raise self._caches.missing(Kind.VAULT_AUTH, reference)
+        if (refused := refusal(auth.spec)) is not None:
+            raise refused
         return auth
+
+
+def _connection_refusal(key: ObjectKey, terms: Terms | VaultConnectionSpec, consumer: str) -> ConfigError | None:
+    certified = bool(terms.client_cert_secret_ref or terms.client_cert_path)
+    if connection_allowed(consumer, key, terms.allowed_namespaces, certified=certified):
+        return None
+    shows = ", to which it would lend its client certificate" if certified else ""
+    told = f"VaultConnection {key} does not admit namespace {consumer}{shows}"
+    return ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
 
 
 def _not_admitted(auth: ObjectKey, namespace: str) -> ConfigError:

@@ -118,7 +118,13 @@ def assess(outcome: Outcome, previous: Status, generation: int, now: datetime, p
 
 
 def _dropped(standing: Standing) -> frozenset[str]:
-    return ABNORMAL | {HEALTHY} if standing is Standing.RESTING_UNSYNCED else ABNORMAL
+    match standing:
+        case Standing.RESTING:
+            return frozenset()  # a stall that suspension hid would pass for an object on its way
+        case Standing.RESTING_UNSYNCED:
+            return ABNORMAL | {HEALTHY}
+        case _:
+            return ABNORMAL
 
 
 def _judge(outcome: Outcome, previous: Status, generation: int, now: datetime, policy: Policy) -> _Verdict:

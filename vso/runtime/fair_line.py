@@ -28,6 +28,10 @@ class FairLine(Generic[K]):
     def __contains__(self, key: K) -> bool:
         return key in self._shares.get(self._share(key), ())
 
+    def waiting(self, share: Hashable) -> int:
+        """Return how many keys of a share are in the line."""
+        return len(self._shares.get(share, ()))
+
     def add(self, key: K) -> None:
         """The key queues up; one that does already keeps its place."""
         line = self._shares.setdefault(self._share(key), OrderedDict())

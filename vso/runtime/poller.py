@@ -4,21 +4,23 @@ Invariant: a source is looked at once per period, the smallest that its subscrib
 never twice at a time. The instants are stateless: whole periods of the wall clock plus a phase of
 the source's own, so that the mean period is the asked one exactly, a restart finds nothing due at
 once, and a thousand sources do not come due together. One heap and one timer serve all; the looks
-of one group (of one server, say) wait for each other and never for those of another group. A source
-whose change is told by others is looked at beside these instants, once a second at most.
+of one group (of one server, say) wait for each other and never for those of another group, and in a
+group the shares of the subscribers (their namespaces, say) take turns, so that the many sources of one
+cost another no more than its turn. A source whose change is told by others is looked at beside these
+instants, once a second at most.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from vso.core.clock import Clock
 from vso.core.errors import TransientError
+from vso.runtime.fair_line import FairLine
 from vso.runtime.lease_scheduler import LeaseScheduler
 
 S = TypeVar("S", bound=Hashable)
@@ -71,7 +73,8 @@ class _Watched(Generic[K]):
 class _Gate(Generic[S]):
     """The looks of one group: those that wait and how many workers are at them."""
 
-    waiting: deque[S] = field(default_factory=deque)
+    waiting: FairLine[tuple[Hashable, S]] = field(default_factory=lambda: FairLine(lambda entry: entry[0]))
+    """Each source with the share that it waits for: subscribers may come and go meanwhile."""
     workers: int = 0
 
 
@@ -103,6 +106,7 @@ class Poller(Generic[S, K]):
         phase: Callable[[S], float],
         concurrency: int = 32,
         group: Callable[[S], Hashable] = lambda _: None,
+        share: Callable[[K], Hashable] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._ask = look
@@ -110,6 +114,7 @@ class Poller(Generic[S, K]):
         self._phase = phase
         self._concurrency = concurrency
         self._group = group
+        self._share = share
         self._watched: dict[S, _Watched[K]] = {}
         self._subscriptions: dict[K, tuple[S, ...]] = {}
         self._gates: dict[Hashable, _Gate[S]] = {}
@@ -234,18 +239,27 @@ class Poller(Generic[S, K]):
             return
         group = self._group(source)
         gate = self._gates.setdefault(group, _Gate())
-        gate.waiting.append(source)
         watched = self._watched[source]
+        gate.waiting.add((self._share_of(watched, gate), source))
         watched.looking = True
         watched.came_due = watched.due
         if gate.workers < self._concurrency:
             gate.workers += 1
             self._tasks.create_task(self._work(group, gate))
 
+    def _share_of(self, watched: _Watched[K], gate: _Gate[S]) -> Hashable:
+        """Return for which of its subscribers a source waits: the share with the fewest sources in the line.
+
+        Any other choice would let a crowd that subscribes to a neighbour's source have it wait among its own.
+        """
+        shares = dict.fromkeys(map(self._share, watched.subscribers))
+        return min(shares, key=gate.waiting.waiting)
+
     async def _work(self, group: Hashable, gate: _Gate[S]) -> None:
         try:
             while gate.waiting:
-                await self._look(gate.waiting.popleft())
+                _, source = gate.waiting.pop_first()
+                await self._look(source)
         finally:
             gate.workers -= 1
             if not gate.workers:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fakes.cluster import FakeCluster, key
 from vso.api.access import VaultAuth
-from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache, Parsed
+from vso.controllers.cache import ALL_NAMESPACES, Caches, ObjectCache, Parsed, Reference
 from vso.core.errors import ConfigError
 from vso.core.keys import Kind, ObjectKey
 from vso.core.records import Record
@@ -51,10 +51,23 @@ def test_what_is_left_to_another_operator_is_not_there_but_is_known() -> None:
     assert [cache.is_foreign(key) for key in (theirs.key, B.key, C.key)] == [True, False, False]
     assert cache.by_index("uid", "one") == {theirs.key}
     assert cache.names("a") == ()
-    told = Caches({KIND: cache}, None).missing(KIND, theirs.key, "the object in namespace a", "vaultAuthRef")
+    reference = Reference(theirs.key, "the object in namespace a", "vaultAuthRef", frozenset("a"))
+    told = Caches({KIND: cache}, None).missing(KIND, reference)
     assert told.message == (
         "vaultAuthRef of the object in namespace a names VaultAuth a/vault, whose labels leave it to another operator"
         " (--operator-class, --watch-label-selector)"
+    )
+
+
+@pytest.mark.parametrize("theirs", [A, None], ids=["left to another operator", "not there"])
+@pytest.mark.parametrize("namespaces", ["b", "ab"], ids=["read elsewhere", "referred to at home and read elsewhere"])
+def test_nothing_is_told_of_another_namespace(theirs: Record | None, namespaces: str) -> None:
+    seen = [CLUSTER.put(KIND, "prod-vault", {}, namespace="a"), *([replace(theirs, foreign=True)] if theirs else [])]
+    cache = ObjectCache({ALL_NAMESPACES: writer(*seen).store})
+    reference = Reference(A.key, "the object in namespace b", "vaultAuthRef", frozenset(namespaces))
+    assert Caches({KIND: cache}, None).missing(KIND, reference).message == (
+        "vaultAuthRef of the object in namespace b names VaultAuth a/vault, which does not exist,"
+        " or its labels leave it to another operator"
     )
 
 

@@ -102,14 +102,31 @@ async def test_a_connection_follows_the_cause_of_an_outage_while_its_breaker_is_
         assert desk.condition(CONNECTION, "Healthy")["reason"] == reason
 
 
-async def test_a_connection_that_worked_before_is_not_ready_while_vault_is_away(desk: Desk) -> None:
+async def test_a_connection_that_worked_before_is_ready_for_ten_minutes_of_an_outage(desk: Desk) -> None:
     await desk.look(CONNECTION)
     desk.home.vault.on("GET", "sys/health", errors(502))
-    assert (await desk.fails(CONNECTION)).reason is Reason.VAULT_UNAVAILABLE
+    for _ in range(10):
+        assert (await desk.fails(CONNECTION)).reason is Reason.VAULT_UNAVAILABLE
+        assert desk.condition(CONNECTION, "Ready")["status"] == "True"
+        assert desk.condition(CONNECTION, "Healthy")["reason"] == "VaultUnavailable"
+        await desk.home.clock.advance(59)
+    assert desk.writes == 2
+    await desk.home.clock.advance(10)
+    for _ in range(2):
+        await desk.fails(CONNECTION)
+        assert desk.condition(CONNECTION, "Ready")["status"] == "False"
+        assert desk.condition(CONNECTION, "Reconciling")["status"] == "True"
+        assert desk.status(CONNECTION)["valid"] is True
+    assert desk.writes == 3
+
+
+async def test_a_connection_that_an_edit_leads_to_a_vault_that_is_away_is_not_ready(desk: Desk) -> None:
+    await desk.look(CONNECTION)
+    desk.home.vault.on("GET", "sys/health", errors(502))
+    desk.put(CONNECTION, {"address": desk.home.vault.url, "timeout": "6s"})
+    await desk.fails(CONNECTION)
     assert desk.condition(CONNECTION, "Ready")["status"] == "False"
     assert desk.condition(CONNECTION, "Reconciling")["status"] == "True"
-    await desk.fails(CONNECTION)
-    assert desk.writes == 2
 
 
 async def test_a_vault_that_is_away_is_asked_again_by_the_back_off_alone(desk: Desk) -> None:
@@ -129,11 +146,11 @@ async def test_a_vault_that_only_says_that_it_is_well_again_is_not_believed_befo
     await desk.home.clock.advance(1)
     await until(lambda: client.outage is not None and passes(client))
     assert (await desk.fails(CONNECTION)).reason is Reason.VAULT_SEALED
-    assert desk.condition(CONNECTION, "Ready")["status"] == "False"
+    assert desk.condition(CONNECTION, "Healthy")["status"] == "False"
     desk.home.vault.on("GET", "a", Reply(200, {"data": {}}))
     await client.send(VaultRequest("GET", "a"))
     await desk.look(CONNECTION)
-    assert desk.condition(CONNECTION, "Ready")["status"] == "True"
+    assert desk.condition(CONNECTION, "Healthy")["status"] == "True"
 
 
 async def test_a_connection_that_cannot_work_stalls(desk: Desk) -> None:

@@ -33,8 +33,8 @@ class Desk:
         spec = {name: value for name, value in auth_spec(**changes).items() if value is not None}
         return parse_as(VaultAuth, self.cluster.put(Kind.VAULT_AUTH, "vault", spec).body)
 
-    def completed(self, ref: Json | None, **changes: Any) -> Completed:
-        return self.defaults.completed(self.auth(vaultAuthGlobalRef=ref, **changes))
+    def completed(self, ref: Json | None, reader: str = "app", **changes: Any) -> Completed:
+        return self.defaults.completed(self.auth(vaultAuthGlobalRef=ref, **changes), reader)
 
     def refused(self, ref: Json, **changes: Any) -> ConfigError:
         with pytest.raises(ConfigError) as caught:
@@ -46,7 +46,7 @@ def test_an_auth_without_a_reference_is_complete_as_it_is() -> None:
     desk = Desk()
     desk.put("default", OPERATOR, defaultMount="other")
     auth = desk.auth(vaultAuthGlobalRef=None)
-    assert desk.defaults.completed(auth) == Completed(auth)
+    assert desk.defaults.completed(auth, "app") == Completed(auth)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,18 @@ def test_a_global_that_is_not_there_is_named_with_its_prefixed_twin() -> None:
     assert error.reason is Reason.REFERENCE_NOT_FOUND
     assert "spec.vaultAuthGlobalRef names VaultAuthGlobal app/g, which does not exist" in error.message
     assert "app/prod-g" in error.message
+
+
+@pytest.mark.parametrize(
+    ("namespace", "reader"), [("shared", "app"), ("app", "team-b")], ids=["elsewhere", "read elsewhere"]
+)
+def test_no_name_of_another_namespace_is_told(namespace: str, reader: str) -> None:
+    desk = Desk()
+    desk.put("prod-g", namespace)
+    with pytest.raises(ConfigError) as caught:
+        desk.completed({"name": "g", "namespace": namespace}, reader)
+    assert f"names VaultAuthGlobal {namespace}/g, which does not exist" in caught.value.message
+    assert "prod" not in caught.value.message
 
 
 def test_a_default_that_is_nowhere_is_said_to_be_missing_everywhere_it_was_looked_for() -> None:
@@ -130,6 +142,15 @@ def test_a_global_admits_the_namespaces_of_auths(admitted: list[str], goes: bool
         assert "VaultAuthGlobal shared/g does not admit namespace app of VaultAuth app/vault" in error.message
 
 
+@pytest.mark.parametrize(("admitted", "told"), [([], False), ("app", False), (["app"], True)])
+def test_what_is_wrong_with_a_global_is_told_to_whom_it_admits(admitted: object, told: bool) -> None:
+    desk = Desk()
+    desk.put("g", "shared", allowedNamespaces=admitted, defaultAuthMethod="carrier-pigeon")
+    error = desk.refused({"name": "g", "namespace": "shared"})
+    assert ("defaultAuthMethod" in error.message) is told
+    assert ("does not admit namespace app" in error.message) is not told
+
+
 def test_a_global_that_cannot_be_understood_is_said_to_be_at_fault() -> None:
     desk = Desk()
     desk.put("g", defaultAuthMethod="carrier-pigeon")
@@ -142,12 +163,12 @@ def test_a_merge_is_made_once_until_either_object_changes() -> None:
     desk = Desk()
     desk.put("g", defaultMount="one")
     auth = desk.auth(vaultAuthGlobalRef={"name": "g"}, mount=None)
-    first = desk.defaults.completed(auth)
-    assert desk.defaults.completed(auth) is first
+    first = desk.defaults.completed(auth, "app")
+    assert desk.defaults.completed(auth, "app") is first
     desk.put("g", defaultMount="two")
-    assert desk.defaults.completed(auth).auth.spec.mount == "two"
+    assert desk.defaults.completed(auth, "app").auth.spec.mount == "two"
     other = desk.auth(vaultAuthGlobalRef={"name": "g"}, mount="mine")
-    assert desk.defaults.completed(other).auth.spec.mount == "mine"
+    assert desk.defaults.completed(other, "app").auth.spec.mount == "mine"
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,56 @@ async def test_what_keeps_a_connection_from_use_is_said_to_be_its_own(home_: Hou
         await home_.resolver.client(parsed_connection(**spec))
 
 
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [(None, False), ([], False), (["other"], False), ("app", False), (["app"], True), (["*"], True)],
+)
+async def test_what_is_wrong_with_an_auth_is_told_to_whom_it_admits(home_: House, listed: object, told: bool) -> None:
+    refs = Refs(home_)
+    given: Json = {} if listed is None else {"allowedNamespaces": listed}
+    refs.auth(namespace="platform", method="carrier-pigeon", **given)
+    error = refs.refused("platform/vault")
+    if told:
+        assert error.message.startswith("VaultAuth platform/vault: spec.method: must be ")
+    else:
+        assert error.reason is Reason.NAMESPACE_NOT_ALLOWED
+        assert error.message == "VaultAuth platform/vault does not admit namespace app"
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({}, True),
+        ({"allowedNamespaces": ["app"]}, True),
+        ({"allowedNamespaces": []}, False),
+        ({"allowedNamespaces": "app"}, False),
+        ({"clientCertPath": "/tls"}, False),
+        ({"clientCertSecretRef": {"name": 5}}, False),
+    ],
+)
+async def test_what_is_wrong_with_a_connection_is_told_to_whom_it_admits(home_: House, spec: Json, told: bool) -> None:
+    refs = Refs(home_)
+    refs.auth(vaultConnectionRef="platform/vault")
+    refs.connection(namespace="platform", timeout="1h30m", **spec)
+    error = refs.refused()
+    assert error.message.startswith("VaultConnection platform/vault: spec.timeout: must be ") is told
+    assert (error.reason is Reason.NAMESPACE_NOT_ALLOWED) is not told
+    assert "timeout" not in error.message or told
+
+
+async def test_no_name_of_another_namespace_is_told(home_: House) -> None:
+    refs = Refs(home_)
+    refs.auth("prod-vault", "platform")
+    refs.connection("prod-vault", "platform")
+    assert "prod" not in refs.refused("platform/vault").message
+    refs.auth(vaultConnectionRef="platform/vault")
+    assert "prod" not in refs.refused("vault").message
+    # A VaultAuth that it may use, whose own reference dangles: who reads that is elsewhere.
+    refs.auth("shared", "platform", allowedNamespaces=["app"])
+    assert "prod" not in refs.refused("platform/shared").message
+    assert "platform/prod-vault does" in refs.refused("shared", "platform").message
+
+
 # Sessions.
 
 

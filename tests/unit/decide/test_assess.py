@@ -206,8 +206,17 @@ def stalled(reason: str) -> dict[str, tuple[str, str]]:
             2,
             2 * MINUTE,
             Standing.RESTING,
-            {key: value for key, value in stalled("VaultPermissionDenied").items() if key != "Stalled"},
+            stalled("VaultPermissionDenied"),
             id="suspended-while-stalled",
+        ),
+        pytest.param(
+            Suspended(),
+            STALE,
+            2,
+            12 * MINUTE,
+            Standing.RESTING,
+            under_way("VaultUnavailable"),
+            id="suspended-when-stale",
         ),
         pytest.param(
             Suspended(),

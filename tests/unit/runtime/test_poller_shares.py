@@ -1,0 +1,41 @@
+"""Many sources of one share, and few of another, before one server."""
+
+from __future__ import annotations
+
+import itertools
+
+from tests.fakes.poll_bench import Bench
+
+CROWD = [f"vault/crowd-{number}" for number in range(300)]
+CONCURRENCY = 10
+LONGEST = 2.0
+"""Seconds between two looks of the neighbour at most: its period, and what a look of the crowd takes."""
+
+
+def crowded() -> Bench:
+    """Before a server, a crowd that asks each second for three times as much as it can have in ten."""
+    bench = Bench(concurrency=CONCURRENCY)
+    bench.slow = dict.fromkeys(CROWD, 1.0)
+    for source in CROWD:
+        bench.poller.subscribe(f"crowd/{source}", {source: 1.0})
+    return bench
+
+
+def longest_gap(bench: Bench, source: str) -> float:
+    return max(later - earlier for earlier, later in itertools.pairwise([0.0, *bench.times(source), 60.0]))
+
+
+async def test_a_crowd_of_slow_sources_costs_a_neighbour_one_turn() -> None:
+    bench = crowded()
+    bench.poller.subscribe("neighbour/app", {"vault/app": 1.0})
+    await bench.run_for(60)
+    assert longest_gap(bench, "vault/app") <= LONGEST
+    assert longest_gap(bench, CROWD[0]) >= len(CROWD) / CONCURRENCY, "the crowd waits for itself"
+
+
+async def test_a_source_that_is_shared_with_a_crowd_waits_for_whom_it_comes_first() -> None:
+    bench = crowded()
+    bench.poller.subscribe("neighbour/app", {"vault/app": 1.0})
+    bench.poller.subscribe("crowd/app", {"vault/app": 1.0})
+    await bench.run_for(60)
+    assert longest_gap(bench, "vault/app") <= LONGEST
