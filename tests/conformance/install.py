@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from vso.app import rbac
-
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -69,13 +67,12 @@ class Install:
         return [*shipped("namespaced/operator"), *(role for ns in namespaces for role in self._inside(ns))]
 
     def _inside(self, namespace: str) -> list[Json]:
-        named = [ACCOUNT, rbac.NAME] if namespace == OPERATOR_NAMESPACE else [ACCOUNT]
         found = shipped(f"namespaced/{self.mode}")
         for document in found:
             document["metadata"]["namespace"] = namespace
             for rule in document.get("rules", ()):
                 if rule["resources"] == ["serviceaccounts/token"]:
-                    rule["resourceNames"] = named
+                    rule["resourceNames"] = [ACCOUNT]
         return found
 
 
@@ -85,7 +82,7 @@ INSTALLS: Mapping[str, Install] = {
     for install in (Install(True, namespaced), Install(False, namespaced))
 }
 FULL = INSTALLS["full"]
-ADDITIONS = ("client-cache", "metrics-auth")
+ADDITIONS = ("client-cache", "storage-login", "metrics-auth")
 """Folders of manifests/rbac with what single features need beside an install's roles."""
 
 
