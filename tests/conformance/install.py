@@ -34,6 +34,21 @@ def shipped(folder: str) -> list[Json]:
     return [d for d in every if d["kind"] != "Kustomization"]
 
 
+def moved(document: Json, namespace: str) -> Json:
+    """A role or binding as an operator in another namespace has it, beside the first one's."""
+    meta = dict(document["metadata"])
+    inside = meta.get("namespace") == OPERATOR_NAMESPACE
+    if inside:
+        meta["namespace"] = namespace
+    else:
+        meta["name"] += f"-{namespace}"
+    found = {**document, "metadata": meta}
+    if "roleRef" in document:
+        found["subjects"] = [{**subject, "namespace": namespace} for subject in document["subjects"]]
+        found["roleRef"] = {**document["roleRef"], "name": meta["name"]}
+    return found
+
+
 @dataclass(frozen=True)
 class Install:
     """A way to install the operator: what it may do with Secrets, and where."""
