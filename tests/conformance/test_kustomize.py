@@ -121,7 +121,8 @@ def test_a_second_operator_leaves_the_rights_of_the_first_alone(folder: Folder) 
     }
     assert len(placed) == 2 * len([obj for obj in built if obj["kind"] != "CustomResourceDefinition"])
     (deployment,) = [obj for obj in built if obj["kind"] == "Deployment"]
-    assert from_args(deployment["spec"]["template"]["spec"]["containers"][0]["args"], {}, lambda _path: None)
+    settings = from_args(deployment["spec"]["template"]["spec"]["containers"][0]["args"], {}, lambda _path: None)
+    assert settings.operator_class == "blue"
 
 
 def test_an_overlay_changes_the_operator(folder: Folder) -> None:

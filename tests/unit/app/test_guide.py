@@ -116,14 +116,14 @@ def spans(name: str, pattern: str) -> set[str]:
 @pytest.mark.parametrize("name", EVERY_PAGE)
 def test_every_flag_that_is_named_is_one(name: str) -> None:
     named = {span.removeprefix("--").partition("=")[0].partition(" ")[0] for span in spans(name, "--.+")}
-    of_others = {"set", "tag", "reuse-values", "no-hooks"}  # helm's and docker's
+    of_others = {"set", "tag", "reuse-values", "no-hooks", "force-conflicts"}  # those of helm, docker and kubectl
     assert named <= {flag.name for flag in FLAGS} | set(re.findall(r"--(\w+)", parser().format_help())) | of_others
 
 
 @pytest.mark.parametrize("name", EVERY_PAGE)
 def test_every_reason_that_is_named_is_one(name: str) -> None:
     no_reasons = {"RolloutRestart", "GetCallerIdentity"}  # a condition, and a call of AWS's
-    no_reasons |= {"ClusterIP", "IfNotPresent"}  # values of the chart
+    no_reasons |= {"ClusterIP", "IfNotPresent", "SingleStack", "PreferDualStack", "RequireDualStack"}  # the chart's
     named = spans(name, r"[A-Z][a-z]+(?:[A-Z]\w+)+")
     assert len(named) > 5 or name not in PAGES
     assert named - no_reasons <= {reason.value for reason in Reason}
