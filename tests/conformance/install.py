@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from vso.app import rbac
-
 Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -34,6 +32,21 @@ def shipped(folder: str) -> list[Json]:
     """The RBAC objects of a folder in manifests/rbac."""
     every = (d for path in sorted((MANIFESTS / "rbac" / folder).glob("*.yaml")) for d in documents(path))
     return [d for d in every if d["kind"] != "Kustomization"]
+
+
+def moved(document: Json, namespace: str) -> Json:
+    """A role or binding as an operator in another namespace has it, beside the first one's."""
+    meta = dict(document["metadata"])
+    inside = meta.get("namespace") == OPERATOR_NAMESPACE
+    if inside:
+        meta["namespace"] = namespace
+    else:
+        meta["name"] += f"-{namespace}"
+    found = {**document, "metadata": meta}
+    if "roleRef" in document:
+        found["subjects"] = [{**subject, "namespace": namespace} for subject in document["subjects"]]
+        found["roleRef"] = {**document["roleRef"], "name": meta["name"]}
+    return found
 
 
 @dataclass(frozen=True)
@@ -69,13 +82,12 @@ class Install:
         return [*shipped("namespaced/operator"), *(role for ns in namespaces for role in self._inside(ns))]
 
     def _inside(self, namespace: str) -> list[Json]:
-        named = [ACCOUNT, rbac.NAME] if namespace == OPERATOR_NAMESPACE else [ACCOUNT]
         found = shipped(f"namespaced/{self.mode}")
         for document in found:
             document["metadata"]["namespace"] = namespace
             for rule in document.get("rules", ()):
                 if rule["resources"] == ["serviceaccounts/token"]:
-                    rule["resourceNames"] = named
+                    rule["resourceNames"] = [ACCOUNT]
         return found
 
 
@@ -85,7 +97,7 @@ INSTALLS: Mapping[str, Install] = {
     for install in (Install(True, namespaced), Install(False, namespaced))
 }
 FULL = INSTALLS["full"]
-ADDITIONS = ("client-cache", "metrics-auth")
+ADDITIONS = ("client-cache", "storage-login", "metrics-auth")
 """Folders of manifests/rbac with what single features need beside an install's roles."""
 
 

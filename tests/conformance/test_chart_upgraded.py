@@ -36,16 +36,21 @@ SAID: Json = {
 # The cases with a key that the first chart did not know.
 LATER = {
     "alerts",
+    "cache-encrypted-logins",
     "dashboard",
+    "dual-stack",
     "gitops",
     "hook-deadlines",
+    "logins",
     "metrics-certificate",
     "metrics-folder",
     "metrics-proxy",
     "metrics-secure",
     "openshift",
     "operator-class",
+    "operator-class-defaults",
     "pod",
+    "service-monitor-missing",
     "vault-tls",
     "vault-tls-secret",
 }

@@ -29,7 +29,7 @@ OF_CASE = {
         ("controller", "manager", "clientCache", "storageEncryption"),
     ),
 }
-METHODS = ("kubernetes", "jwt", "appRole", "aws", "gcp", "azure", "cert", "ldap", "userpass")
+METHODS = ("kubernetes", "jwt", "appRole", "aws", "gcp", "azure", "cert", "ldap", "userpass", "token", "generic")
 LOGINS = [
     (case, method)
     for case, (_, path) in OF_CASE.items()
@@ -65,7 +65,7 @@ def test_everything_that_can_be_set_is_set_by_a_case_to_something_else() -> None
 
 def test_every_login_that_the_chart_documents_is_tried() -> None:
     assert [method for case, method in LOGINS if case == "logins"] == list(METHODS)
-    assert [method for case, method in LOGINS if case != "logins"] == list(METHODS[:5])
+    assert [method for case, method in LOGINS if case != "logins"] == list(METHODS)
 
 
 @pytest.mark.parametrize(("case", "method"), LOGINS)

@@ -10,7 +10,7 @@ import yaml
 
 from tests.conformance import readme
 from tests.conformance.contract import flux_kustomizations
-from tests.conformance.install import shipped
+from tests.conformance.install import moved, shipped
 from tests.conformance.installer import NAME, README, Folder, named
 from tests.conformance.stage import GROUP, MANIFESTS, ROOT, Json, documents
 from tests.testbed.gitops import kustomize
@@ -109,6 +109,21 @@ def test_an_install_may_name_the_service_accounts_whose_tokens_are_requested(tmp
         (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, **added}))
         expected = rbac.objects(full=True, service_accounts=names)
         assert rights(kustomize(tmp_path)) == sorted(expected, key=str)
+
+
+def test_a_second_operator_leaves_the_rights_of_the_first_alone(folder: Folder) -> None:
+    built = folder.build("operator-blue")
+    assert rights(built) == sorted((moved(document, "vso-blue") for document in shipped("full")), key=str)
+    placed = {
+        (obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"])
+        for objects in (built, kustomize(MANIFESTS / "base"))
+        for obj in objects
+        if obj["kind"] != "CustomResourceDefinition"
+    }
+    assert len(placed) == 2 * len([obj for obj in built if obj["kind"] != "CustomResourceDefinition"])
+    (deployment,) = [obj for obj in built if obj["kind"] == "Deployment"]
+    settings = from_args(deployment["spec"]["template"]["spec"]["containers"][0]["args"], {}, lambda _path: None)
+    assert settings.operator_class == "blue"
 
 
 def test_an_overlay_changes_the_operator(folder: Folder) -> None:

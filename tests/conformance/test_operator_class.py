@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.conformance.stage import OPERATOR_NAMESPACE, OPERATOR_USER, Json, Stage, Team
+from tests.conformance.chart_cases import of_kind, render
+from tests.conformance.install import moved
+from tests.conformance.stage import AUDIENCE, OPERATOR_NAMESPACE, OPERATOR_USER, Stage, Team
 from tests.testbed.bed import ApiCall, Mark, always, eventually
+from tests.testbed.helm import Helm
 from tests.testbed.operator import Identity, Operator, Setting
 
 LASTS = 20
@@ -17,27 +21,13 @@ BLUE = {"vso.hashicorp.com/operator-class": "blue"}
 
 
 def install(stage: Stage) -> None:
-    """Install a second operator: the shipped objects, in another namespace."""
+    """Install a second operator: the shipped objects, as the overlay of manifests/README.md moves them."""
     kube = stage.bed.kube
     kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": BLUE_NAMESPACE}})
     meta = {"name": "vault-secrets-operator", "namespace": BLUE_NAMESPACE}
     kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
     for document in stage.install.roles(stage.watched):
-        kube.apply(moved(document))
-
-
-def moved(document: Json) -> Json:
-    meta = dict(document["metadata"])
-    if meta.get("namespace") == OPERATOR_NAMESPACE:
-        meta["namespace"] = BLUE_NAMESPACE
-    else:
-        meta["name"] += "-blue"
-    document = {**document, "metadata": meta}
-    if "roleRef" in document:
-        document["subjects"] = [{**subject, "namespace": BLUE_NAMESPACE} for subject in document["subjects"]]
-        if meta.get("namespace") != BLUE_NAMESPACE:
-            document["roleRef"] = {**document["roleRef"], "name": document["roleRef"]["name"] + "-blue"}
-    return document
+        kube.apply(moved(document, BLUE_NAMESPACE))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -153,3 +143,34 @@ def test_what_the_selector_leaves_out_is_left_alone_until_its_labels_change(team
     team.patch({"metadata": {"labels": {"when": "later"}}})
     team.put("app", {"password": "v2"})
     always(lambda: team.the_data()["password"] == "v1", during=2)
+
+
+@pytest.mark.real
+def test_the_defaults_of_the_chart_are_those_of_its_own_operator(team: Team, tmp_path: Path) -> None:
+    kube, login = team.bed.kube, "defaultAuthMethod"
+    said = {
+        "namespaceOverride": BLUE_NAMESPACE,
+        "operator.watchLabelSelector": "when!=later",
+        "defaultVaultConnection.address": team.bed.vault.url,
+        f"{login}.kubernetes.role": team.ns,
+        f"{login}.kubernetes.serviceAccount": "app",
+        f"{login}.kubernetes.tokenAudiences": f"{{{AUDIENCE}}}",
+    }
+    settings = ",".join(f"{path}={value}" for path, value in said.items())
+    objects = render(Helm(tmp_path), "operator-class-defaults", "--set", settings)
+    access = [
+        found for found in of_kind(objects, "VaultConnection", "VaultAuth") if found["metadata"]["name"] == "default"
+    ]
+    team.access()
+    team.put("app", {"password": "v1"})
+    try:
+        for found in access:
+            kube.apply(found)
+        spec = {key: value for key, value in team.secret_spec().items() if key != "vaultAuthRef"}
+        team.apply("VaultStaticSecret", "app", spec, labels=BLUE)
+        team.wait_ready()
+        for found in access:
+            assert kube.find(found["kind"], BLUE_NAMESPACE, "default")["status"]["observedGeneration"] == 1
+    finally:
+        for found in access:
+            kube.remove(found)

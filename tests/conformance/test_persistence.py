@@ -37,7 +37,7 @@ MODELS = ("accessor", "direct-unencrypted", "direct-encrypted")
 @pytest.fixture
 def stage(prepared: Bed, request: pytest.FixtureRequest) -> Iterator[Stage]:
     """The bed with the place for kept tokens, and no operator yet."""
-    stage = Stage.of(request, prepared, additions=["client-cache"])
+    stage = Stage.of(request, prepared, additions=["client-cache", "storage-login"])
     yield stage
     stage.close()
 

@@ -92,6 +92,11 @@ def client_cache_objects() -> tuple[Object, ...]:
     return (*secrets, *bound("Role", f"{NAME}-client-cache", client_cache_rules(), NAMESPACE))
 
 
+def storage_login_objects() -> tuple[Object, ...]:
+    """Return what a VaultAuth with storageEncryption needs that logs in as the operator's own ServiceAccount."""
+    return _bound("Role", f"{NAME}-storage-login", [token_rule(NAME)], NAMESPACE)
+
+
 def metrics_auth_objects() -> tuple[Object, ...]:
     """Return what --metrics-auth needs, and the role that whoever scrapes is to be bound to."""
     name = f"{NAME}-metrics-reader"
@@ -116,7 +121,7 @@ def team_rules(*, full: bool, service_accounts: Sequence[str] = ()) -> list[Rule
         _rule(GROUP, [f"{plural}/status" for plural in plurals], ["patch"]),
         _rule(GROUP, [kind.plural for kind in _FINALIZED], ["patch"]),
         _rule("", ["secrets"], secrets),
-        _rule("", ["serviceaccounts/token"], ["create"], *service_accounts),
+        token_rule(*service_accounts),
         _rule("", ["events"], ["create", "patch"]),
     ]
 
@@ -165,6 +170,11 @@ def metrics_reader_rules() -> list[Rule]:
 def credential_rule(resource: str, *names: str) -> Rule:
     """Return what a reference to a Secret, ConfigMap or ServiceAccount needs, by their names."""
     return _rule("", [resource], ["get"], *names)
+
+
+def token_rule(*names: str) -> Rule:
+    """Return what the request of a token takes, of the named ServiceAccounts only, or of any where none is named."""
+    return _rule("", ["serviceaccounts/token"], ["create"], *names)
 
 
 def crd_rules() -> list[Rule]:

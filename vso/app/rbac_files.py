@@ -31,7 +31,11 @@ The Vault tokens that leases hang on are kept here over a restart. Shipped empty
 What --client-cache-persistence-model needs, on top of any install:
   kubectl apply -k manifests/rbac/client-cache
 For direct-encrypted the operator's namespace needs a VaultAuth too, with the label cacheStorageEncryption=true
-and spec.storageEncryption; an install for single namespaces has to watch that namespace.""",
+and spec.storageEncryption; an install for single namespaces has to watch that namespace. One that logs in as the
+operator's own ServiceAccount takes manifests/rbac/storage-login too, unless tokens of any may be requested there.""",
+    "storage-login": """\
+A token of the operator's own ServiceAccount, for the VaultAuth with spec.storageEncryption, where the rights for
+applications name theirs: an install for single namespaces, or one with components/service-accounts.""",
     "metrics-auth": """\
 What --metrics-auth needs, on top of any install, and the right that a scraper needs, for you to bind:
   kubectl apply -k manifests/rbac/metrics-auth
@@ -61,6 +65,7 @@ def files() -> generated.Files:
         **{f"namespaced/{mode}/": _namespaced(mode) for mode in _MODES},
         "namespaced/operator/": {"own-namespace": _text("own-namespace", rbac.own_namespace_objects(everywhere=False))},
         "client-cache/": {"secrets": _text("kept tokens", cache[:-2]), "role": _text("", cache[-2:])},
+        "storage-login/": {"role": _text("storage-login", rbac.storage_login_objects())},
         "metrics-auth/": {"role": _text("", guard[:2]), "reader": _text("metrics reader", guard[2:])},
         "credentials/": {"role": _text("credentials", rbac.credential_objects())},
     }
@@ -120,6 +125,8 @@ def _why(rule: Rule) -> str:
     """What a rule of the team's role is for, where that is not plain."""
     named, resource = "resourceNames" in rule, rule.get("resources", [""])[0]
     match rule.get("apiGroups", [""]), resource, rule["verbs"]:
+        case [_, "serviceaccounts/token", _] if rule.get("resourceNames") == [rbac.NAME]:
+            return ""
         case [_, "serviceaccounts/token", _]:
             return _TOKENS + _NAMES[named]
         case [["secrets.hashicorp.com"], _, ["list", "watch"]]:

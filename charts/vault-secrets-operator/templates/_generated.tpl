@@ -58,7 +58,7 @@
   - serviceaccounts/token
   verbs:
   - create
-{{- with .Values.rbac.serviceAccounts }}
+{{- with has "*" .Values.rbac.serviceAccounts | ternary list .Values.rbac.serviceAccounts }}
   resourceNames: {{ toJson . }}
 {{- end }}
 - apiGroups:
@@ -126,7 +126,7 @@
   - serviceaccounts/token
   verbs:
   - create
-{{- with .Values.rbac.serviceAccounts }}
+{{- with has "*" .Values.rbac.serviceAccounts | ternary list .Values.rbac.serviceAccounts }}
   resourceNames: {{ toJson . }}
 {{- end }}
 - apiGroups:
@@ -320,6 +320,18 @@
 {{- end }}
 {{- end }}
 
+{{- define "vso.rules.tokens" -}}
+{{- with .tokens }}
+- apiGroups:
+  - ""
+  resources:
+  - serviceaccounts/token
+  verbs:
+  - create
+  resourceNames: {{ toJson . }}
+{{- end }}
+{{- end }}
+
 {{- define "vso.clientCache" -}}
 - vso-client-cache-0
 - vso-client-cache-1
@@ -444,6 +456,12 @@ csisecrets: csisecrets
  },
  "controller.manager.clientCache.storageEncryption.aws": {},
  "controller.manager.clientCache.storageEncryption.gcp": {},
+ "controller.manager.clientCache.storageEncryption.azure": {},
+ "controller.manager.clientCache.storageEncryption.cert": {},
+ "controller.manager.clientCache.storageEncryption.ldap": {},
+ "controller.manager.clientCache.storageEncryption.userpass": {},
+ "controller.manager.clientCache.storageEncryption.token": {},
+ "controller.manager.clientCache.storageEncryption.generic": {},
  "controller.manager.clientCache.storageEncryption.params": {},
  "controller.manager.clientCache.storageEncryption.headers": {},
  "controller.manager.maxConcurrentReconciles": null,
@@ -511,8 +529,11 @@ csisecrets: csisecrets
  "metricsService.type": "ClusterIP",
  "metricsService.ports": [],
  "metricsService.annotations": {},
+ "metricsService.ipFamilies": [],
+ "metricsService.ipFamilyPolicy": "",
  "health.port": 8081,
  "telemetry.serviceMonitor.enabled": false,
+ "telemetry.serviceMonitor.renderMode": "alwaysRender",
  "telemetry.serviceMonitor.selectors": {},
  "telemetry.serviceMonitor.scheme": "",
  "telemetry.serviceMonitor.port": "",
@@ -602,6 +623,8 @@ csisecrets: csisecrets
  "defaultAuthMethod.cert": {},
  "defaultAuthMethod.ldap": {},
  "defaultAuthMethod.userpass": {},
+ "defaultAuthMethod.token": {},
+ "defaultAuthMethod.generic": {},
  "defaultAuthMethod.params": {},
  "defaultAuthMethod.headers": {},
  "defaultAuthMethod.vaultAuthGlobalRef": {

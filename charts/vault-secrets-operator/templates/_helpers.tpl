@@ -73,6 +73,13 @@ metadata:
   {{- end }}
 {{- end }}
 
+{{/* The name of an object that may be put into another namespace: dict "root" $, "namespace" (empty: the operator's), "suffix". */}}
+{{- define "vso.placedName" -}}
+{{- $own := include "vso.namespace" .root -}}
+{{- $name := ne (.namespace | default $own) $own | ternary "vso.clusterName" "vso.name" -}}
+{{- printf "%s%s" (include $name .root) (.suffix | default "") -}}
+{{- end }}
+
 {{/* A role with its binding to a ServiceAccount: dict "root" $, "kind", "name", "namespace", "rules", "account", "annotations". */}}
 {{- define "vso.role" -}}
 apiVersion: rbac.authorization.k8s.io/v1
@@ -246,36 +253,4 @@ spec:
             {{- toYaml .root.Values.hooks.resources | nindent 12 }}
           securityContext:
             {{- include "vso.securityContext" (dict "root" .root "context" .root.Values.controller.securityContext) | nindent 12 }}
-{{- end }}
-
-{{/* The block of a login method as a VaultAuth spells it: without what is empty, and with audiences. */}}
-{{- define "vso.loginBlock" -}}
-{{- $block := dict -}}
-{{- range $key, $value := . -}}
-{{- if or $value (kindIs "bool" $value) -}}
-{{- $_ := set $block (eq $key "tokenAudiences" | ternary "audiences" $key) $value -}}
-{{- end -}}
-{{- end -}}
-{{- toYaml $block -}}
-{{- end }}
-
-{{/* What the two VaultAuths of the chart have in common: dict "login" (its values), "block" (that of its method). */}}
-{{- define "vso.login" -}}
-{{- with .login.namespace }}
-namespace: {{ . }}
-{{- end }}
-method: {{ .login.method }}
-mount: {{ .login.mount }}
-{{- if .block }}
-{{ .login.method }}:
-  {{- include "vso.loginBlock" .block | nindent 2 }}
-{{- end }}
-{{- with .login.params }}
-params:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .login.headers }}
-headers:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
 {{- end }}

@@ -59,6 +59,16 @@ insecureSkipVerify: true
 {{- end -}}
 {{- end }}
 
+{{/* Whether there is a ServiceMonitor, as a text that is empty where there is none. */}}
+{{- define "vso.monitored" -}}
+{{- $monitor := .Values.telemetry.serviceMonitor -}}
+{{- $known := .Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor" -}}
+{{- if and $monitor.enabled (not $known) (eq $monitor.renderMode "failIfMissing") -}}
+{{- fail "telemetry.serviceMonitor: the cluster knows no ServiceMonitor, and renderMode failIfMissing asks for one" -}}
+{{- end -}}
+{{- if and $monitor.enabled (or $known (ne $monitor.renderMode "skipIfMissing")) }}yes{{ end -}}
+{{- end }}
+
 {{/* Refuses what would not do what it says. */}}
 {{- define "vso.checkMetrics" -}}
 {{- if and .Values.metrics.auth (not .Values.metrics.secure) -}}

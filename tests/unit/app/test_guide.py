@@ -116,7 +116,14 @@ def spans(name: str, pattern: str) -> set[str]:
 @pytest.mark.parametrize("name", EVERY_PAGE)
 def test_every_flag_that_is_named_is_one(name: str) -> None:
     named = {span.removeprefix("--").partition("=")[0].partition(" ")[0] for span in spans(name, "--.+")}
-    of_others = {"set", "tag", "reuse-values", "no-hooks", "entrypoint"}  # helm's and docker's
+    of_others = {
+        "set",
+        "tag",
+        "reuse-values",
+        "no-hooks",
+        "entrypoint",
+        "force-conflicts",
+    }  # of helm, docker and kubectl
     helps = "".join(command.parser().format_help() for command in (crds, demo, rbac))
     assert named <= {flag.name for flag in FLAGS} | set(re.findall(r"--([\w-]+)", helps)) | of_others
 
@@ -124,7 +131,7 @@ def test_every_flag_that_is_named_is_one(name: str) -> None:
 @pytest.mark.parametrize("name", EVERY_PAGE)
 def test_every_reason_that_is_named_is_one(name: str) -> None:
     no_reasons = {"RolloutRestart", "GetCallerIdentity"}  # a condition, and a call of AWS's
-    no_reasons |= {"ClusterIP", "IfNotPresent"}  # values of the chart
+    no_reasons |= {"ClusterIP", "IfNotPresent", "SingleStack", "PreferDualStack", "RequireDualStack"}  # the chart's
     named = spans(name, r"[A-Z][a-z]+(?:[A-Z]\w+)+")
     assert len(named) > 5 or name not in PAGES
     assert named - no_reasons <= {reason.value for reason in Reason}

@@ -257,7 +257,7 @@ def test_every_binding_is_for_the_operators_service_account() -> None:
         for document in yaml.safe_load_all(path.read_text())
         if isinstance(document, dict) and document.get("kind", "").endswith("Binding")
     ]
-    assert len(bindings) == 15
+    assert len(bindings) == 16
     for binding in bindings:
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]
         assert binding["roleRef"]["name"] == binding["metadata"]["name"]
