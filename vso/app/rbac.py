@@ -94,7 +94,7 @@ def client_cache_objects() -> tuple[Object, ...]:
 
 def storage_login_objects() -> tuple[Object, ...]:
     """Return what a VaultAuth with storageEncryption needs that logs in as the operator's own ServiceAccount."""
-    return _bound("Role", f"{NAME}-storage-login", [token_rule(NAME)], NAMESPACE)
+    return bound("Role", f"{NAME}-storage-login", [token_rule(NAME)], NAMESPACE)
 
 
 def metrics_auth_objects() -> tuple[Object, ...]:
