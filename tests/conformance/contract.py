@@ -40,7 +40,7 @@ class Situation(Enum):
     STALE = "Vault away, the data too old"
     STALLED = "a human must act"
     SUSPENDED_EMPTY = "suspended before any sync"
-    SUSPENDED_STALLED = "suspended after a sync, while a human must act"
+    SUSPENDED_FAILING = "suspended after a sync, while it was not in order any more"
 
 
 _VERDICTS = {
@@ -52,7 +52,7 @@ _VERDICTS = {
     Situation.STALE: Expected("Degraded", "InProgress", "InProgress"),
     Situation.STALLED: Expected("Degraded", "Failed", "Failed"),
     Situation.SUSPENDED_EMPTY: Expected("Suspended", "InProgress", "InProgress"),
-    Situation.SUSPENDED_STALLED: Expected("Suspended", "Failed", "Failed"),
+    Situation.SUSPENDED_FAILING: Expected("Suspended", "InProgress", "InProgress"),
 }
 _ROWS = {
     ("True", "True", None, None): Situation.IN_ORDER,
@@ -60,6 +60,7 @@ _ROWS = {
     ("False", "False", "True", None): Situation.COMING,
     ("False", "False", None, "True"): Situation.STALLED,
     ("False", None, None, None): Situation.SUSPENDED_EMPTY,
+    ("False", "False", None, None): Situation.SUSPENDED_FAILING,
 }
 
 
@@ -76,8 +77,6 @@ def situation(obj: Json) -> Situation:
     row = _ROWS[told]
     if row is Situation.SUSPENDED_EMPTY:
         assert conditions["Ready"]["reason"] == "Suspended", status
-    if row is Situation.STALLED and obj.get("spec", {}).get("suspend"):
-        return Situation.SUSPENDED_STALLED
     if row is Situation.COMING and status.get("lastSyncTime") and status["lastGeneration"] == meta["generation"]:
         return Situation.STALE
     return row

@@ -86,14 +86,11 @@ STATES = {
         "suspend is set",
         spec={"suspend": True},
     ),
-    "suspended while a human must act": State(
-        Expected("Suspended", "Failed", "Failed"),
-        seen({"Stalled": "True", "Ready": "False", "Healthy": "False"}),
+    "suspended while it was not in order": State(
+        Expected("Suspended", "InProgress", "InProgress"),
+        seen({"Ready": "False", "Healthy": "False"}),
         "suspend is set",
         spec={"suspend": True},
-    ),
-    "suspended when it was too old": State(
-        Expected("Suspended", "InProgress", "InProgress"), seen(COMING), "suspend is set", spec={"suspend": True}
     ),
     "being deleted": State(Expected("Progressing", "Terminating", "InProgress"), seen(ORDER), deleting=True),
 }

@@ -118,13 +118,7 @@ def assess(outcome: Outcome, previous: Status, generation: int, now: datetime, p
 
 
 def _dropped(standing: Standing) -> frozenset[str]:
-    match standing:
-        case Standing.RESTING:
-            return frozenset()  # a stall that suspension hid would pass for an object on its way
-        case Standing.RESTING_UNSYNCED:
-            return ABNORMAL | {HEALTHY}
-        case _:
-            return ABNORMAL
+    return ABNORMAL | {HEALTHY} if standing is Standing.RESTING_UNSYNCED else ABNORMAL
 
 
 def _judge(outcome: Outcome, previous: Status, generation: int, now: datetime, policy: Policy) -> _Verdict:

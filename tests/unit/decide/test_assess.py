@@ -206,7 +206,7 @@ def stalled(reason: str) -> dict[str, tuple[str, str]]:
             2,
             2 * MINUTE,
             Standing.RESTING,
-            stalled("VaultPermissionDenied"),
+            {key: value for key, value in stalled("VaultPermissionDenied").items() if key != "Stalled"},
             id="suspended-while-stalled",
         ),
         pytest.param(
@@ -215,7 +215,7 @@ def stalled(reason: str) -> dict[str, tuple[str, str]]:
             2,
             12 * MINUTE,
             Standing.RESTING,
-            under_way("VaultUnavailable"),
+            {key: value for key, value in under_way("VaultUnavailable").items() if key != "Reconciling"},
             id="suspended-when-stale",
         ),
         pytest.param(
