@@ -289,8 +289,11 @@ class Session:
 
     async def _log_in(self, lane: Lane) -> Held:
         if not self._flights.statistics().flights:
-            self._relogins.check()
-            self._logins.check(lane)
+            try:
+                self._relogins.check()
+                self._logins.check(lane)
+            finally:  # a token that has ended since the last try may leave nothing to ask with
+                self._tell_standing()
         return await self._flights.run(self.key, self._fetch)
 
     async def _fetch(self) -> Held:
@@ -299,9 +302,7 @@ class Session:
             fetched = await self._logins.fetch(self._client)
             held = self._held = self._latest = self._parents.known(fetched, self._latest)
         finally:
-            if self.standing != self._told:
-                self._noticed(self.login, self._told, self.standing)
-                self._told = self.standing
+            self._tell_standing()
         if before is not None and before is not held and await self._is_gone(before):
             self._parents.died(before)
         return held
@@ -325,6 +326,11 @@ class Session:
 
     async def _discard(self, held: Held) -> None:
         await give_back(self._client, held, self.login.namespace, self._clock.monotonic())
+
+    def _tell_standing(self) -> None:
+        if self.standing != self._told:
+            self._noticed(self.login, self._told, self.standing)
+            self._told = self.standing
 
     async def _is_gone(self, held: Held) -> bool:
         return await is_gone(self._client, held, self.login.namespace, self._clock.monotonic())

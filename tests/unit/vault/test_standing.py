@@ -14,7 +14,7 @@ from vso.core.errors import ConfigError, Reason, VsoError
 from vso.runtime.workqueue import Lane
 from vso.vault.client import VaultClient
 from vso.vault.sessions import Sessions
-from vso.vault.standing import SETTLED_AFTER, LoginNews, Standing, Summary, summary
+from vso.vault.standing import SETTLED_AFTER, TURNED_AFTER, LoginNews, Standing, Summary, summary
 
 PATH = "kv/data/app"
 FEW, BATCH = ("few uses",), ("batch",)
@@ -131,6 +131,22 @@ async def test_an_identity_whose_token_lives_counts_though_its_next_login_fails(
     await office.clock.advance(100)
     await office.fails("team-a")
     assert office.told().identities == 0
+
+
+async def test_an_identity_that_was_refused_while_its_token_lived_is_noticed_when_that_ends(office: Office) -> None:
+    office.tokens.ttl = 1000
+    await office.log_in("team-a")
+    office.tokens.refuse = errors(403, "namespace not authorized")
+    await office.clock.advance(990)
+    await office.log_in("team-a")
+    assert (office.tokens.logins, office.told().identities) == (2, 1)
+    office.heard()
+    await office.clock.advance(6)
+    with pytest.raises(VsoError):
+        await office.sessions.session(office.client, login_of("team-a")).read(PATH)
+    assert office.tokens.logins == 2, "it is too early for another try"
+    assert office.heard() == [LoginNews("team-a/vault", "team-a", TURNED_AFTER)]
+    assert office.told() == Summary((), "service", 0, TURNED_AFTER)
 
 
 async def test_who_uses_it_no_more_is_not_counted_and_gives_the_token_back(office: Office) -> None:
