@@ -1,4 +1,4 @@
-"""What an outage of Vault costs: two status writes per object and nothing else, whatever becomes of its cause."""
+"""What an outage of Vault costs: two status writes per secret, whatever becomes of its cause, and nothing else."""
 
 from __future__ import annotations
 

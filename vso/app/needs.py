@@ -38,6 +38,8 @@ class Needs:
     """ServiceAccounts whose annotations logins look at."""
     restarts: set[str] = field(default_factory=set)
     """Kinds of workloads that are restarted."""
+    writes: bool = False
+    """Whether an object is there that has a Secret written."""
 
 
 @dataclass
@@ -98,7 +100,9 @@ class _Surveyor:
             self._consumer(namespace, reference)
         for record in consumers:
             kinds = {target.partition("/")[0] for target in record.targets}
-            self.found.needs[record.key.namespace].restarts.update(kinds)
+            needs = self.found.needs[record.key.namespace]
+            needs.restarts.update(kinds)
+            needs.writes = True
 
     def _records(self, kind: Kind) -> Iterator[Record]:
         found = (self.caches[kind].get(key) for key in sorted(self.caches[kind]))

@@ -107,20 +107,20 @@ def metrics_auth_objects() -> tuple[Object, ...]:
     )
 
 
-def team_rules(*, full: bool, service_accounts: Sequence[str] = ()) -> list[Rule]:
+def team_rules(*, full: bool, service_accounts: Sequence[str] = (), writes: bool = True) -> list[Rule]:
     """Return what the operator may do wherever it has custom resources to look after.
 
-    Tokens may be requested for the named ServiceAccounts only, or for any where none is named.
+    Tokens may be requested for the named ServiceAccounts only, or for any where none is named; Secrets are written
+    where `writes` says so.
     """
-    secrets = ["create", "patch"]
-    if full:
-        secrets += ["list", "watch", "delete"]
+    looks = ["list", "watch"] if full else []
+    secrets = ["create", "patch", *looks, *(["delete"] if full else [])] if writes else looks
     plurals = [kind.plural for kind in Kind]
     return [
         _rule(GROUP, plurals, ["list", "watch"]),
         _rule(GROUP, [f"{plural}/status" for plural in plurals], ["patch"]),
         _rule(GROUP, [kind.plural for kind in _FINALIZED], ["patch"]),
-        _rule("", ["secrets"], secrets),
+        *([_rule("", ["secrets"], secrets)] if secrets else []),
         token_rule(*service_accounts),
         _rule("", ["events"], ["create", "patch"]),
     ]

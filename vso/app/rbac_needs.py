@@ -39,7 +39,7 @@ def _roles(needed: Needs, *, full: bool) -> Mapping[str, list[rbac.Rule]]:
 
 
 def _team_rules(needed: Needs, *, full: bool) -> list[rbac.Rule]:
-    rules = rbac.team_rules(full=full, service_accounts=sorted(needed.tokens))
+    rules = rbac.team_rules(full=full, service_accounts=sorted(needed.tokens), writes=needed.writes)
     # Without a name the rule would be for any ServiceAccount.
     return [rule for rule in rules if needed.tokens or rule["resources"] != ["serviceaccounts/token"]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -45,7 +46,12 @@ def found(*objects: Json, flags: Sequence[str] = ()) -> Survey:
 def needs(*objects: Json) -> dict[str, Needs]:
     surveyed = found(*objects)
     assert list(surveyed.remarks) == []
-    return surveyed.needs
+    return read_only(surveyed)
+
+
+def read_only(surveyed: Survey) -> dict[str, Needs]:
+    """What is needed beside writing Secrets, which `test_secrets_are_written_where_an_object_asks_for_one` is about."""
+    return {namespace: replace(needed, writes=False) for namespace, needed in surveyed.needs.items()}
 
 
 KUBERNETES: Json = {"method": "kubernetes", "kubernetes": {"role": "r", "serviceAccount": "sa"}}
@@ -199,12 +205,12 @@ NOT_THERE = "which is not among the manifests: what it needs is not in these rul
 def test_where_the_way_ends_a_remark_says_so(objects: tuple[Json, ...], remarks: list[str], expected: Needs) -> None:
     surveyed = found(*objects)
     assert list(surveyed.remarks) == remarks
-    assert surveyed.needs == {"team": expected}
+    assert read_only(surveyed) == {"team": expected}
 
 
 def test_a_login_that_does_not_admit_its_consumer_is_no_need() -> None:
     surveyed = found(connection(), auth(**KUBERNETES), static("other", "team/auth"))
-    assert surveyed.needs == {"other": Needs(), "team": Needs()}
+    assert read_only(surveyed) == {"other": Needs(), "team": Needs()}
     (remark,) = surveyed.remarks
     assert "VaultAuth team/auth does not admit namespace other" in remark
 
@@ -216,7 +222,7 @@ def test_what_another_operator_looks_after_is_no_need() -> None:
         made("VaultAuth", "auth", {"vaultConnectionRef": "vault", "mount": "m", **KUBERNETES}, "blue", **blue),
     ]
     mine = found(*theirs, static(ref="blue/auth"))
-    assert mine.needs == {"team": Needs()}
+    assert read_only(mine) == {"team": Needs()}
     (remark,) = mine.remarks
     assert "whose labels leave it to another operator" in remark
     assert found(*theirs, flags=["--operator-class=blue"]).needs == {"blue": Needs(secrets={"ca"})}
@@ -230,6 +236,16 @@ def test_defaults_without_a_name_are_taken_as_the_operator_is_told_to() -> None:
     objects = (connection(), bare, defaults, static())
     assert needs(*objects) == {"team": Needs(tokens={"sa"})}
     refused = found(*objects, flags=["--global-vault-auth-options="])
-    assert refused.needs == {"team": Needs()}
+    assert read_only(refused) == {"team": Needs()}
     (remark,) = refused.remarks
     assert "allowDefault must not be true" in remark
+
+
+def test_secrets_are_written_where_an_object_asks_for_one() -> None:
+    surveyed = found(
+        connection(namespace="platform"), auth(**KUBERNETES, vaultConnectionRef="platform/vault"), static()
+    )
+    assert {namespace: needed.writes for namespace, needed in surveyed.needs.items()} == {
+        "platform": False,
+        "team": True,
+    }

@@ -64,6 +64,19 @@ def test_the_rules_are_those_of_an_install_for_a_namespace_narrowed_to_names(run
     assert out.startswith(f"# for an operator with --watch-namespaces=team --secrets-access={mode}\n")
 
 
+@pytest.mark.parametrize(("mode", "expected"), [("full", [["list", "watch"]]), ("write-only", [])])
+def test_where_nothing_writes_secrets_none_may_be_written(run: Any, mode: str, expected: list[Any]) -> None:
+    found = roles(run(f"--secrets-access={mode}", objects=(connection(), auth(**KUBERNETES)))[1])
+    rules = [rule["verbs"] for rule in found["team", rbac.NAME] if rule["resources"] == ["secrets"]]
+    assert rules == expected
+
+
+def test_the_flags_that_were_given_are_in_the_first_line(run: Any) -> None:
+    out = run("--global-vault-auth-options=", "--watch-label-selector=tier in (a,b)")[1]
+    assert "--global-vault-auth-options=" in out.splitlines()[0]
+    assert "'--watch-label-selector=tier in (a,b)'" in out.splitlines()[0]
+
+
 def test_the_default_mode_is_the_operators(run: Any) -> None:
     assert run()[1] == run("--secrets-access=full")[1]
 

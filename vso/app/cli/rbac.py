@@ -7,6 +7,7 @@ named on standard error.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -75,9 +76,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _settings(options: argparse.Namespace) -> Settings:
     """Return the operator's settings, as far as they decide what it asks for."""
+    return from_args([f"--namespace={options.operator_namespace}", *_given(options)], {}, lambda _: None)
+
+
+def _given(options: argparse.Namespace) -> list[str]:
+    """Return the operator's flags as they were given."""
     said = {name: getattr(options, name.replace("-", "_")) for name in _OPERATORS}
-    given = [f"--{name}={value}" for name, value in said.items() if value is not None]
-    return from_args([f"--namespace={options.operator_namespace}", *given], {}, lambda _: None)
+    return [f"--{name}={value}" for name, value in said.items() if value is not None]
 
 
 def _sources(path: str, stdin: BinaryIO | None) -> Iterator[Source]:
@@ -94,8 +99,9 @@ def _text(found: Survey, settings: Settings, options: argparse.Namespace) -> str
     if options.output == "json":
         listed = {"apiVersion": "v1", "kind": "List", "items": objects}
         return orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode() + "\n"
-    watched = f"--watch-namespaces={','.join(found.needs)} " if found.needs else ""
-    head = f"# for an operator with {watched}--secrets-access={mode}\n"
+    watched = [f"--watch-namespaces={','.join(found.needs)}"] if found.needs else []
+    flags = [*watched, f"--secrets-access={mode}", *(flag for flag in _given(options) if "secrets-access" not in flag)]
+    head = f"# for an operator with {shlex.join(flags)}\n"
     return head + "---\n".join(map(to_yaml, objects))
 
 
