@@ -74,8 +74,8 @@ class _Bare(Resource):
     spec: Terms = Terms()
 
 
-Admits = Callable[[Terms], ConfigError | None]
-"""Tells why an object with such terms is not for who refers to it; None where it is."""
+Admits = Callable[[Terms, str], ConfigError | None]
+"""Tells why an object with such terms is not for a namespace; None where it is."""
 
 
 class Parsed(Generic[M]):
@@ -90,12 +90,19 @@ class Parsed(Generic[M]):
         self._limit = limit
         self._kept: dict[ObjectKey, tuple[Record, M]] = {}
 
-    def told(self, key: ObjectKey, refusal: Admits) -> M | None:
-        """Return the object, as `get` does; what is wrong with it is told to those alone whom it admits."""
+    def told(self, key: ObjectKey, refusal: Admits, referrer: str, reader: str) -> M | None:
+        """Return the object, as `get` does; what is wrong with it is told to those alone whom it admits.
+
+        The namespace that refers to it is to be admitted, and so is the one where that is read, which may be another.
+        """
         try:
             return self.get(key)
         except ConfigError as error:
-            told = refusal(self._terms(key)) or error
+            terms = self._terms(key)
+            told = refusal(terms, referrer) or error
+            if told is error and refusal(terms, reader) is not None:
+                named = f"{self._model.__name__} {key}"
+                told = ConfigError(error.reason, f"{named} cannot be understood; its own status says why")
         raise told
 
     def _terms(self, key: ObjectKey) -> Terms:

@@ -64,7 +64,7 @@ class Defaults:
         """Return the first VaultAuthGlobal that is there of those that the reference could mean."""
         wanted = self._wanted(ref, auth)
         for key in wanted:
-            if (found := self._admitting(key, auth)) is not None:
+            if (found := self._admitting(key, auth, reader)) is not None:
                 return key, found
         if len(wanted) == 1:
             namespaces = frozenset({auth.namespace, reader})
@@ -76,15 +76,15 @@ class Defaults:
             f"{_FIELD} of VaultAuth {auth} names no VaultAuthGlobal, and neither {neither} exists",
         )
 
-    def _admitting(self, key: ObjectKey, auth: ObjectKey) -> VaultAuthGlobal | None:
-        def refusal(terms: Terms | VaultAuthGlobalSpec) -> ConfigError | None:
-            if allowed(auth.namespace, key, terms.allowed_namespaces, self._operator_namespace):
+    def _admitting(self, key: ObjectKey, auth: ObjectKey, reader: str) -> VaultAuthGlobal | None:
+        def refusal(terms: Terms | VaultAuthGlobalSpec, namespace: str) -> ConfigError | None:
+            if allowed(namespace, key, terms.allowed_namespaces, self._operator_namespace):
                 return None
-            told = f"VaultAuthGlobal {key} does not admit namespace {auth.namespace} of VaultAuth {auth}"
+            told = f"VaultAuthGlobal {key} does not admit namespace {namespace} of VaultAuth {auth}"
             return ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
 
-        found = self._globals.told(key, refusal)
-        if found is not None and (refused := refusal(found.spec)) is not None:
+        found = self._globals.told(key, refusal, auth.namespace, reader)
+        if found is not None and (refused := refusal(found.spec, auth.namespace)) is not None:
             raise refused
         return found
 

@@ -75,15 +75,15 @@ class Paths:
         """Return the VaultConnection of a VaultAuth that is complete; what is amiss is read in namespace `reader`."""
         key, own = self.connection_key(auth), auth.metadata
 
-        def refusal(terms: Terms | VaultConnectionSpec) -> ConfigError | None:
-            return _connection_refusal(key, terms, own.namespace)
+        def refusal(terms: Terms | VaultConnectionSpec, namespace: str) -> ConfigError | None:
+            return _connection_refusal(key, terms, namespace)
 
-        connection = self._connections.told(key, refusal)
+        connection = self._connections.told(key, refusal, own.namespace, reader)
         if connection is None:
             referrer, namespaces = f"VaultAuth {own.namespace}/{own.name}", frozenset({own.namespace, reader})
             reference = Reference(key, referrer, "vaultConnectionRef", namespaces)
             raise self._caches.missing(Kind.VAULT_CONNECTION, reference)
-        if (refused := refusal(connection.spec)) is not None:
+        if (refused := refusal(connection.spec, own.namespace)) is not None:
             raise refused
         return connection
 
@@ -97,16 +97,16 @@ class Paths:
         return login
 
     def _auth(self, key: ObjectKey, namespace: str) -> VaultAuth:
-        def refusal(terms: Terms | VaultAuthSpec) -> ConfigError | None:
-            admitted = allowed(namespace, key, terms.allowed_namespaces, self._operator_namespace)
-            return None if admitted else _not_admitted(key, namespace)
+        def refusal(terms: Terms | VaultAuthSpec, consumer: str) -> ConfigError | None:
+            admitted = allowed(consumer, key, terms.allowed_namespaces, self._operator_namespace)
+            return None if admitted else _not_admitted(key, consumer)
 
-        auth = self._auths.told(key, refusal)
+        auth = self._auths.told(key, refusal, namespace, namespace)
         if auth is None:
             referrer = f"the object in namespace {namespace}"
             reference = Reference(key, referrer, "vaultAuthRef", frozenset({namespace}))
             raise self._caches.missing(Kind.VAULT_AUTH, reference)
-        if (refused := refusal(auth.spec)) is not None:
+        if (refused := refusal(auth.spec, namespace)) is not None:
             raise refused
         return auth
 

@@ -151,6 +151,28 @@ def test_what_is_wrong_with_a_global_is_told_to_whom_it_admits(admitted: object,
     assert ("does not admit namespace app" in error.message) is not told
 
 
+@pytest.mark.parametrize(
+    ("listed", "reader", "told"),
+    [
+        (["app"], "app", True),
+        (["app"], "team-c", False),
+        (["app", "team-c"], "team-c", True),
+        (["*"], "team-c", True),
+    ],
+)
+def test_what_is_wrong_with_a_global_is_told_to_no_reader_whom_it_does_not_admit(
+    listed: list[str], reader: str, told: bool
+) -> None:
+    desk = Desk()
+    desk.put("g", "shared", allowedNamespaces=listed, defaultAuthMethod="carrier-pigeon")
+    error = desk.refused({"name": "g", "namespace": "shared"}, reader=reader)
+    assert error.reason is Reason.INVALID_SPEC
+    if told:
+        assert error.message.startswith("VaultAuthGlobal shared/g: spec.defaultAuthMethod: must be ")
+    else:
+        assert error.message == "VaultAuthGlobal shared/g cannot be understood; its own status says why"
+
+
 def test_a_global_that_cannot_be_understood_is_said_to_be_at_fault() -> None:
     desk = Desk()
     desk.put("g", defaultAuthMethod="carrier-pigeon")

@@ -188,6 +188,31 @@ async def test_what_is_wrong_with_a_connection_is_told_to_whom_it_admits(home_: 
     assert "timeout" not in error.message or told
 
 
+@pytest.mark.parametrize(
+    ("listed", "reader", "told"),
+    [
+        (["app"], "app", True),
+        (["app"], "team-c", False),
+        (["app", "team-c"], "team-c", True),
+        (["*"], "team-c", True),
+        (None, "team-c", True),
+    ],
+)
+async def test_what_is_wrong_with_a_connection_is_told_to_no_reader_whom_it_does_not_admit(
+    home_: House, listed: object, reader: str, told: bool
+) -> None:
+    refs = Refs(home_)
+    given: Json = {} if listed is None else {"allowedNamespaces": listed}
+    refs.connection(namespace="platform", timeout="1h30m", **given)
+    refs.auth("shared", vaultConnectionRef="platform/vault", allowedNamespaces=["*"])
+    error = refs.refused("app/shared", reader)
+    assert error.reason is Reason.INVALID_SPEC
+    if told:
+        assert error.message.startswith("VaultConnection platform/vault: spec.timeout: must be ")
+    else:
+        assert error.message == "VaultConnection platform/vault cannot be understood; its own status says why"
+
+
 async def test_no_name_of_another_namespace_is_told(home_: House) -> None:
     refs = Refs(home_)
     refs.auth("prod-vault", "platform")
