@@ -115,7 +115,8 @@ def _connection_refusal(key: ObjectKey, terms: Terms | VaultConnectionSpec, cons
     certified = bool(terms.client_cert_secret_ref or terms.client_cert_path)
     if connection_allowed(consumer, key, terms.allowed_namespaces, certified=certified):
         return None
-    shows = ", to which it would lend its client certificate" if certified else ""
+    # Without a list that follows from the refusal; with one it would be news.
+    shows = ", to which it would lend its client certificate" if terms.allowed_namespaces is None else ""
     told = f"VaultConnection {key} does not admit namespace {consumer}{shows}"
     return ConfigError(Reason.NAMESPACE_NOT_ALLOWED, told)
 

@@ -133,6 +133,22 @@ async def test_a_connection_admits_the_namespace_of_the_auth(home_: House) -> No
     assert "VaultConnection platform/vault does not admit namespace app" in error.message
 
 
+@pytest.mark.parametrize(
+    ("listed", "implied"), [(None, True), ([], False), (["other"], False)], ids=["no list", "nobody", "another"]
+)
+async def test_a_client_certificate_is_told_to_the_refused_where_the_refusal_implies_it_anyway(
+    home_: House, listed: list[str] | None, implied: bool
+) -> None:
+    refs = Refs(home_)
+    refs.auth(vaultConnectionRef="platform/vault")
+    given: Json = {} if listed is None else {"allowedNamespaces": listed}
+    refs.connection(namespace="platform", clientCertSecretRef={"name": "client"}, **given)
+    error = refs.refused()
+    assert error.reason is Reason.NAMESPACE_NOT_ALLOWED
+    shows = ", to which it would lend its client certificate" if implied else ""
+    assert error.message == f"VaultConnection platform/vault does not admit namespace app{shows}"
+
+
 async def test_a_field_that_cannot_be_understood_is_said_to_be_that_of_the_object_that_has_it(home_: House) -> None:
     refs = Refs(home_)
     refs.auth(method="carrier-pigeon")
