@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from tests.fakes.poll_bench import Bench
 
 CROWD = [f"vault/crowd-{number}" for number in range(300)]
@@ -33,9 +35,10 @@ async def test_a_crowd_of_slow_sources_costs_a_neighbour_one_turn() -> None:
     assert longest_gap(bench, CROWD[0]) >= len(CROWD) / CONCURRENCY, "the crowd waits for itself"
 
 
-async def test_a_source_that_is_shared_with_a_crowd_waits_for_whom_it_comes_first() -> None:
+@pytest.mark.parametrize("subscribers", [("crowd/app", "neighbour/app"), ("neighbour/app", "crowd/app")], ids=" ".join)
+async def test_a_source_that_is_shared_with_a_crowd_waits_for_whom_it_comes_first(subscribers: tuple[str, ...]) -> None:
     bench = crowded()
-    bench.poller.subscribe("neighbour/app", {"vault/app": 1.0})
-    bench.poller.subscribe("crowd/app", {"vault/app": 1.0})
+    for subscriber in subscribers:
+        bench.poller.subscribe(subscriber, {"vault/app": 1.0})
     await bench.run_for(60)
     assert longest_gap(bench, "vault/app") <= LONGEST
