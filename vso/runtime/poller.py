@@ -38,7 +38,7 @@ def next_look(after: float, period: float, phase: float) -> float:
 
 
 @dataclass(slots=True)
-class _Watched(Generic[K]):
+class _Watched(Generic[S, K]):
     """One source: who wants it how often, and what was seen last."""
 
     phase: float
@@ -50,6 +50,8 @@ class _Watched(Generic[K]):
     fingerprint: Hashable = None
     known: bool = False
     looking: bool = False
+    entry: tuple[Hashable, S] | None = None
+    """Its latest in the line of its group, with the share that it waits or waited for."""
     due: float = -math.inf  # wall clock
     came_due: float = -math.inf  # wall clock; the instant of the latest look
     began: float = -math.inf  # wall clock; when the latest look began
@@ -115,7 +117,7 @@ class Poller(Generic[S, K]):
         self._concurrency = concurrency
         self._group = group
         self._share = share
-        self._watched: dict[S, _Watched[K]] = {}
+        self._watched: dict[S, _Watched[S, K]] = {}
         self._subscriptions: dict[K, tuple[S, ...]] = {}
         self._gates: dict[Hashable, _Gate[S]] = {}
         self._timer: LeaseScheduler[S] = LeaseScheduler(clock, self._come_due)
@@ -208,10 +210,17 @@ class Poller(Generic[S, K]):
         if not watched.subscribers:
             del self._watched[source]
             self._timer.cancel(source)
+            self._leave_line(source, watched)
         elif watched.period != before:
             self._schedule(source, watched)
 
-    def _schedule(self, source: S, watched: _Watched[K]) -> None:
+    def _leave_line(self, source: S, watched: _Watched[S, K]) -> None:
+        """Nobody waits there any more: who wants the source anew has it queue up again, for another share perhaps."""
+        gate = self._gates.get(self._group(source))
+        if gate is not None and watched.entry is not None:
+            gate.waiting.discard(watched.entry)
+
+    def _schedule(self, source: S, watched: _Watched[S, K]) -> None:
         if watched.looking:
             return  # it is scheduled when the look has ended
         now = self._clock.now().timestamp()
@@ -224,7 +233,7 @@ class Poller(Generic[S, K]):
             # The timer runs on the monotonic clock: a step of the wall clock spoils one period at most.
             self._timer.set(source, self._clock.monotonic() + watched.due - now)
 
-    def _in_turn(self, source: S, watched: _Watched[K], now: float) -> float:
+    def _in_turn(self, source: S, watched: _Watched[S, K], now: float) -> float:
         """Return the instant of the next look that nobody has to ask for."""
         if math.isinf(watched.period):
             return math.inf
@@ -240,14 +249,15 @@ class Poller(Generic[S, K]):
         group = self._group(source)
         gate = self._gates.setdefault(group, _Gate())
         watched = self._watched[source]
-        gate.waiting.add((self._share_of(watched, gate), source))
+        watched.entry = (self._share_of(watched, gate), source)
+        gate.waiting.add(watched.entry)
         watched.looking = True
         watched.came_due = watched.due
         if gate.workers < self._concurrency:
             gate.workers += 1
             self._tasks.create_task(self._work(group, gate))
 
-    def _share_of(self, watched: _Watched[K], gate: _Gate[S]) -> Hashable:
+    def _share_of(self, watched: _Watched[S, K], gate: _Gate[S]) -> Hashable:
         """Return for which of its subscribers a source waits: the share with the fewest sources in the line.
 
         Any other choice would let a crowd that subscribes to a neighbour's source have it wait among its own.
@@ -288,20 +298,20 @@ class Poller(Generic[S, K]):
             if news:
                 self._tell(watched, None)
 
-    def _put_off(self, source: S, watched: _Watched[K], seconds: float) -> None:
+    def _put_off(self, source: S, watched: _Watched[S, K], seconds: float) -> None:
         """Look when the server is to be asked again, not all at that very moment; afterwards in phase again."""
         wait = max(seconds * (1 + self._phase(source)), min(1.0, watched.period / 2))
         watched.due = self._clock.now().timestamp() + wait
         self._timer.set(source, self._clock.monotonic() + wait)
 
     @staticmethod
-    def _remember(watched: _Watched[K], fingerprint: Hashable) -> bool:
+    def _remember(watched: _Watched[S, K], fingerprint: Hashable) -> bool:
         news = not watched.known or watched.fingerprint != fingerprint
         watched.known = True
         watched.fingerprint = fingerprint
         return news
 
-    def _tell(self, watched: _Watched[K], by: K | None) -> None:
+    def _tell(self, watched: _Watched[S, K], by: K | None) -> None:
         self._changes += 1
         others = frozenset(watched.subscribers) - {by}
         if others:

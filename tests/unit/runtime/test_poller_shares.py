@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import pytest
@@ -42,3 +43,20 @@ async def test_a_source_that_is_shared_with_a_crowd_waits_for_whom_it_comes_firs
         bench.poller.subscribe(subscriber, {"vault/app": 1.0})
     await bench.run_for(60)
     assert longest_gap(bench, "vault/app") <= LONGEST
+
+
+async def test_a_source_that_one_share_leaves_while_it_waits_and_another_joins_is_looked_at_once() -> None:
+    bench = Bench(concurrency=2)
+    bench.slow = {"vault/x": 25.0, "vault/y": 25.0, "vault/app": 1.0}
+    bench.poller.subscribe("a/others", {"vault/x": 10.0, "vault/y": 10.0})
+    bench.poller.subscribe("a/app", {"vault/app": 10.0})
+    running = asyncio.ensure_future(bench.poller.run())
+    await bench.clock.advance(12)
+    assert bench.poller.statistics().waiting == 1
+    bench.poller.unsubscribe("a/app")
+    assert bench.poller.statistics().waiting == 0
+    bench.poller.subscribe("b/app", {"vault/app": 10.0})
+    await bench.clock.advance(26)
+    assert bench.times("vault/app") == [35.0]
+    running.cancel()
+    await asyncio.wait((running,))
