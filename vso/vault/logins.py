@@ -86,8 +86,8 @@ class LoginParts:
     credentials: CredentialSource
     observer: VaultObserver
     ledger: Ledger
-    noticed: Callable[[LoginConfig, Standing, Standing], None] = lambda *_: None
-    """Hears that the logins of an identity have come to something else than before."""
+    noticed: Callable[[LoginConfig, Standing, Standing, float], None] = lambda *_: None
+    """Hears that the logins of an identity have come to something else than before, and the seconds of its session."""
     held_back: Callable[[LoginConfig, float], None] = lambda *_: None
     """Hears that a login was not tried, and after how many seconds one may be."""
     shelf: Shelf = field(default_factory=NoShelf)

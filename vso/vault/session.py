@@ -51,7 +51,7 @@ class Session:
         self._logins = Logins(login, parts, repr(self.key), account_of(client.config, login), self.kept)
         self._noticed = parts.noticed
         self._told = Standing()
-        self._used_at = parts.clock.monotonic()
+        self._made_at = self._used_at = parts.clock.monotonic()
         self._held: Held | None = None
         self._latest: Held | None = None  # outlives its end, so that what status tells does not flicker
         self._flights: SingleFlight[SessionKey, Held] = SingleFlight()
@@ -329,7 +329,7 @@ class Session:
 
     def _tell_standing(self) -> None:
         if self.standing != self._told:
-            self._noticed(self.login, self._told, self.standing)
+            self._noticed(self.login, self._told, self.standing, self._clock.monotonic() - self._made_at)
             self._told = self.standing
 
     async def _is_gone(self, held: Held) -> bool:

@@ -20,7 +20,7 @@ from vso.vault.login_limits import Ledger
 from vso.vault.logins import LoginParts
 from vso.vault.observer import VaultObserver
 from vso.vault.session import Session
-from vso.vault.standing import SETTLED_AFTER, TURNED_AFTER, LoginNews, Standing, Summary, summary
+from vso.vault.standing import SETTLED_AFTER, LoginNews, Standing, Summary, settles_after, summary
 from vso.vault.way import CredentialSource
 
 _CLOSE_WITHIN = 3.0
@@ -170,11 +170,10 @@ class Sessions:
                 for session in every:
                     tasks.create_task(session.revoke())
 
-    def _on_standing(self, login: LoginConfig, before: Standing, now: Standing) -> None:
+    def _on_standing(self, login: LoginConfig, before: Standing, now: Standing, age: float) -> None:
         works_again = before.failing and not now.failing
         if (now.token_type, now.counted) != (before.token_type, before.counted):
-            # A newcomer's first login turns nothing: it was counted on as long as it had not failed.
-            self._moved(login, TURNED_AFTER if before.token_type else SETTLED_AFTER, works_again=works_again)
+            self._moved(login, settles_after(before, now, age), works_again=works_again)
         elif works_again:
             self._noticed(LoginNews(login.name, login.consumer, works_again=True))
         if (now.cautions or ()) != (before.cautions or ()):

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 SETTLED_AFTER = 2.0
 """Seconds without a newcomer, a departure, or a newcomer's login that fails or works."""
 TURNED_AFTER = 60.0
-"""Seconds without one more who had logged in before and cannot, or can again: what befalls a mount reaches each
-identity in its turn, when its token ends or it asks for something."""
+"""Seconds without one more of the others who cannot log in, or can again: what befalls a mount reaches each identity
+in its turn, when its token ends or it asks for something."""
+NEWCOMER_FOR = 10.0
+"""Seconds after which an identity that has not logged in may have done so in an earlier process: a restart has a
+session for each at once, and logins when they have something to ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,13 @@ class Standing:
     def counted(self) -> bool:
         """Whether it is one of those who log in, or will."""
         return self.passing or not self.failing
+
+
+def settles_after(before: Standing, now: Standing, age: float) -> float:
+    """Return the seconds without another such change after which this one of an identity seen for `age` is told."""
+    # A first login turns nothing, however late it comes: it was counted on as long as it had not failed.
+    first = not before.token_type and (age < NEWCOMER_FOR or before.counted == now.counted)
+    return SETTLED_AFTER if first else TURNED_AFTER
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,21 @@ import pytest
 
 from tests.fakes.cluster import Json, key
 from tests.fakes.house import OPERATOR, STATIC, House, auth_spec, house, reporter_for
-from tests.fakes.vault_parts import Credentials, Observed
+from tests.fakes.vault_parts import Credentials as NoCredentials
+from tests.fakes.vault_parts import Observed
 from tests.fakes.vault_server import errors
 from vso.controllers.access import AuthReconciler
+from vso.controllers.credentials import Credentials
 from vso.controllers.finalizers import Finalizers
+from vso.controllers.materials import FilePolicy, Materials
 from vso.controllers.memory import Memories
 from vso.controllers.passes import PassParts
 from vso.controllers.relations import Relations
+from vso.controllers.resolver import Resolver
+from vso.controllers.trust import TrustPolicy, TrustStore
 from vso.core.errors import VsoError
 from vso.core.keys import Kind
+from vso.kube.tokens import TokenMinter
 from vso.runtime.reconcile import Result
 from vso.vault.sessions import Sessions
 from vso.vault.standing import SETTLED_AFTER
@@ -48,6 +54,15 @@ class Gate:
         )
         return AuthReconciler(parts, home.resolver, sessions, Relations(home.caches, OPERATOR).consumers)
 
+    def restart(self) -> None:
+        """Go on as another process does: with objects, clients and clock, and without a session."""
+        home = self.home
+        materials = Materials(home.kube, FilePolicy(OPERATOR))
+        home.sessions = Sessions(home.clock, Credentials(TokenMinter(home.kube), materials), Observed())
+        trust = TrustStore(materials, home.clock, TrustPolicy())
+        home.resolver = Resolver(home.caches, trust, home.clients, home.sessions, OPERATOR)
+        self.reconciler = self.process(home.sessions)
+
     def put(self, **changes: Any) -> None:
         spec = {**auth_spec(allowedNamespaces=["*"]), **changes}
         self.home.watches.show(AUTH, self.home.cluster.put(AUTH, "vault", spec))
@@ -58,6 +73,10 @@ class Gate:
         home.watches.show(STATIC, home.cluster.put(STATIC, "db", {"vaultAuthRef": "app/vault"}, namespace))
         session = await home.resolver.session(home.resolver.path("app/vault", namespace), namespace)
         await session.read(PATH)
+
+    async def open(self, namespace: str) -> None:
+        """Have a session there that has nothing to ask yet."""
+        await self.home.resolver.session(self.home.resolver.path("app/vault", namespace), namespace)
 
     def leave(self, namespace: str) -> None:
         self.home.watches.writers[STATIC].delete(key("db", namespace))
@@ -128,7 +147,7 @@ async def test_a_process_that_has_seen_nobody_yet_leaves_what_was_told(gate: Gat
         await gate.enter(name)
     await gate.settled()
     writes = gate.writes
-    fresh = Sessions(gate.home.clock, Credentials(), Observed())
+    fresh = Sessions(gate.home.clock, NoCredentials(), Observed())
     gate.reconciler = gate.process(fresh)
     await gate.settled()
     assert (gate.writes, gate.told) == (writes, (2, "service"))
@@ -145,7 +164,7 @@ async def test_a_process_that_meets_the_same_again_writes_nothing_before_and_aft
     writes = gate.writes
     gate.home.sessions.depart("uid-of-vault", set())
     for name in ("a", "b"):  # as a restart does: sessions, and no login yet
-        await gate.home.resolver.session(gate.home.resolver.path("app/vault", name), name)
+        await gate.open(name)
     await gate.settled()
     for name in ("a", "b"):
         await gate.enter(name)
@@ -224,6 +243,27 @@ async def test_the_number_moves_once_when_a_mount_that_was_taken_away_refuses_on
     gate.home.tokens.refuse = errors(403, "permission denied")
     for _ in range(2):
         await crowd.goes_round(lambda _: False)
+    await gate.settled()
+    assert (gate.writes, gate.told) == (writes + 1, (0, "service"))
+    gate.home.tokens.refuse = None
+    await gate.home.clock.advance(15 * 60)
+    await crowd.goes_round(lambda _: True)
+    await gate.settled()
+    assert (gate.writes, gate.told) == (writes + 2, (20, "service"))
+
+
+async def test_the_number_moves_once_where_a_restarted_process_has_seen_no_login_of_those_who_are_refused(
+    gate: Gate, crowd: Crowd
+) -> None:
+    gate.restart()
+    for name in crowd.names:
+        await gate.open(name)
+    await gate.settled()
+    writes = gate.writes
+    gate.home.tokens.refuse = errors(403, "permission denied")
+    await gate.home.clock.advance(crowd.SPACE)
+    await crowd.goes_round(lambda _: False)
+    assert (gate.writes, gate.told) == (writes, (20, "service"))
     await gate.settled()
     assert (gate.writes, gate.told) == (writes + 1, (0, "service"))
     gate.home.tokens.refuse = None

@@ -14,7 +14,16 @@ from vso.core.errors import ConfigError, Reason, VsoError
 from vso.runtime.workqueue import Lane
 from vso.vault.client import VaultClient
 from vso.vault.sessions import Sessions
-from vso.vault.standing import SETTLED_AFTER, TURNED_AFTER, LoginNews, Standing, Summary, summary
+from vso.vault.standing import (
+    NEWCOMER_FOR,
+    SETTLED_AFTER,
+    TURNED_AFTER,
+    LoginNews,
+    Standing,
+    Summary,
+    settles_after,
+    summary,
+)
 
 PATH = "kv/data/app"
 FEW, BATCH = ("few uses",), ("batch",)
@@ -36,6 +45,28 @@ FEW, BATCH = ("few uses",), ("batch",)
 )
 def test_the_summary_is_of_all_identities(standings: list[Standing], told: Summary) -> None:
     assert summary(standings, 0.0) == told
+
+
+KNOWN, CANNOT = Standing((), "service"), Standing(failing=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "age", "seconds"),
+    [
+        pytest.param(Standing(), KNOWN, 0.0, SETTLED_AFTER, id="a newcomer logs in"),
+        pytest.param(Standing(), CANNOT, NEWCOMER_FOR - 1, SETTLED_AFTER, id="a newcomer is refused"),
+        pytest.param(CANNOT, KNOWN, NEWCOMER_FOR - 1, SETTLED_AFTER, id="a newcomer is let in after all"),
+        pytest.param(Standing(), KNOWN, 900.0, SETTLED_AFTER, id="the first login of one that had nothing to ask"),
+        pytest.param(Standing(), CANNOT, NEWCOMER_FOR, TURNED_AFTER, id="one of before a restart is refused"),
+        pytest.param(CANNOT, KNOWN, NEWCOMER_FOR, TURNED_AFTER, id="one of before a restart is let in again"),
+        pytest.param(KNOWN, replace(KNOWN, failing=True), 1.0, TURNED_AFTER, id="one that had logged in is refused"),
+        pytest.param(replace(KNOWN, failing=True), KNOWN, 900.0, TURNED_AFTER, id="one that had logged in can again"),
+    ],
+)
+def test_what_newcomers_come_to_is_told_soon_and_what_befalls_the_others_when_it_has_reached_them_all(
+    before: Standing, now: Standing, age: float, seconds: float
+) -> None:
+    assert settles_after(before, now, age) == seconds
 
 
 @dataclass
