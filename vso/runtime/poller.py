@@ -120,6 +120,8 @@ class Poller(Generic[S, K]):
         self._watched: dict[S, _Watched[S, K]] = {}
         self._subscriptions: dict[K, tuple[S, ...]] = {}
         self._gates: dict[Hashable, _Gate[S]] = {}
+        self._asked: set[S] = set()
+        """The sources that are looked at now, also for nobody any more."""
         self._timer: LeaseScheduler[S] = LeaseScheduler(clock, self._come_due)
         self._looks = 0
         self._changes = 0
@@ -169,8 +171,9 @@ class Poller(Generic[S, K]):
 
     async def run(self) -> None:
         """Look at each source when it is due, until cancelled."""
+        self._gates.clear()  # an earlier run may have been cut off
         for source, watched in self._watched.items():
-            watched.looking = False  # an earlier run may have been cut off
+            watched.looking = False
             self._schedule(source, watched)
         try:
             async with asyncio.TaskGroup() as self._tasks:
@@ -197,7 +200,7 @@ class Poller(Generic[S, K]):
     def _join(self, source: S, key: K, seconds: float) -> None:
         watched = self._watched.get(source)
         if watched is None:
-            watched = self._watched[source] = _Watched(self._phase(source))
+            watched = self._watched[source] = _Watched(self._phase(source), looking=source in self._asked)
         before = watched.period if watched.subscribers else None
         watched.join(key, seconds)
         if watched.period != before:
@@ -276,10 +279,9 @@ class Poller(Generic[S, K]):
                 self._gates.pop(group, None)
 
     async def _look(self, source: S) -> None:
-        watched = self._watched.get(source)
-        if watched is None or not watched.looking:
-            return  # nobody wants it any more, or somebody wants it anew
+        watched = self._watched[source]
         self._looks += 1
+        self._asked.add(source)
         watched.began = self._clock.now().timestamp()
         owed, watched.owed = watched.owed, 0
         try:
@@ -291,12 +293,21 @@ class Poller(Generic[S, K]):
             return
         finally:
             watched.looking = False
+            self._asked.discard(source)
+            self._begin_anew(source, watched)
         if self._watched.get(source) is watched:
             news = self._remember(watched, fingerprint)
             watched.owed = max(watched.owed, int(owed > 1 and not news))
             self._schedule(source, watched)
             if news:
                 self._tell(watched, None)
+
+    def _begin_anew(self, source: S, watched: _Watched[S, K]) -> None:
+        """Somebody may have come during a look after all others had left: it was begun too early for that one."""
+        anew = self._watched.get(source)
+        if anew is not None and anew is not watched:
+            anew.looking = False
+            self._schedule(source, anew)
 
     def _put_off(self, source: S, watched: _Watched[S, K], seconds: float) -> None:
         """Look when the server is to be asked again, not all at that very moment; afterwards in phase again."""

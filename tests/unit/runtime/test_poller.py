@@ -222,6 +222,25 @@ async def test_a_faster_subscriber_that_comes_during_a_look_waits_for_its_end() 
     running.cancel()
 
 
+@pytest.mark.parametrize("fails", [False, True])
+async def test_who_wants_a_source_anew_during_its_last_look_waits_for_the_end_of_that(fails: bool) -> None:
+    bench = Bench()
+    bench.slow["a"] = 12.0
+    bench.errors, bench.lasts = ({"a": unavailable()} if fails else {}), 20.0
+    bench.poller.subscribe("x", {"a": 10.0})
+    running = asyncio.ensure_future(bench.poller.run())
+    await bench.clock.advance(6)
+    bench.poller.unsubscribe("x")
+    bench.poller.subscribe("y", {"a": 10.0})
+    await bench.clock.advance(23)
+    assert bench.times() == [5.0, 25.0]
+    assert bench.notified == [], "the first was begun before that was wanted"
+    await bench.clock.advance(9)
+    assert bench.notified == [frozenset({"y"})]
+    running.cancel()
+    await asyncio.wait((running,))
+
+
 @pytest.mark.parametrize("period", [10 / 3, 7.3, 0.7, 86.4, 1 / 7])
 @pytest.mark.parametrize("phase", [0.0, 1 / 3, 0.1, 0.999999])
 async def test_rounding_neither_doubles_nor_skips_a_look(period: float, phase: float) -> None:
