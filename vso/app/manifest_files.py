@@ -6,11 +6,13 @@ objects of other groups are passed over, whatever they hold.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
 
@@ -22,8 +24,15 @@ if TYPE_CHECKING:
     import yaml
 
 SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
-_UNTAGGED: Final = frozenset({"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"})
-"""What YAML 1.1 makes of a text and Kubernetes does not."""
+_TAG: Final = "tag:yaml.org,2002:"
+_OTHERWISE: Final = frozenset(f"{_TAG}{name}" for name in ("timestamp", "value", "int", "float"))
+"""What kubectl does not read as YAML 1.1 says: the first two are texts to it, the others have rules of their own."""
+_WHOLE: Final = re.compile(r"[-+]?(?:0[bB][01]+|0[oO]?[0-7]+|0[xX][0-9a-fA-F]+|0|[1-9][0-9]{0,19})")
+_FRACTION: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_ENDLESS: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_BASE_8: Final = re.compile(r"^([-+]?0)(?=[0-7])")
+_NUMBER: Final = "!number"
+"""What may be one; nobody else's tag, since a file that writes it has the number that it asks for."""
 _LIST: Final = "List"
 
 Json = dict[str, Any]
@@ -137,13 +146,33 @@ def _loader() -> type[yaml.SafeLoader]:
     import yaml  # noqa: PLC0415  nobody else needs it
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        """The safe one, to which a moment is a text, as to Kubernetes."""
+        """The safe one, with plain words as kubectl reads them: go-yaml v2, below sigs.k8s.io/yaml."""
+
+        bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
     Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _UNTAGGED]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OTHERWISE]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"[yYnN]$"), list("yYnN"))
+    Loader.add_implicit_resolver(_NUMBER, re.compile(""), list("-+.0123456789"))
+    Loader.add_constructor(_NUMBER, lambda loader, node: _number(loader.construct_scalar(node)))
+    for tag in ("timestamp", "merge"):
+        Loader.add_constructor(f"{_TAG}{tag}", Loader.construct_yaml_str)
     return Loader
+
+
+def _number(text: str) -> int | float | str:
+    """Return the number that a plain word is to kubectl, which knows none to base 60; a text, where it is none."""
+    plain = text.replace("_", "")
+    if _WHOLE.fullmatch(plain) and -(2**63) <= (whole := int(_BASE_8.sub(r"\1o", plain), 0)) < 2**64:
+        return whole
+    if _FRACTION.fullmatch(plain) and isfinite(value := float(plain)):
+        # As Go writes it: JSON does not tell 1.0 from 1.
+        return int(value) if value.is_integer() and abs(value) < 2**63 else value
+    if _ENDLESS.fullmatch(text):
+        raise ValueError
+    return text
 
 
 def _manifest(where: str, value: Json, namespace: str) -> Manifest:
