@@ -1,7 +1,7 @@
 """Manifests of our kinds, as files of YAML or JSON hold them: one object or several, or a list as kubectl prints it.
 
 Invariant: what is there is read whole or refused whole, by one error that names file and object and repeats no value;
-objects of other groups are passed over, whatever they hold.
+objects of other groups are passed over, whatever they hold: only ours have to be what JSON can say.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _ENDLESS: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _BASE_8: Final = re.compile(r"^([-+]?0)(?=[0-7])")
 _NUMBER: Final = "!number"
 """What may be one; nobody else's tag, since a file that writes it has the number that it asks for."""
+_UNSAYABLE: Final = object()
+"""What stands where a file holds something that no JSON can."""
 _LIST: Final = "List"
 
 Json = dict[str, Any]
@@ -81,7 +83,7 @@ def manifests(found: Iterable[Source], namespace: str) -> Sequence[Manifest]:
     known: dict[KindKey, Manifest] = {}
     for source in found:
         for where, value in _objects(source):
-            manifest = _manifest(where, value, namespace)
+            manifest = _manifest(where, _json(where, value), namespace)
             before = known.setdefault(manifest.name, manifest)
             if before.body != manifest.body:
                 told = f"{manifest.name} is in {before.where} and, differently, in {where}"
@@ -102,12 +104,15 @@ def _objects(source: Source) -> Iterator[tuple[str, Json]]:
 
 def _ours(where: str, value: Json) -> Iterator[tuple[str, Json]]:
     """Return the object if it is of our group, those of a list one by one."""
-    version, kind = str(value.get("apiVersion") or ""), str(value.get("kind") or "")
-    group, is_list = version.rpartition("/")[0], kind.endswith(_LIST) and isinstance(value.get("items"), list)
-    if is_list and (version == "v1" or group == GROUP):
+    version, kind, items = (value.get(key) or "" for key in ("apiVersion", "kind", "items"))
+    group = str(version).rpartition("/")[0]
+    is_list = str(kind).endswith(_LIST) and (version == "v1" or group == GROUP)
+    if _UNSAYABLE in (version, kind) or (is_list and items is _UNSAYABLE):
+        raise ManifestError(f"{where}: what it is, JSON cannot say", "correct the file")
+    if is_list and isinstance(items, list):
         # The items of a list of one kind need not repeat what they are.
-        told = {"apiVersion": version, "kind": kind.removesuffix(_LIST)} if group else {}
-        for number, item in enumerate(value["items"], 1):
+        told = {"apiVersion": version, "kind": str(kind).removesuffix(_LIST)} if group else {}
+        for number, item in enumerate(items, 1):
             if not isinstance(item, dict):
                 raise ManifestError(f"{where}, item {number} is not an object", "give a list of Kubernetes objects")
             yield from _ours(f"{where}, item {number}", {**told, **item})
@@ -115,8 +120,19 @@ def _ours(where: str, value: Json) -> Iterator[tuple[str, Json]]:
         yield where, value
 
 
+def _json(where: str, value: Json) -> Json:
+    """Return an object of ours as JSON has it."""
+    try:
+        return orjson.loads(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS))  # type: ignore[no-any-return]
+    except (TypeError, ValueError):
+        kind, meta = value.get("kind"), value.get("metadata")
+        name = meta.get("name") if isinstance(meta, dict) else None
+        called = " ".join(said for said in (kind, name) if isinstance(said, str)) or "an object of ours"
+    raise ManifestError(f"{where}: {called} holds what JSON cannot say", "correct the file")
+
+
 def _documents(source: Source) -> Sequence[Any]:
-    """Return what a text holds, as JSON would have it."""
+    """Return what a text holds; of YAML it may be more than JSON can say."""
     if source.text.lstrip()[:1] == b"{":
         try:
             return (orjson.loads(source.text),)
@@ -129,15 +145,14 @@ def _yaml_documents(source: Source) -> Sequence[Any]:
     import yaml  # noqa: PLC0415  nobody else needs it
 
     try:
-        loaded = list(yaml.load_all(source.text, _loader()))
-        return orjson.loads(orjson.dumps(loaded, option=orjson.OPT_NON_STR_KEYS))  # type: ignore[no-any-return]
+        return list(yaml.load_all(source.text, _loader()))
     except yaml.YAMLError as error:
         # Its own text quotes the line, which may be one of a Secret.
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
         told = f"{source.name}{place}: this is no YAML: {problem or 'a character that it cannot hold'}"
-    except (TypeError, ValueError, RecursionError):
-        told = f"{source.name} holds what JSON cannot say"
+    except (ValueError, RecursionError):
+        told = f"{source.name}: this is no YAML that can be read"
     raise ManifestError(told, "correct the file")
 
 
@@ -149,6 +164,14 @@ def _loader() -> type[yaml.SafeLoader]:
         """The safe one, with plain words as kubectl reads them: go-yaml v2, below sigs.k8s.io/yaml."""
 
         bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
+
+        def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401  as its own
+            """Return what a node says. One that says nothing fails nobody before it is known whose it is."""
+            try:
+                # Deep, so that what a node holds fails here and not after it was returned.
+                return super().construct_object(node, deep=True)
+            except (yaml.constructor.ConstructorError, LookupError, TypeError, ValueError, RecursionError):
+                return _UNSAYABLE
 
     Loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OTHERWISE]

@@ -32,6 +32,9 @@ A, B = auth("a"), auth("b", namespace="other")
 LIST = {"apiVersion": "v1", "kind": "List", "items": [A, {"apiVersion": "v1", "kind": "Secret"}, B]}
 OF_KIND = {"apiVersion": GROUP, "kind": "VaultAuthList", "items": [{"metadata": {"name": "a"}, "spec": {}}, B]}
 BOTH = ["VaultAuth team/a", "VaultAuth other/b"]
+FOREIGN = "apiVersion: v1\nkind: ConfigMap\n"
+OURS = f"apiVersion: {GROUP}\nkind: VaultAuth\nmetadata: {{name: a}}\n"
+LISTED = f"apiVersion: v1\nkind: List\nitems: [{{apiVersion: v1, kind: A, a: !Ref b}}, {json.dumps(A)}]\n"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,18 @@ BOTH = ["VaultAuth team/a", "VaultAuth other/b"]
         pytest.param("kind: Deployment\napiVersion: apps/v1\nspec: [1]\n", [], id="another group"),
         pytest.param("apiVersion: v1\nkind: ConfigMapList\nitems: []\n", [], id="a list of another group"),
         pytest.param("resources: [a.yaml]\n", [], id="a kustomization that does not say so"),
+        pytest.param(f"{FOREIGN}a: !Ref b\n---\n{yaml.safe_dump(A)}", BOTH[:1], id="another group with a tag"),
+        pytest.param(f"{FOREIGN}a: !Ref {{b: [c]}}\n", [], id="another group with a tag on an object"),
+        pytest.param(f"{FOREIGN}a: !!binary YQ==\n", [], id="another group with bytes"),
+        pytest.param(f"{FOREIGN}a: [!!int b, !!bool c, !!float d]\n", [], id="another group with tags that are wrong"),
+        pytest.param(f"{FOREIGN}a: -.Inf\n", [], id="another group with no number"),
+        pytest.param(f"{FOREIGN}a: {{[b]: c}}\n", [], id="another group with a list as a key"),
+        pytest.param(f"{FOREIGN}a: {{<<: b}}\n", [], id="another group with a merge that is none"),
+        pytest.param(f"{FOREIGN}a: &a [*a]\n", [], id="another group that holds itself"),
+        pytest.param(f"{FOREIGN}a: 0x{'f' * 17}\nb: {2**64}\n", [], id="another group beyond 64 bit"),
+        pytest.param(f"{FOREIGN}a: {'[' * 300}{']' * 300}\n", [], id="another group with many levels"),
+        pytest.param("apiVersion: a/v1\nkind: List\nitems: !Ref b\n", [], id="a list of another group with a tag"),
+        pytest.param(LISTED, BOTH[:1], id="a list with another group with a tag"),
         pytest.param(f"\ufeff{yaml.safe_dump(A)}", BOTH[:1], id="a byte order mark"),
     ],
 )
@@ -113,6 +128,8 @@ def test_what_is_given_twice_counts_once_and_two_versions_are_refused() -> None:
         read(yaml.safe_dump(A), yaml.safe_dump({**A, "spec": {"mount": "another"}}))
 
 
+UNSAID = "VaultAuth a holds what JSON cannot say; correct the file"
+UNTOLD = "what it is, JSON cannot say; correct the file"
 SECRET = f"apiVersion: v1\nkind: Secret\nstringData:\n  a: {CANARY}\n"
 
 
@@ -142,9 +159,28 @@ SECRET = f"apiVersion: v1\nkind: Secret\nstringData:\n  a: {CANARY}\n"
         pytest.param(SECRET + "  b: 'unclosed\n", r"0.yaml, line \d: this is no YAML", id="no YAML"),
         pytest.param(SECRET + "  b: {\n", r"0.yaml, line \d: this is no YAML", id="an open brace"),
         pytest.param(b"a: \xff\xfe\x00", "0.yaml.*: this is no YAML", id="no text"),
-        pytest.param("a: !!binary YQ==\n", "what JSON cannot say", id="bytes"),
-        pytest.param("a: -.Inf\n", "what JSON cannot say", id="no number"),
-        pytest.param("a: &a [*a]\n", "what JSON cannot say", id="itself"),
+        pytest.param(f"{FOREIGN}---\n{OURS}spec: {{a: !!binary YQ==}}\n", f"document 2: {UNSAID}", id="bytes"),
+        pytest.param(f"{OURS}spec: {{a: !{CANARY} b}}\n", f"document 1: {UNSAID}", id="a tag"),
+        pytest.param(f"{OURS}spec: {{a: -.Inf}}\n", f"document 1: {UNSAID}", id="no number"),
+        pytest.param(f"{OURS}spec: &a [*a]\n", f"document 1: {UNSAID}", id="itself"),
+        pytest.param(f"{OURS}spec: {{[a]: b}}\n", f"document 1: {UNSAID}", id="a list as a key"),
+        pytest.param(LISTED.replace('"m"', "!m n"), f"document 1, item 2: {UNSAID}", id="a tag in a list"),
+        pytest.param(
+            f"apiVersion: {GROUP}\nkind: VaultAuth\nmetadata: {{name: !{CANARY} a}}\n",
+            "document 1: VaultAuth holds",
+            id="a tag on the name",
+        ),
+        pytest.param(f"apiVersion: {GROUP}\nspec: !{CANARY} a\n", "1: an object of ours holds", id="a tag and no kind"),
+        pytest.param(
+            f"{OURS}---\na: b\napiVersion: !{CANARY} {GROUP}\n", f"document 2: {UNTOLD}", id="a tag on the group"
+        ),
+        pytest.param(
+            f"apiVersion: v1\nkind: !{CANARY} List\nitems: []\n", f"document 1: {UNTOLD}", id="a tag on a kind"
+        ),
+        pytest.param(
+            f"apiVersion: v1\nkind: List\nitems: !{CANARY} []\n", f"document 1: {UNTOLD}", id="a tag on items"
+        ),
+        pytest.param(f"!{CANARY} {{a: b}}\n", "document 1 is not an object", id="a tag on all"),
     ],
 )
 def test_what_cannot_be_read_is_one_error_without_a_value(text: str, said: str) -> None:
