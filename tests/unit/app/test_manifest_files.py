@@ -32,6 +32,9 @@ A, B = auth("a"), auth("b", namespace="other")
 LIST = {"apiVersion": "v1", "kind": "List", "items": [A, {"apiVersion": "v1", "kind": "Secret"}, B]}
 OF_KIND = {"apiVersion": GROUP, "kind": "VaultAuthList", "items": [{"metadata": {"name": "a"}, "spec": {}}, B]}
 BOTH = ["VaultAuth team/a", "VaultAuth other/b"]
+FOREIGN = "apiVersion: v1\nkind: ConfigMap\n"
+OURS = f"apiVersion: {GROUP}\nkind: VaultAuth\nmetadata: {{name: a}}\n"
+LISTED = f"apiVersion: v1\nkind: List\nitems: [{{apiVersion: v1, kind: A, a: !Ref b}}, {json.dumps(A)}]\n"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,18 @@ BOTH = ["VaultAuth team/a", "VaultAuth other/b"]
         pytest.param("kind: Deployment\napiVersion: apps/v1\nspec: [1]\n", [], id="another group"),
         pytest.param("apiVersion: v1\nkind: ConfigMapList\nitems: []\n", [], id="a list of another group"),
         pytest.param("resources: [a.yaml]\n", [], id="a kustomization that does not say so"),
+        pytest.param(f"{FOREIGN}a: !Ref b\n---\n{yaml.safe_dump(A)}", BOTH[:1], id="another group with a tag"),
+        pytest.param(f"{FOREIGN}a: !Ref {{b: [c]}}\n", [], id="another group with a tag on an object"),
+        pytest.param(f"{FOREIGN}a: !!binary YQ==\n", [], id="another group with bytes"),
+        pytest.param(f"{FOREIGN}a: [!!int b, !!bool c, !!float d]\n", [], id="another group with tags that are wrong"),
+        pytest.param(f"{FOREIGN}a: -.Inf\n", [], id="another group with no number"),
+        pytest.param(f"{FOREIGN}a: {{[b]: c}}\n", [], id="another group with a list as a key"),
+        pytest.param(f"{FOREIGN}a: {{<<: b}}\n", [], id="another group with a merge that is none"),
+        pytest.param(f"{FOREIGN}a: &a [*a]\n", [], id="another group that holds itself"),
+        pytest.param(f"{FOREIGN}a: 0x{'f' * 17}\nb: {2**64}\n", [], id="another group beyond 64 bit"),
+        pytest.param(f"{FOREIGN}a: {'[' * 300}{']' * 300}\n", [], id="another group with many levels"),
+        pytest.param("apiVersion: a/v1\nkind: List\nitems: !Ref b\n", [], id="a list of another group with a tag"),
+        pytest.param(LISTED, BOTH[:1], id="a list with another group with a tag"),
         pytest.param(f"\ufeff{yaml.safe_dump(A)}", BOTH[:1], id="a byte order mark"),
     ],
 )
@@ -58,22 +73,63 @@ def test_objects_of_ours_are_found_wherever_they_are(text: str, expected: list[s
 def test_a_moment_and_a_number_as_a_key_are_texts_as_they_are_to_kubernetes() -> None:
     (found,) = read(
         f"apiVersion: {GROUP}\nkind: VaultAuth\nmetadata:\n  name: a\n  creationTimestamp: 2026-01-01T00:00:00Z\n"
-        "  annotations: {1: '2', a: =}\n"
+        "  annotations: {1: '2', a: =, at: 12:30:45}\n"
     )
     assert found.body["metadata"] == {
         "name": "a",
         "namespace": "team",
         "creationTimestamp": "2026-01-01T00:00:00Z",
-        "annotations": {"1": "2", "a": "="},
+        "annotations": {"1": "2", "a": "=", "at": "12:30:45"},
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param("12:30:45", "12:30:45", id="a time of day"),
+        pytest.param("1:30.5", "1:30.5", id="a time with a fraction"),
+        pytest.param("2026-01-01", "2026-01-01", id="a day"),
+        pytest.param("!!timestamp 2026-01-01", "2026-01-01", id="a day that says so"),
+        pytest.param("<<", "<<", id="a merge of nothing"),
+        pytest.param("1_000", 1000, id="underscores"),
+        pytest.param("-_1", -1, id="an underscore after the sign"),
+        pytest.param("010", 8, id="base 8"),
+        pytest.param("-010", -8, id="base 8 below zero"),
+        pytest.param("0o17", 15, id="base 8 with a letter"),
+        pytest.param("08", 8, id="no digit of base 8"),
+        pytest.param("0X1F", 31, id="base 16"),
+        pytest.param("-0b11", -3, id="base 2"),
+        pytest.param("0x_", "0x_", id="base 16 without a digit"),
+        pytest.param("1e3", 1000, id="an exponent"),
+        pytest.param("-.5", -0.5, id="a fraction below zero"),
+        pytest.param(".5_0", 0.5, id="an underscore in a fraction alone"),
+        pytest.param("1.5_0", 1.5, id="an underscore in a fraction"),
+        pytest.param("2.0", 2, id="a fraction of nothing"),
+        pytest.param("1e999", "1e999", id="more than a number holds"),
+        pytest.param("18446744073709551615", 2**64 - 1, id="64 bit"),
+        pytest.param("18446744073709551616", 2.0**64, id="beyond 64 bit"),
+        pytest.param("0x1ffffffffffffffffff", "0x1ffffffffffffffffff", id="beyond 64 bit in base 16"),
+        pytest.param("y", True, id="y"),
+        pytest.param("N", False, id="N"),
+        pytest.param("On", True, id="On"),
+        pytest.param("yes", True, id="yes"),
+        pytest.param("'12'", "12", id="quotes"),
+    ],
+)
+def test_a_plain_word_is_what_kubectl_makes_of_it(text: str, value: Any) -> None:
+    (found,) = read(f"apiVersion: {GROUP}\nkind: VaultAuth\nmetadata: {{name: a}}\nstatus: {text}\n")
+    assert found.body["status"] == value
+    assert type(found.body["status"]) is type(value)
 
 
 def test_what_is_given_twice_counts_once_and_two_versions_are_refused() -> None:
     assert names(yaml.safe_dump(A), yaml.safe_dump(A)) == BOTH[:1]
     with pytest.raises(ManifestError, match=r"VaultAuth team/a is in 0.yaml, document 1 and, differently, in 1.yaml"):
-        read(yaml.safe_dump(A), yaml.safe_dump({**A, "spec": {"mount": "n"}}))
+        read(yaml.safe_dump(A), yaml.safe_dump({**A, "spec": {"mount": "another"}}))
 
 
+UNSAID = "VaultAuth a holds what JSON cannot say; correct the file"
+UNTOLD = "what it is, JSON cannot say; correct the file"
 SECRET = f"apiVersion: v1\nkind: Secret\nstringData:\n  a: {CANARY}\n"
 
 
@@ -103,8 +159,28 @@ SECRET = f"apiVersion: v1\nkind: Secret\nstringData:\n  a: {CANARY}\n"
         pytest.param(SECRET + "  b: 'unclosed\n", r"0.yaml, line \d: this is no YAML", id="no YAML"),
         pytest.param(SECRET + "  b: {\n", r"0.yaml, line \d: this is no YAML", id="an open brace"),
         pytest.param(b"a: \xff\xfe\x00", "0.yaml.*: this is no YAML", id="no text"),
-        pytest.param("a: !!binary YQ==\n", "what JSON cannot say", id="bytes"),
-        pytest.param("a: &a [*a]\n", "what JSON cannot say", id="itself"),
+        pytest.param(f"{FOREIGN}---\n{OURS}spec: {{a: !!binary YQ==}}\n", f"document 2: {UNSAID}", id="bytes"),
+        pytest.param(f"{OURS}spec: {{a: !{CANARY} b}}\n", f"document 1: {UNSAID}", id="a tag"),
+        pytest.param(f"{OURS}spec: {{a: -.Inf}}\n", f"document 1: {UNSAID}", id="no number"),
+        pytest.param(f"{OURS}spec: &a [*a]\n", f"document 1: {UNSAID}", id="itself"),
+        pytest.param(f"{OURS}spec: {{[a]: b}}\n", f"document 1: {UNSAID}", id="a list as a key"),
+        pytest.param(LISTED.replace('"m"', "!m n"), f"document 1, item 2: {UNSAID}", id="a tag in a list"),
+        pytest.param(
+            f"apiVersion: {GROUP}\nkind: VaultAuth\nmetadata: {{name: !{CANARY} a}}\n",
+            "document 1: VaultAuth holds",
+            id="a tag on the name",
+        ),
+        pytest.param(f"apiVersion: {GROUP}\nspec: !{CANARY} a\n", "1: an object of ours holds", id="a tag and no kind"),
+        pytest.param(
+            f"{OURS}---\na: b\napiVersion: !{CANARY} {GROUP}\n", f"document 2: {UNTOLD}", id="a tag on the group"
+        ),
+        pytest.param(
+            f"apiVersion: v1\nkind: !{CANARY} List\nitems: []\n", f"document 1: {UNTOLD}", id="a tag on a kind"
+        ),
+        pytest.param(
+            f"apiVersion: v1\nkind: List\nitems: !{CANARY} []\n", f"document 1: {UNTOLD}", id="a tag on items"
+        ),
+        pytest.param(f"!{CANARY} {{a: b}}\n", "document 1 is not an object", id="a tag on all"),
     ],
 )
 def test_what_cannot_be_read_is_one_error_without_a_value(text: str, said: str) -> None:
