@@ -90,6 +90,38 @@ def test_a_namespace_of_credentials_that_is_there_twice_has_one_role_with_both(
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("executionTimeout=30s", 240),
+        ("executionTimeout=3m", 240),
+        ("executionTimeout=181s", 241),
+        ("executionTimeout=10m", 660),
+        ("executionTimeout=1h30m", 5460),
+        ("executionTimeout=0.5h", 1860),
+        ("executionTimeout=300500ms", 361),
+        ("executionTimeout=10m,hooks.upgradeCRDs.deadlineSeconds=90", 90),
+    ],
+)
+def test_a_try_of_the_hook_for_crds_may_last_as_long_as_it_is_given(helm: Helm, said: str, seconds: int) -> None:
+    (job,) = [
+        o
+        for o in of_kind(render(helm, "default", "--set", f"hooks.upgradeCRDs.{said}"), "Job")
+        if "upgrade-crds" in o["metadata"]["name"]
+    ]
+    assert job["spec"]["activeDeadlineSeconds"] == seconds
+
+
+def test_the_tries_of_a_hook_that_fails_at_once_are_over_before_its_time_is(helm: Helm) -> None:
+    """The waits between them are 10 s and double each time; a try is not done before its pod is up."""
+    jobs = of_kind(render(helm, "default"), "Job")
+    assert len(jobs) == 2
+    for job in jobs:
+        spec = job["spec"]
+        waits = sum(10 * 2**number for number in range(spec["backoffLimit"]))
+        assert waits < spec["activeDeadlineSeconds"] / 2
+
+
 OF_THE_OPERATOR = ("VaultConnection", "VaultAuth")
 
 
@@ -124,6 +156,7 @@ def test_a_class_that_common_labels_say_too_is_said_once(helm: Helm) -> None:
         ("appRole", "", ["app-role"], [], []),
         ("approle", "", ["app-role"], [], []),
         ("aws", "aws.secretRef=keys", ["keys"], [], []),
+        ("aws", "aws.secretRef=keys,aws.irsaServiceAccount=a", ["keys"], [], []),
         ("aws", "aws.irsaServiceAccount=a", [], ["a"], ["a"]),
         ("aws", "aws.irsaServiceAccount=a,aws.roleARN=r", [], ["a"], []),
         ("gcp", "", [], ["operator"], ["operator"]),
@@ -148,6 +181,12 @@ def test_the_storage_login_has_the_rights_that_it_takes_by_name_in_the_operators
     wanted = {"serviceaccounts/token": (["create"], tokens), "secrets": (["get"], secrets)}
     wanted["serviceaccounts"] = (["get"], read)
     assert named == {resource: right for resource, right in wanted.items() if right[1]}
+
+
+def test_a_storage_login_by_a_file_takes_no_right_even_where_it_names_a_secret_too(helm: Helm) -> None:
+    path = "controller.manager.clientCache.storageEncryption"
+    objects = render(helm, "cache-encrypted-logins", "--set", f"{path}.method=token,{path}.token.path=/vault/token")
+    assert [o for o in objects if o["metadata"]["name"] == "vault-secrets-operator-storage-login"] == []
 
 
 def test_a_login_as_the_operator_itself_may_ask_its_token_whomever_else_is_named(helm: Helm) -> None:
@@ -256,6 +295,8 @@ def test_files_for_tls_are_where_the_default_connection_and_the_flags_name_them(
         ({"controller": {"podSpecExtra": {"containers": []}}}, "podSpecExtra: the chart sets containers"),
         ({"crds": {"keep": False}}, "keep"),
         ({"defaultAuthMethod": {"method": "approl"}}, "method"),
+        ({"defaultAuthMethod": {"enabled": True, "method": ""}}, "defaultAuthMethod.method: only a VaultAuthGlobal"),
+        ({"hooks": {"upgradeCRDs": {"executionTimeout": "5 minutes"}}}, "pattern"),
         (
             {"defaultAuthMethod": {"enabled": True, "method": "approle"}},
             "defaultAuthMethod.appRole: the method approle",
