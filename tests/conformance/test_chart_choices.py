@@ -124,6 +124,7 @@ def test_a_class_that_common_labels_say_too_is_said_once(helm: Helm) -> None:
         ("appRole", "", ["app-role"], [], []),
         ("approle", "", ["app-role"], [], []),
         ("aws", "aws.secretRef=keys", ["keys"], [], []),
+        ("aws", "aws.secretRef=keys,aws.irsaServiceAccount=a", ["keys"], [], []),
         ("aws", "aws.irsaServiceAccount=a", [], ["a"], ["a"]),
         ("aws", "aws.irsaServiceAccount=a,aws.roleARN=r", [], ["a"], []),
         ("gcp", "", [], ["operator"], ["operator"]),
@@ -148,6 +149,12 @@ def test_the_storage_login_has_the_rights_that_it_takes_by_name_in_the_operators
     wanted = {"serviceaccounts/token": (["create"], tokens), "secrets": (["get"], secrets)}
     wanted["serviceaccounts"] = (["get"], read)
     assert named == {resource: right for resource, right in wanted.items() if right[1]}
+
+
+def test_a_storage_login_by_a_file_takes_no_right_even_where_it_names_a_secret_too(helm: Helm) -> None:
+    path = "controller.manager.clientCache.storageEncryption"
+    objects = render(helm, "cache-encrypted-logins", "--set", f"{path}.method=token,{path}.token.path=/vault/token")
+    assert [o for o in objects if o["metadata"]["name"] == "vault-secrets-operator-storage-login"] == []
 
 
 def test_a_login_as_the_operator_itself_may_ask_its_token_whomever_else_is_named(helm: Helm) -> None:
@@ -256,6 +263,8 @@ def test_files_for_tls_are_where_the_default_connection_and_the_flags_name_them(
         ({"controller": {"podSpecExtra": {"containers": []}}}, "podSpecExtra: the chart sets containers"),
         ({"crds": {"keep": False}}, "keep"),
         ({"defaultAuthMethod": {"method": "approl"}}, "method"),
+        ({"defaultAuthMethod": {"enabled": True, "method": ""}}, "defaultAuthMethod.method: only a VaultAuthGlobal"),
+        ({"hooks": {"upgradeCRDs": {"executionTimeout": "5 minutes"}}}, "pattern"),
         (
             {"defaultAuthMethod": {"enabled": True, "method": "approle"}},
             "defaultAuthMethod.appRole: the method approle",

@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.only_in("full", because="it is about what is shipped or asked, whatever an operator may do"),
 ]
 LASTS = 30
+BASE = MANIFESTS / "base"
 
 KUSTOMIZATIONS = [path for path in readme.files(README) if path.endswith("kustomization.yaml")]
 RIGHTS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
@@ -116,14 +117,45 @@ def test_a_second_operator_leaves_the_rights_of_the_first_alone(folder: Folder) 
     assert rights(built) == sorted((moved(document, "vso-blue") for document in shipped("full")), key=str)
     placed = {
         (obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"])
-        for objects in (built, kustomize(MANIFESTS / "base"))
+        for objects in (built, kustomize(BASE))
         for obj in objects
         if obj["kind"] != "CustomResourceDefinition"
     }
-    assert len(placed) == 2 * len([obj for obj in built if obj["kind"] != "CustomResourceDefinition"])
+    assert len(placed) == 2 * len(built)
     (deployment,) = [obj for obj in built if obj["kind"] == "Deployment"]
     settings = from_args(deployment["spec"]["template"]["spec"]["containers"][0]["args"], {}, lambda _path: None)
     assert settings.operator_class == "blue"
+
+
+def test_a_second_operator_is_removed_by_a_job_of_its_own_class_under_its_own_service_account(folder: Folder) -> None:
+    built = folder.build("operator-blue/uninstall")
+    assert {obj["metadata"]["namespace"] for obj in built} == {"vso-blue"}
+    (binding,) = [obj for obj in built if obj["kind"] == "RoleBinding"]
+    (job,) = [obj for obj in built if obj["kind"] == "Job"]
+    pod = job["spec"]["template"]["spec"]
+    account = {"kind": "ServiceAccount", "name": pod["serviceAccountName"], "namespace": job["metadata"]["namespace"]}
+    assert binding["subjects"] == [account]
+    settings = from_args(pod["containers"][0]["args"], {}, lambda _path: None)
+    (deployment,) = [obj for obj in folder.build("operator-blue") if obj["kind"] == "Deployment"]
+    assert settings.operator_class == "blue"
+    assert settings.uninstall
+    assert settings.uninstall_deployment == deployment["metadata"]["name"]
+
+
+def test_what_is_deleted_of_a_second_operator_leaves_the_crds_and_the_first_operators_rights(folder: Folder) -> None:
+    (commands,) = [block.text for block in readme.marked(README) if "-k operator-blue/uninstall" in block.text]
+    (deleted,) = [line.rpartition(" ")[2] for line in commands.splitlines() if line.startswith("kubectl delete")]
+    built = folder.build(deleted)
+    assert {obj["kind"] for obj in built if "namespace" not in obj["metadata"]} == {
+        "Namespace",
+        "ClusterRole",
+        "ClusterRoleBinding",
+    }
+    first = {(obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]) for obj in kustomize(BASE)}
+    assert [
+        obj for obj in built if (obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]) in first
+    ] == []
+    assert {obj["metadata"]["namespace"] for obj in built if "namespace" in obj["metadata"]} == {"vso-blue"}
 
 
 def test_an_overlay_changes_the_operator(folder: Folder) -> None:

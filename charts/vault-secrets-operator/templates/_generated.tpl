@@ -653,11 +653,11 @@ csisecrets: csisecrets
   }
  },
  "hooks.upgradeCRDs.enabled": true,
- "hooks.upgradeCRDs.backoffLimit": 5,
+ "hooks.upgradeCRDs.backoffLimit": 3,
  "hooks.upgradeCRDs.executionTimeout": "30s",
- "hooks.upgradeCRDs.deadlineSeconds": 240,
+ "hooks.upgradeCRDs.deadlineSeconds": null,
  "hooks.preDelete.enabled": true,
- "hooks.preDelete.backoffLimit": 5,
+ "hooks.preDelete.backoffLimit": 3,
  "hooks.preDelete.deadlineSeconds": null,
  "csi": {},
  "tests": {}

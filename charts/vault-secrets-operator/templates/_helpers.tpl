@@ -215,6 +215,17 @@ securityContext:
 {{- if and .Values.hooks.upgradeCRDs.enabled .Values.rbac.create (not .Values.rbac.namespaces) }}yes{{ end -}}
 {{- end }}
 
+{{/* The seconds of a duration such as 30s or 1h30m, rounded up. */}}
+{{- define "vso.seconds" -}}
+{{- $units := dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 "d" 86400.0 -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9.]+(ms|s|m|h|d)" . -1 -}}
+{{- $unit := regexFind "[a-z]+" . -}}
+{{- $sum = addf $sum (mulf (trimSuffix $unit . | float64) (get $units $unit)) -}}
+{{- end -}}
+{{- ceil $sum | int -}}
+{{- end }}
+
 {{/* A hook's Job: dict "root" $, "name", "hook" (its annotations), "backoffLimit", "deadline", "account", "command", "args". */}}
 {{- define "vso.job" -}}
 apiVersion: batch/v1

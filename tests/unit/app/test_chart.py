@@ -147,12 +147,15 @@ deep:
   # How many.
   # @type integer null
   count: null
+  # How long.
+  # @pattern ^[0-9]+ ?s$
+  span: 3s
 """
 
 
 def test_values_are_read_with_their_comments() -> None:
     root = parse(SMALL)
-    level, _, _, free, gone, count = root.values()
+    level, _, _, free, gone, count, _ = root.values()
     assert (level.name, level.text, level.words("enum")) == ("level", "Level of something.", ("a", "b", ""))
     assert (free.name, free.default) == ("free", {"x": 1})
     assert (gone.name, gone.inert, gone.words("harmless")) == ("deep.gone", "for a reason", ("0", "0s"))
@@ -170,6 +173,7 @@ def test_the_schema_admits_what_the_comments_say() -> None:
     assert properties["deep"]["additionalProperties"] is False
     assert "type" not in properties["deep"]["properties"]["gone"]
     assert properties["deep"]["properties"]["count"]["type"] == ["integer", "null"]
+    assert properties["deep"]["properties"]["span"]["pattern"] == "^[0-9]+ ?s$"
 
 
 def test_a_key_without_effect_has_a_warning_and_a_line_in_a_table_of_its_own() -> None:

@@ -55,6 +55,8 @@ def _value(value: Value) -> dict[str, Any]:
         return {**made, "enum": [_typed(word, value.default) for word in choices]}
     types = list(value.words("type")) or [_TYPES[type(value.default)]]
     made["type"] = types[0] if len(types) == 1 else types
+    if pattern := value.tags.get("pattern"):
+        made["pattern"] = pattern
     if items := value.words("items"):
         made["items"] = {"type": items[0]}
     if forms := value.words("form"):

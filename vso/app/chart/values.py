@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-_TAG = re.compile(r"@(type|enum|items|form|harmless|when|inert)\b ?(.*)")
+_TAG = re.compile(r"@(type|enum|items|form|pattern|harmless|when|inert)\b ?(.*)")
 
 
 class ValuesError(ValueError):
