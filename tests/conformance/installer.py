@@ -88,7 +88,7 @@ class Installer:
     def team(self, namespace: str, account: str) -> Team:
         """A team whose ServiceAccount may read the example's secret in Vault."""
         team = Team(self.stage, namespace)
-        self.bed.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        self.stage.apply_namespace(namespace)
         self.bed.vault.policy(namespace, (MANIFESTS / "example/vault-policy.hcl").read_text())
         self.bed.vault.kv2_put("kv", "app/config", {"db_username": "ada", "db_password": "v1"})
         bound = {"bound_service_account_names": account, "bound_service_account_namespaces": namespace}

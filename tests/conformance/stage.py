@@ -108,7 +108,7 @@ class Stage:
             for path in sorted((MANIFESTS / "crds").glob("*.yaml")):
                 self.bed.kube.apply(documents(path)[0])
             self.wait_for_crds()
-        self._apply_namespace(OPERATOR_NAMESPACE)
+        self.apply_namespace(OPERATOR_NAMESPACE)
         meta = {"name": "vault-secrets-operator", "namespace": OPERATOR_NAMESPACE}
         self.bed.kube.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
 
@@ -130,7 +130,7 @@ class Stage:
         for document in _stale(wanted):
             self.bed.kube.remove(document)
         for namespace in self.watched:
-            self._apply_namespace(namespace)
+            self.apply_namespace(namespace)
         for document in wanted:
             self.bed.kube.apply(document)
 
@@ -179,8 +179,15 @@ class Stage:
         team.found()
         return team
 
-    def _apply_namespace(self, name: str) -> None:
-        self.bed.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    def apply_namespace(self, name: str) -> None:
+        """Have a namespace of that name; one that somebody before has left goes first."""
+        document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+        def stays() -> bool:
+            self.bed.kube.apply(document)
+            return "deletionTimestamp" not in self.bed.kube.find("Namespace", None, name)["metadata"]
+
+        eventually(stays, timeout=60, message=f"namespace {name} is there to stay")
 
 
 def _module(item: pytest.Item) -> object:

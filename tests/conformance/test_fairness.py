@@ -147,9 +147,10 @@ def test_a_crowd_that_fails_costs_a_neighbour_no_more_than_its_share(
         lambda: neighbour.reads() > now + size / 10, timeout=60, message="all the while the crowd goes on failing"
     )
     # What comes next finds the API server at rest.
+    faulthandler.dump_traceback_later(420, exit=True)
     team.disband()
     eventually(
-        lambda: team.bed.kube.list("VaultStaticSecret", team.ns) == [], timeout=200, message="the crowd has gone"
+        lambda: team.bed.kube.list("VaultStaticSecret", team.ns) == [], timeout=400, message="the crowd has gone"
     )
 
 
